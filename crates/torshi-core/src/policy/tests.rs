@@ -1,0 +1,1 @@
+//! Tests of names, entries and tables; each rule has its own beside it.
