@@ -23,6 +23,8 @@ pub enum Kind {
     Instance,
     /// Plain data with neither state nor items.
     Plain,
+    /// Of a type this domain cannot tell; the domain that builds will.
+    Unknown,
 }
 
 impl Kind {
@@ -37,6 +39,7 @@ impl Kind {
             Kind::Global => "a class, function or module",
             Kind::Instance => "an object",
             Kind::Plain => "plain data",
+            Kind::Unknown => "an unknown object",
         }
     }
 }

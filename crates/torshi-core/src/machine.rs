@@ -561,7 +561,7 @@ impl<'a, D: Domain<'a>> Machine<'a, D> {
         let site = self.reader.site();
         match kind {
             Kind::List => self.domain.list_extend(&target, Items::new(&mut self.stack, from), site),
-            Kind::Instance => {
+            Kind::Instance | Kind::Unknown => {
                 self.domain.instance_extend(&target, Items::new(&mut self.stack, from), site)
             }
             _ => Err(self.misfit("append to", kind).into()),
@@ -574,7 +574,7 @@ impl<'a, D: Domain<'a>> Machine<'a, D> {
         let site = self.even(from)?;
         match kind {
             Kind::Dict => self.domain.dict_update(&target, Items::new(&mut self.stack, from), site),
-            Kind::Instance => {
+            Kind::Instance | Kind::Unknown => {
                 self.domain.instance_update(&target, Items::new(&mut self.stack, from), site)
             }
             _ => Err(self.misfit("set items of", kind).into()),
@@ -586,7 +586,7 @@ impl<'a, D: Domain<'a>> Machine<'a, D> {
         let site = self.reader.site();
         match kind {
             Kind::Set => self.domain.set_update(&target, Items::new(&mut self.stack, from), site),
-            Kind::Instance => {
+            Kind::Instance | Kind::Unknown => {
                 self.domain.instance_add(&target, Items::new(&mut self.stack, from), site)
             }
             _ => Err(self.misfit("add items to", kind).into()),
@@ -605,7 +605,7 @@ impl<'a, D: Domain<'a>> Machine<'a, D> {
         let name = self.pop()?;
         let module = self.pop()?;
         for value in [&module, &name] {
-            if self.domain.kind(value) != Kind::Text {
+            if !matches!(self.domain.kind(value), Kind::Text | Kind::Unknown) {
                 return Err(Fault::malformed(site, "STACK_GLOBAL requires str").into());
             }
         }
@@ -648,7 +648,7 @@ impl<'a, D: Domain<'a>> Machine<'a, D> {
         let class = self.pop()?;
         self.must_be_tuple(&arguments)?;
         let kind = self.domain.kind(&keywords);
-        if kind != Kind::Dict {
+        if !matches!(kind, Kind::Dict | Kind::Unknown) {
             let what = format!("NEWOBJ_EX keywords must be a dict, not {}", kind.word());
             return Err(Fault::malformed(self.reader.site(), what).into());
         }
@@ -661,7 +661,7 @@ impl<'a, D: Domain<'a>> Machine<'a, D> {
     #[inline(always)]
     fn must_be_tuple(&self, arguments: &D::Value) -> Result<(), FaultBox> {
         match self.domain.kind(arguments) {
-            Kind::Tuple => Ok(()),
+            Kind::Tuple | Kind::Unknown => Ok(()),
             kind => {
                 let opcode = self.reader.site().opcode.name();
                 let what = format!("{opcode} arguments must be a tuple, not {}", kind.word());

@@ -19,6 +19,8 @@ pub enum NodeKind {
 /// The global of an instance whose class is not known by name.
 pub const NO_GLOBAL: u32 = u32::MAX;
 const END: u32 = u32::MAX;
+/// Pairs of a dict kept whole: more than any state that a rule looks into has.
+const KEPT_PAIRS: usize = 32;
 
 /// One container or instance.
 #[derive(Clone, Debug)]
@@ -37,6 +39,8 @@ pub struct Node {
     pub weight: u32,
     /// How deep hashing it recurses, saturating.
     pub depth: u32,
+    /// Items or pairs it was given.
+    pub count: u32,
     first: u32,
     len: u32,
     chunk: u32,
@@ -46,6 +50,7 @@ struct Chunk {
     first: u32,
     len: u32,
     next: u32,
+    pairs: bool,
 }
 
 /// All nodes of a stream.
@@ -68,6 +73,7 @@ impl Arena {
             global: NO_GLOBAL,
             weight: 1,
             depth: 1,
+            count: 0,
             first: 0,
             len: 0,
             chunk: END,
@@ -115,29 +121,43 @@ impl Arena {
         self.symbols[node.first as usize + 1] = state;
     }
 
-    /// Notes children of a container; only containers among them are kept. `step` 2 with
-    /// `from` 1 takes the values of pairs.
+    /// Notes items of a list, set or instance; only those with parts of their own are kept.
     #[inline]
-    pub fn fill(&mut self, id: u32, items: &[Symbol], from: usize, step: usize) {
+    pub fn fill(&mut self, id: u32, items: &[Symbol]) {
         let first = self.symbols.len();
-        let (mut weight, mut depth) = (0u32, 0u32);
-        let mut at = from;
-        while at < items.len() {
-            if let Symbol::Node(child) = items[at] {
-                let child = &self.nodes[child as usize];
-                weight = weight.saturating_add(child.hashed().0);
-                depth = depth.max(child.hashed().1);
-                self.symbols.push(items[at]);
-            }
-            at += step;
+        self.symbols.extend(items.iter().filter(|item| !item.is_atom()));
+        self.filled(id, first, items.len(), false);
+    }
+
+    /// Notes pairs of a dict or instance. The first few are kept whole, since they may be a state
+    /// that a rule looks into; of the others, the values with parts of their own.
+    #[inline]
+    pub fn fill_pairs(&mut self, id: u32, pairs: &[Symbol]) {
+        let room = KEPT_PAIRS.saturating_sub(self.nodes[id as usize].count as usize);
+        let (whole, rest) = pairs.split_at((room * 2).min(pairs.len()));
+        let first = self.symbols.len();
+        self.symbols.extend_from_slice(whole);
+        self.filled(id, first, whole.len() / 2, true);
+        if !rest.is_empty() {
+            let first = self.symbols.len();
+            let values = rest.iter().skip(1).step_by(2);
+            self.symbols.extend(values.filter(|value| !value.is_atom()));
+            self.filled(id, first, rest.len() / 2, false);
         }
-        let count = self.symbols.len() - first;
+    }
+
+    /// Accounts for symbols kept from `first` on.
+    #[inline]
+    fn filled(&mut self, id: u32, first: usize, count: usize, pairs: bool) {
+        let len = self.symbols.len() - first;
+        let (weight, depth) = self.reckon(&self.symbols[first..]);
         let node = &mut self.nodes[id as usize];
-        node.weight = node.weight.saturating_add(items.len() as u32).saturating_add(weight);
-        if count > 0 {
+        node.count = node.count.saturating_add(count as u32);
+        node.weight = node.weight.saturating_add(count as u32).saturating_add(weight);
+        if len > 0 {
             node.depth = node.depth.max(depth.saturating_add(1));
             let next = std::mem::replace(&mut node.chunk, self.chunks.len() as u32);
-            self.chunks.push(Chunk { first: first as u32, len: count as u32, next });
+            self.chunks.push(Chunk { first: first as u32, len: len as u32, next, pairs });
         }
     }
 
@@ -187,17 +207,27 @@ impl Arena {
         given.then(|| self.symbols[node.first as usize + 1])
     }
 
-    /// The children of a list, dict, set or instance that are containers.
+    fn chunks_of(&self, id: u32) -> impl Iterator<Item = (&[Symbol], bool)> {
+        let chunk = |at: u32| self.chunks.get(at as usize);
+        std::iter::successors(chunk(self.nodes[id as usize].chunk), move |c| chunk(c.next))
+            .map(|c| (&self.symbols[c.first as usize..(c.first + c.len) as usize], c.pairs))
+    }
+
+    /// The items of a list or set, and the values of a dict, that have parts of their own.
     pub fn children(&self, id: u32) -> Vec<Symbol> {
         let mut all = Vec::new();
-        let mut at = self.nodes[id as usize].chunk;
-        while at != END {
-            let chunk = &self.chunks[at as usize];
-            let (first, len) = (chunk.first as usize, chunk.len as usize);
-            all.extend_from_slice(&self.symbols[first..first + len]);
-            at = chunk.next;
+        for (symbols, pairs) in self.chunks_of(id) {
+            let (skip, step) = if pairs { (1, 2) } else { (0, 1) };
+            let values = symbols.iter().skip(skip).step_by(step);
+            all.extend(values.filter(|value| !value.is_atom()));
         }
         all
+    }
+
+    /// The pairs of a dict that were kept, the last written first.
+    pub fn pairs(&self, id: u32) -> impl Iterator<Item = (Symbol, Symbol)> + '_ {
+        let kept = self.chunks_of(id).filter(|(_, pairs)| *pairs);
+        kept.flat_map(|(symbols, _)| symbols.rchunks_exact(2).map(|pair| (pair[0], pair[1])))
     }
 
     /// Every node that is an instance.

@@ -10,8 +10,10 @@ pub enum Symbol {
     Bool(bool),
     /// An integer of at most 64 bits.
     Int(i64),
-    /// A longer integer, by its length in bytes.
-    BigInt(u32),
+    /// A longer integer, by its two's complement bytes.
+    BigInt(Span),
+    /// A longer integer written as text, by an upper bound of its length in bytes.
+    BigText(u32),
     /// A float.
     Float(f64),
     /// Text that stands literally in the stream.
@@ -20,6 +22,8 @@ pub enum Symbol {
     DecodedText(u32),
     /// Bytes that stand in the stream.
     Bytes(Span),
+    /// Bytes too long for a span, by their place in the side table.
+    LongBytes(u32),
     /// A bytearray, by its length.
     ByteArray(u64),
     /// An out-of-band buffer.
@@ -32,12 +36,21 @@ pub enum Symbol {
     Opaque,
 }
 
+impl Symbol {
+    /// Plain data without parts: what containers need not remember.
+    #[inline(always)]
+    pub fn is_atom(&self) -> bool {
+        !matches!(self, Symbol::Global(_) | Symbol::Node(_) | Symbol::Opaque | Symbol::Buffer)
+    }
+}
+
 /// A run of bytes of the stream: 40 bits of offset, 24 of length.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Span(u64);
 
 const LENGTH_BITS: u32 = 24;
-const LONGEST: u64 = (1 << LENGTH_BITS) - 1;
+/// The length from which a span no longer knows its length.
+pub const LONGEST: u64 = (1 << LENGTH_BITS) - 1;
 
 impl Span {
     /// The span of `part`, which is a slice of `data`. A part too long to be a name or an argument
@@ -46,6 +59,16 @@ impl Span {
     pub fn of(data: &[u8], part: &[u8]) -> Span {
         let at = (part.as_ptr() as usize).wrapping_sub(data.as_ptr() as usize) as u64;
         Span(at << LENGTH_BITS | (part.len() as u64).min(LONGEST))
+    }
+
+    /// How many bytes it has; the longest spans count as the bound itself.
+    pub fn len(self) -> u64 {
+        self.0 & LONGEST
+    }
+
+    /// Whether it is empty.
+    pub fn is_empty(self) -> bool {
+        self.len() == 0
     }
 
     /// The bytes, unless they were too long to be kept.
