@@ -93,10 +93,19 @@ impl<V> Drop for Items<'_, V> {
 pub trait Domain<'a> {
     /// A value. Cloned by DUP and by memo reads.
     type Value: Clone;
+    /// A value as the memo keeps it.
+    type Slot;
     /// Why a step fails.
     type Error: From<FaultBox>;
 
     fn kind(&self, value: &Self::Value) -> Kind;
+
+    fn keep(&self, value: &Self::Value) -> Self::Slot;
+    fn restore(&self, slot: &Self::Slot) -> Self::Value;
+    /// A slot that an earlier pickle filled, where pickles share a memo.
+    fn recall(&mut self, _index: u64) -> Option<Self::Value> {
+        None
+    }
 
     fn none(&mut self) -> Self::Value;
     fn boolean(&mut self, value: bool) -> Self::Value;

@@ -19,7 +19,7 @@ pub struct Machine<'a, D: Domain<'a>> {
     /// Items below the innermost mark are out of reach.
     fence: usize,
     /// The memo; kept by the caller from one pickle to the next where pickles share it.
-    pub memo: Memo<D::Value>,
+    pub memo: Memo<D::Slot>,
     /// The domain.
     pub domain: D,
     protocol: u8,
@@ -35,7 +35,7 @@ enum Flow<V> {
 
 impl<'a, D: Domain<'a>> Machine<'a, D> {
     /// A machine at the start of `data`.
-    pub fn new(data: &'a [u8], domain: D, memo: Memo<D::Value>, fix_imports: bool) -> Self {
+    pub fn new(data: &'a [u8], domain: D, memo: Memo<D::Slot>, fix_imports: bool) -> Self {
         Machine {
             reader: Reader::new(data),
             stack: Vec::new(),
@@ -265,10 +265,8 @@ impl<'a, D: Domain<'a>> Machine<'a, D> {
                 self.fetch(index)?
             }
             Opcode::Memoize => {
-                self.reach(1)?;
-                if let Some(value) = self.stack.last() {
-                    self.memo.memoize(value);
-                }
+                let index = self.memo.len();
+                self.store(index)?
             }
             Opcode::Binput => {
                 let index = self.reader.uint1()?;
@@ -489,9 +487,12 @@ impl<'a, D: Domain<'a>> Machine<'a, D> {
 
     #[inline(always)]
     fn fetch(&mut self, index: u64) -> Result<(), D::Error> {
-        match self.memo.get(index) {
+        let found = match self.memo.get(index) {
+            Some(slot) => Some(self.domain.restore(slot)),
+            None => self.domain.recall(index),
+        };
+        match found {
             Some(value) => {
-                let value = value.clone();
                 self.push(value);
                 Ok(())
             }
@@ -505,7 +506,7 @@ impl<'a, D: Domain<'a>> Machine<'a, D> {
     #[inline(always)]
     fn store(&mut self, index: u64) -> Result<(), D::Error> {
         let at = self.reach(1)?;
-        self.memo.put(index, &self.stack[at]);
+        self.memo.put(index, || self.domain.keep(&self.stack[at]));
         Ok(())
     }
 

@@ -57,10 +57,14 @@ pub struct Memo<V> {
     /// Slots 0.. without a gap; `None` is a slot that is counted but never read.
     dense: Vec<Option<V>>,
     sparse: FxHashMap<u64, V>,
+    /// Slots 0.. that an earlier pickle filled and this memo does not hold.
+    elsewhere: u64,
+    /// How many slots are filled, those elsewhere included.
+    len: u64,
     keeping: Keeping,
 }
 
-impl<V: Clone> Memo<V> {
+impl<V> Memo<V> {
     /// A memo that keeps everything and notes which slots are read.
     pub fn noting() -> Self {
         Memo::with(Keeping::Noting(SlotSet::default()))
@@ -77,13 +81,19 @@ impl<V: Clone> Memo<V> {
     }
 
     fn with(keeping: Keeping) -> Self {
-        Memo { dense: Vec::new(), sparse: FxHashMap::default(), keeping }
+        Memo { dense: Vec::new(), sparse: FxHashMap::default(), elsewhere: 0, len: 0, keeping }
+    }
+
+    /// The same memo, going on behind `filled` slots that another memo holds.
+    pub fn behind(mut self, filled: u64) -> Self {
+        (self.elsewhere, self.len) = (filled, filled);
+        self
     }
 
     /// How many slots are filled: the index MEMOIZE uses next.
     #[inline(always)]
     pub fn len(&self) -> u64 {
-        (self.dense.len() + self.sparse.len()) as u64
+        self.len
     }
 
     /// Whether no slot is filled.
@@ -91,46 +101,45 @@ impl<V: Clone> Memo<V> {
         self.len() == 0
     }
 
-    /// Fills the next slot.
+    /// Fills a slot. `value` is only asked for if the slot is kept.
     #[inline(always)]
-    pub fn memoize(&mut self, value: &V) {
-        self.put(self.len(), value);
-    }
-
-    /// Fills a slot.
-    #[inline(always)]
-    pub fn put(&mut self, index: u64, value: &V) {
-        if index == self.dense.len() as u64 && self.sparse.is_empty() {
+    pub fn put(&mut self, index: u64, value: impl FnOnce() -> V) {
+        if index == self.elsewhere + self.dense.len() as u64 && self.sparse.is_empty() {
             let kept = match &self.keeping {
                 Keeping::Only(reads) => reads.contains(index as usize),
                 _ => true,
             };
-            self.dense.push(kept.then(|| value.clone()));
+            self.dense.push(kept.then(value));
+            self.len += 1;
         } else {
-            self.put_anywhere(index, value);
+            self.put_anywhere(index, value());
         }
     }
 
     #[cold]
-    fn put_anywhere(&mut self, index: u64, value: &V) {
-        if index < self.dense.len() as u64 {
-            self.dense[index as usize] = Some(value.clone());
-        } else if index == self.dense.len() as u64 {
+    fn put_anywhere(&mut self, index: u64, value: V) {
+        let end = self.elsewhere + self.dense.len() as u64;
+        let known = index < end || self.sparse.contains_key(&index);
+        self.len += u64::from(!known);
+        if (self.elsewhere..end).contains(&index) {
+            self.dense[(index - self.elsewhere) as usize] = Some(value);
+        } else if index == end {
             self.sparse.remove(&index);
-            self.dense.push(Some(value.clone()));
+            self.dense.push(Some(value));
         } else {
-            self.sparse.insert(index, value.clone());
+            self.sparse.insert(index, value);
         }
     }
 
     /// The value of a slot.
     #[inline(always)]
     pub fn get(&mut self, index: u64) -> Option<&V> {
-        if index < self.dense.len() as u64 {
+        let at = index.wrapping_sub(self.elsewhere);
+        if at < self.dense.len() as u64 {
             if let Keeping::Noting(reads) = &mut self.keeping {
                 reads.insert(index as usize);
             }
-            self.dense[index as usize].as_ref()
+            self.dense[at as usize].as_ref()
         } else {
             self.sparse.get(&index)
         }
@@ -138,9 +147,9 @@ impl<V: Clone> Memo<V> {
 
     /// Every kept slot, in order of index.
     pub fn entries(&self) -> Vec<(u64, &V)> {
-        let dense = self.dense.iter().enumerate();
+        let dense = (self.elsewhere..).zip(&self.dense);
         let mut all: Vec<_> =
-            dense.filter_map(|(i, v)| v.as_ref().map(|v| (i as u64, v))).collect();
+            dense.filter_map(|(i, v)| v.as_ref().map(|v| (i, v))).collect();
         let mut rest: Vec<_> = self.sparse.iter().map(|(&i, v)| (i, v)).collect();
         rest.sort_by_key(|&(i, _)| i);
         all.extend(rest);
@@ -164,7 +173,7 @@ mod tests {
     #[test]
     fn an_index_allocates_nothing() {
         let mut memo = Memo::keeping_all();
-        memo.put(1 << 40, &7);
+        memo.put(1 << 40, || 7);
         assert_eq!(memo.len(), 1);
         assert_eq!(memo.get(1 << 40), Some(&7));
         assert!(memo.dense.capacity() < 16);
@@ -174,12 +183,12 @@ mod tests {
     #[test]
     fn memoize_counts_filled_slots() {
         let mut memo = Memo::keeping_all();
-        memo.put(1, &10);
-        memo.memoize(&11); // one slot filled, so this overwrites slot 1
+        memo.put(1, || 10);
+        memo.put(memo.len(), || 11); // one slot filled, so this overwrites slot 1
         assert_eq!(memo.len(), 1);
         assert_eq!(memo.get(1), Some(&11));
-        memo.put(0, &12);
-        memo.memoize(&13);
+        memo.put(0, || 12);
+        memo.put(memo.len(), || 13);
         assert_eq!(memo.entries(), [(0, &12), (1, &11), (2, &13)]);
     }
 
@@ -187,12 +196,24 @@ mod tests {
     #[test]
     fn a_noted_read_is_kept_by_the_next_pass() {
         let mut first = Memo::noting();
-        (0..200).for_each(|i| first.memoize(&i));
+        (0..200).for_each(|i| first.put(i, || i));
         first.get(130);
         let mut second = Memo::keeping_only(first.into_reads());
-        (0..200).for_each(|i| second.memoize(&i));
+        (0..200).for_each(|i| second.put(i, || i));
         assert_eq!(second.get(130), Some(&130));
         assert_eq!(second.get(131), None);
         assert_eq!(second.len(), 200);
+    }
+
+    /// A second pickle of one unpickler counts on from the first, or its MEMOIZE would overwrite.
+    #[test]
+    fn a_memo_behind_another_counts_on() {
+        let mut memo = Memo::noting().behind(3);
+        memo.put(memo.len(), || 'a');
+        memo.put(1, || 'b');
+        assert_eq!(memo.len(), 4);
+        assert_eq!(memo.get(3), Some(&'a'));
+        assert_eq!(memo.get(1), Some(&'b'));
+        assert_eq!(memo.get(0), None);
     }
 }

@@ -71,6 +71,8 @@ pub struct GlobalUse {
     pub site: Site,
     /// What is done with it: bits of [`usage`].
     pub uses: u8,
+    /// Spelled as Python 2 spells it, and translated.
+    pub python2: bool,
     /// Reached as an attribute of another global, not named by itself.
     pub attribute: bool,
     pub(super) cost: Cost,
@@ -148,6 +150,7 @@ fn judge(policy: &Policy, module: &str, name: &str, python2: bool, attribute: bo
         denial,
         site,
         uses: 0,
+        python2,
         attribute,
         cost: costs.map_or(Cost::Plain, |row| row.2),
     }

@@ -51,8 +51,10 @@ pub struct Settings<'s> {
     pub persistent: bool,
     /// The names of extension codes.
     pub extension: &'s dyn Fn(i64) -> Option<(String, String)>,
-    /// What memo slots hold from an earlier pickle of the same unpickler.
-    pub seeds: Vec<(u64, Seed)>,
+    /// How many memo slots earlier pickles of the same unpickler filled.
+    pub earlier: u64,
+    /// What such a slot holds.
+    pub recall: &'s dyn Fn(u64) -> Option<Seed>,
 }
 
 /// What is known of a value carried over in the memo from an earlier pickle.
@@ -102,12 +104,8 @@ pub struct Outcome {
 
 /// Checks a stream against a policy.
 pub fn verify(data: &[u8], policy: &Policy, limits: &Limits, settings: &Settings<'_>) -> Outcome {
-    let mut domain = Symbolic::new(data, policy, limits, settings);
-    let mut memo = Memo::noting();
-    for (index, seed) in &settings.seeds {
-        let symbol = domain.seed(seed);
-        memo.put(*index, &symbol);
-    }
+    let domain = Symbolic::new(data, policy, limits, settings);
+    let memo = Memo::noting().behind(settings.earlier);
     let mut machine = Machine::new(data, domain, memo, settings.fix_imports);
     let fault = machine.run().err();
     let (end, steps, protocol) = (machine.offset(), machine.steps, machine.protocol());
@@ -226,6 +224,7 @@ impl<'a, 'p> Symbolic<'a, 'p> {
 
 impl<'a> Domain<'a> for Symbolic<'a, '_> {
     type Value = Symbol;
+    type Slot = Symbol;
     type Error = FaultBox;
 
     #[inline(always)]
@@ -246,6 +245,21 @@ impl<'a> Domain<'a> for Symbolic<'a, '_> {
             Symbol::Opaque => Kind::Instance,
             _ => Kind::Plain,
         }
+    }
+
+    #[inline(always)]
+    fn keep(&self, value: &Symbol) -> Symbol {
+        *value
+    }
+
+    #[inline(always)]
+    fn restore(&self, slot: &Symbol) -> Symbol {
+        *slot
+    }
+
+    fn recall(&mut self, index: u64) -> Option<Symbol> {
+        let seed = (self.settings.recall)(index)?;
+        Some(self.seed(&seed))
     }
 
     #[inline(always)]
