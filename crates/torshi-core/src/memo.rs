@@ -145,6 +145,14 @@ impl<V> Memo<V> {
         }
     }
 
+    /// The value of a slot, without noting that it is read.
+    pub fn peek(&self, index: u64) -> Option<&V> {
+        match self.dense.get(usize::try_from(index.checked_sub(self.elsewhere)?).ok()?) {
+            Some(slot) => slot.as_ref(),
+            None => self.sparse.get(&index),
+        }
+    }
+
     /// Every kept slot, in order of index.
     pub fn entries(&self) -> Vec<(u64, &V)> {
         let dense = (self.elsewhere..).zip(&self.dense);

@@ -2,7 +2,7 @@
 //! what the row does not say is a finding. The result of a call is never callable.
 
 use super::arena::NodeKind;
-use super::globals::usage;
+use super::globals::{usage, Origin};
 use super::value::Symbol;
 use super::{Symbolic, NO_GLOBAL};
 use crate::error::{FaultBox, Site};
@@ -146,7 +146,7 @@ impl Symbolic<'_, '_> {
             },
             Makes::Instance(name) => {
                 let (module, qualname) = (name.module.clone(), name.qualname.clone());
-                let (made, _) = self.globals.find(self.policy, &module, &qualname, false, true, site);
+                let (made, _) = self.globals.find(self.policy, &module, &qualname, false, Origin::Implied, site);
                 self.instance(made, arguments, true)
             }
         }
@@ -169,7 +169,7 @@ impl Symbolic<'_, '_> {
         };
         let global = self.globals.get(class);
         let (module, qualname) = (global.module.clone(), format!("{}.{attribute}", global.qualname));
-        let named = self.named(&module, &qualname, false, true, site);
+        let named = self.named(&module, &qualname, false, Origin::Attribute, site);
         match named {
             Symbol::Global(id) if bound => {
                 // A bound method: data to pass on, nothing the stream may call.

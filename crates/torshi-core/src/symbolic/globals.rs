@@ -54,6 +54,17 @@ const COSTS: &[(&str, &str, Cost)] = &[
     ("builtins", "range", Cost::Range),
 ];
 
+/// How a stream came to a global.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// By naming it.
+    Named,
+    /// As an attribute of a global or of an instance of one.
+    Attribute,
+    /// A row says that this is the class of what another global makes; it need not be imported.
+    Implied,
+}
+
 /// One global of the stream.
 #[derive(Clone, Debug)]
 pub struct GlobalUse {
@@ -73,8 +84,8 @@ pub struct GlobalUse {
     pub uses: u8,
     /// Spelled as Python 2 spells it, and translated.
     pub python2: bool,
-    /// Reached as an attribute of another global, not named by itself.
-    pub attribute: bool,
+    /// How the stream came to it.
+    pub origin: Origin,
     pub(super) cost: Cost,
 }
 
@@ -101,10 +112,10 @@ pub struct Globals {
 impl Globals {
     /// The global of these names; adds it if it is new, and says so.
     pub fn find(
-        &mut self, policy: &Policy, module: &str, name: &str, python2: bool, attribute: bool, site: Site,
+        &mut self, policy: &Policy, module: &str, name: &str, python2: bool, origin: Origin, site: Site,
     ) -> (u32, bool) {
         self.key.clear();
-        for part in [module.as_bytes(), b"\0", name.as_bytes(), &[0, python2.into(), attribute.into()]] {
+        for part in [module.as_bytes(), b"\0", name.as_bytes(), &[0, python2.into(), origin as u8]] {
             self.key.extend_from_slice(part);
         }
         if let Some(&id) = self.ids.get(&self.key) {
@@ -112,7 +123,7 @@ impl Globals {
         }
         let id = self.all.len() as u32;
         self.ids.insert(self.key.clone(), id);
-        self.all.push(judge(policy, module, name, python2, attribute, site));
+        self.all.push(judge(policy, module, name, python2, origin, site));
         (id, true)
     }
 
@@ -134,7 +145,7 @@ impl Globals {
     }
 }
 
-fn judge(policy: &Policy, module: &str, name: &str, python2: bool, attribute: bool, site: Site) -> GlobalUse {
+fn judge(policy: &Policy, module: &str, name: &str, python2: bool, origin: Origin, site: Site) -> GlobalUse {
     let spelled = (module.to_owned(), name.to_owned());
     let (module, name) = if python2 { modern(module, name) } else { (module, name) };
     let (row, denial) = match policy.find(module, name) {
@@ -151,7 +162,7 @@ fn judge(policy: &Policy, module: &str, name: &str, python2: bool, attribute: bo
         site,
         uses: 0,
         python2,
-        attribute,
+        origin,
         cost: costs.map_or(Cost::Plain, |row| row.2),
     }
 }

@@ -21,7 +21,7 @@ use arena::{Arena, NodeKind, NO_GLOBAL};
 use globals::Globals;
 use value::{Span, Symbol, LONGEST};
 
-pub use globals::{usage, GlobalUse};
+pub use globals::{usage, GlobalUse, Origin};
 
 /// Findings kept: enough to show a person, few enough to bound memory.
 const MOST_FINDINGS: usize = 200;
@@ -185,9 +185,9 @@ impl<'a, 'p> Symbolic<'a, 'p> {
             }
             Seed::Set => Symbol::Node(self.arena.container(NodeKind::Set)),
             Seed::Atom => Symbol::None,
-            Seed::Global(module, name) => self.named(module, name, false, false, site),
+            Seed::Global(module, name) => self.named(module, name, false, Origin::Implied, site),
             Seed::Instance(module, name) => {
-                let (id, _) = self.globals.find(self.policy, module, name, false, true, site);
+                let (id, _) = self.globals.find(self.policy, module, name, false, Origin::Implied, site);
                 Symbol::Node(self.arena.instance(id, Symbol::Opaque))
             }
             Seed::Opaque => Symbol::Opaque,
@@ -195,8 +195,8 @@ impl<'a, 'p> Symbolic<'a, 'p> {
     }
 
     /// A global by its names; a name the policy does not allow is a finding at once, used or not.
-    fn named(&mut self, module: &str, name: &str, python2: bool, attribute: bool, site: Site) -> Symbol {
-        let (id, new) = self.globals.find(self.policy, module, name, python2, attribute, site);
+    fn named(&mut self, module: &str, name: &str, python2: bool, origin: Origin, site: Site) -> Symbol {
+        let (id, new) = self.globals.find(self.policy, module, name, python2, origin, site);
         if new {
             let global = self.globals.get(id);
             if let Some(denial) = global.denial.as_ref() {
@@ -454,14 +454,14 @@ impl<'a> Domain<'a> for Symbolic<'a, '_> {
         let (Ok(module), Ok(name)) = (std::str::from_utf8(module), std::str::from_utf8(name)) else {
             return Err(Fault::bad_value(site, "the name of a global is not UTF-8"));
         };
-        Ok(self.named(module, name, python2, false, site))
+        Ok(self.named(module, name, python2, Origin::Named, site))
     }
 
     fn stack_global(&mut self, module: Symbol, name: Symbol, python2: bool, site: Site) -> Result<Symbol, FaultBox> {
         match (self.known_text(module), self.known_text(name)) {
             (Some(module), Some(name)) => {
                 let (module, name) = (module.to_owned(), name.to_owned());
-                Ok(self.named(&module, &name, python2, false, site))
+                Ok(self.named(&module, &name, python2, Origin::Named, site))
             }
             _ if self.unrestricted => Ok(Symbol::Opaque),
             _ => Err(Fault::malformed(site, "the names of a STACK_GLOBAL must stand in the stream as text")),
@@ -470,7 +470,7 @@ impl<'a> Domain<'a> for Symbolic<'a, '_> {
 
     fn extension(&mut self, code: i64, python2: bool, site: Site) -> Result<Symbol, FaultBox> {
         match (self.settings.extension)(code) {
-            Some((module, name)) => Ok(self.named(&module, &name, python2, false, site)),
+            Some((module, name)) => Ok(self.named(&module, &name, python2, Origin::Named, site)),
             None => Err(Fault::bad_value(site, format!("unregistered extension code {code}"))),
         }
     }
