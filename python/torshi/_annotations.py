@@ -55,29 +55,16 @@ def shape_of(annotation: object) -> Shape:
     Raises:
         TypeError: the annotation, or one it refers to, cannot be resolved or is not a type.
     """
-    if isinstance(annotation, Hashable):
-        try:
-            return _cached_shape(annotation)
-        except _Unhashable:
-            pass
-    return _Reader().read(annotation, {})
-
-
-class _Unhashable(Exception):
-    """An annotation claims to be hashable and is not, as `Annotated[int, []]`."""
+    try:
+        hash(annotation)
+    except TypeError:  # such as Annotated[int, []]
+        return _Reader().read(annotation, {})
+    return _cached_shape(annotation)
 
 
 @functools.lru_cache(maxsize=1024, typed=True)
-def _shape_by_key(annotation: Hashable) -> Shape:
-    return _Reader().read(annotation, {})
-
-
 def _cached_shape(annotation: Hashable) -> Shape:
-    try:
-        hash(annotation)
-    except TypeError:
-        raise _Unhashable from None
-    return _shape_by_key(annotation)
+    return _Reader().read(annotation, {})
 
 
 def label(annotation: object) -> str:

@@ -7,13 +7,15 @@ calls anything the stream names.
 from __future__ import annotations
 
 import os
-from collections.abc import Buffer
-from typing import Any, Protocol, TypeAlias, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, runtime_checkable
 
 from torshi import _native
 from torshi._limits import Limits
 from torshi._policy import Policy, Trust, policy_of
 from torshi._report import Report
+
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
 
 __all__ = ["Source", "check", "inspect"]
 

@@ -1,7 +1,9 @@
 """Types of the compiled module; the documentation of each name stands where the package offers it."""
 
-from collections.abc import Buffer, Callable, Iterable
+from collections.abc import Callable
 from typing import Any, final
+
+from typing_extensions import Buffer
 
 def dump(
     obj: object,
