@@ -14,6 +14,7 @@ import collections.abc
 import dataclasses
 import enum
 import functools
+import inspect
 import sys
 import types
 import typing
@@ -67,26 +68,31 @@ def _cached_shape(annotation: Hashable) -> Shape:
     return _Reader().read(annotation, {})
 
 
-def label(annotation: object) -> str:
-    """Names an annotation as a reader would write it: ``list[int]``, ``Server``, ``int | None``."""
+def label(annotation: object, depth: int = 4) -> str:
+    """Names an annotation as a reader would write it: ``list[int]``, ``Server``, ``int | None``.
+
+    Args:
+        annotation: the annotation.
+        depth: levels of brackets to write; deeper ones are shown as ``...``.
+    """
     if annotation is None or annotation is type(None):
         return "None"
-    if annotation is Ellipsis:
+    if annotation is Ellipsis or depth < 0:
         return "..."
+    if isinstance(annotation, str):
+        return annotation
     origin = get_origin(annotation)
     args = get_args(annotation)
     if origin is Annotated:
-        return label(args[0])
-    if origin in (Union, types.UnionType):
-        return " | ".join(label(arg) for arg in args)
+        return label(args[0], depth)
     if origin is Literal:
         return " or ".join(repr(value) for value in args)
-    if isinstance(annotation, str):
-        return annotation
+    if origin in (Union, types.UnionType):
+        return " | ".join(label(arg, depth - 1) for arg in args)
     if isinstance(annotation, list):
-        return "[" + ", ".join(label(item) for item in annotation) + "]"
+        return "[" + ", ".join(label(item, depth - 1) for item in annotation) + "]"
     if origin is not None and args:
-        return f"{label(origin)}[{', '.join(label(arg) for arg in args)}]"
+        return f"{label(origin, depth)}[{', '.join(label(arg, depth - 1) for arg in args)}]"
     return getattr(annotation, "__name__", None) or str(annotation).removeprefix("typing.")
 
 
@@ -160,10 +166,10 @@ class _Reader:
             return Choices(name, args)
         if _is_alias(origin):
             return self._alias(origin, args, bound)
-        if not isinstance(origin, type):
-            return Anything(name, open=False)
         if origin is collections.abc.Callable:
             return Function(name)
+        if not isinstance(origin, type):
+            return Anything(name, open=False)
         if origin is type:
             return Classes(name, _bases(args, bound))
         if origin is tuple:
@@ -249,9 +255,12 @@ class _Reader:
         node.indexed = issubclass(cls, tuple)
 
 
-_WRAPPERS: tuple[Any, ...] = (typing.Required, typing.NotRequired, Final, *(
-    (typing.ReadOnly,) if sys.version_info >= (3, 13) else ()
-))
+_WRAPPERS: tuple[Any, ...] = (
+    typing.Required,
+    typing.NotRequired,
+    Final,
+    getattr(typing, "ReadOnly", Final),  # Python 3.13
+)
 
 
 def reviewed(cls: type) -> bool:
@@ -351,7 +360,7 @@ def _resolvable_hints(cls: type, local: dict[str, Any]) -> dict[str, Any]:
     hints: dict[str, Any] = {}
     for owner in reversed(cls.__mro__):
         names = getattr(sys.modules.get(owner.__module__), "__dict__", {})
-        for name, annotation in owner.__dict__.get("__annotations__", {}).items():
+        for name, annotation in inspect.get_annotations(owner).items():
             holder = types.SimpleNamespace(__annotations__={name: annotation})
             try:
                 hints |= typing.get_type_hints(holder, names, local, include_extras=True)
@@ -376,7 +385,7 @@ class _Scopes:
 def _scopes(cls: type, args: tuple[Any, ...]) -> _Scopes:
     owners: dict[str, type] = {}
     for owner in reversed(cls.__mro__):
-        for name in owner.__dict__.get("__annotations__", {}):
+        for name in inspect.get_annotations(owner):
             owners[name] = owner
     bindings: dict[type, dict[Any, Any]] = {}
     pending: list[tuple[type, tuple[Any, ...]]] = [(cls, args)]

@@ -56,7 +56,7 @@ def inspect(
     if policy is not None and trust is not None:
         raise TypeError("give policy or trust, not both")
     chosen = policy_of(trust) if policy is None else policy
-    text = _native.inspect(_read(source), chosen._native, limits)
+    text = _native.inspect(_read(source), chosen._inner, limits)
     return Report.from_json(text, chosen.name)
 
 
@@ -80,7 +80,7 @@ def check(source: Source, type: Any = None, trust: Trust = None, limits: Limits 
         >>> import torshi
         >>> torshi.check(torshi.dumps([1, 2, 3]))
     """
-    _native.check(_read(source), policy_of(trust, type)._native, limits)
+    _native.check(_read(source), policy_of(trust, type)._inner, limits)
 
 
 def _read(source: Source) -> Buffer:

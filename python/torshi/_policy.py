@@ -51,9 +51,9 @@ class Policy:
         (True, False)
     """
 
-    __slots__ = ("_name", "_native")
+    __slots__ = ("_inner", "_name")
 
-    _native: _native.Policy
+    _inner: _native.Policy
     _name: str
 
     def __init__(self) -> None:
@@ -62,7 +62,7 @@ class Policy:
     @classmethod
     def _wrap(cls, native: _native.Policy, name: str) -> Policy:
         self = object.__new__(cls)
-        object.__setattr__(self, "_native", native)
+        object.__setattr__(self, "_inner", native)
         object.__setattr__(self, "_name", name)
         return self
 
@@ -174,7 +174,7 @@ class Policy:
         handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
         try:
             with open(handle, "w", encoding="utf-8") as file:
-                file.write(self._native.to_toml())
+                file.write(self._inner.to_toml())
                 file.flush()
                 os.fsync(file.fileno())
             os.replace(name, target)
@@ -200,7 +200,7 @@ class Policy:
             >>> torshi.Policy.empty().allow("myapp.util:rebuild").allows("myapp.util.rebuild")
             True
         """
-        native = self._native
+        native = self._inner
         for item in items:
             native = native.allow(pattern(item))
         return self._wrap(native, _plus(self._name, "allowed", len(items)))
@@ -215,7 +215,7 @@ class Policy:
             TypeError: an item is none of these.
             ValueError: a pattern is malformed, or a class cannot be imported by name.
         """
-        native = self._native
+        native = self._inner
         for item in items:
             native = native.deny(pattern(item))
         return self._wrap(native, _plus(self._name, "denied", len(items)))
@@ -229,10 +229,10 @@ class Policy:
         name = pattern(item)
         if ":" in name:
             module, _, qualname = name.partition(":")
-            return self._native.find(module, qualname) is not None
+            return self._inner.find(module, qualname) is not None
         parts = name.split(".")
         splits = ((".".join(parts[:i]), ".".join(parts[i:])) for i in range(len(parts) - 1, 0, -1))
-        return any(self._native.find(module, qualname) is not None for module, qualname in splits)
+        return any(self._inner.find(module, qualname) is not None for module, qualname in splits)
 
     @property
     def name(self) -> str:
@@ -242,20 +242,20 @@ class Policy:
     @property
     def is_unrestricted(self) -> bool:
         """Whether this policy allows everything, as stock pickle does."""
-        return self._native.is_unrestricted()
+        return self._inner.is_unrestricted()
 
     def __or__(self, other: object) -> Policy:
         if not isinstance(other, Policy):
             return NotImplemented
-        return self._wrap(self._native.union(other._native), f"{self._name} | {other._name}")
+        return self._wrap(self._inner.union(other._inner), f"{self._name} | {other._name}")
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Policy):
             return NotImplemented
-        return self._native == other._native
+        return self._inner == other._inner
 
     def __hash__(self) -> int:
-        return hash(self._native)
+        return hash(self._inner)
 
     def __repr__(self) -> str:
         return f"<torshi.Policy {self._name}>"
@@ -263,7 +263,7 @@ class Policy:
     def __reduce__(self) -> tuple[Callable[[str, str], Policy], tuple[str, str]]:
         if self.is_unrestricted:
             raise TypeError("an unrestricted policy is not pickled: whoever reads it would inherit it")
-        return _rebuilt, (self._native.to_toml(), self._name)
+        return _rebuilt, (self._inner.to_toml(), self._name)
 
 
 Policy.__module__ = "torshi"
@@ -312,7 +312,7 @@ def resolve(trust: Trust, type: Any = None) -> _native.Policy:
         TypeError: `trust` or `type` is not what it should be.
         ValueError: a pattern is malformed, or a class cannot be imported by name.
     """
-    return policy_of(trust, type)._native
+    return policy_of(trust, type)._inner
 
 
 def policy_of(trust: Trust, type: Any = None) -> Policy:

@@ -193,7 +193,7 @@ class Report:
 
         Args:
             color: mark findings with ANSI colours.
-            depth: levels of the tree to show; None for all.
+            depth: levels of the tree to show; None for all, 0 for none.
         """
         return "\n".join(_lines(self, _Paint(color), depth))
 
@@ -288,7 +288,7 @@ def _lines(report: Report, paint: _Paint, depth: int | None) -> Iterator[str]:
             yield paint.bad(f"  {printable(finding.message)}")
             if finding.remedy and finding.remedy not in finding.message:
                 yield f"    {printable(finding.remedy)}"
-    if report.tree is not None:
+    if report.tree is not None and depth != 0:
         yield ""
         yield "tree"
         yield from _tree_lines(report.tree, paint, depth)

@@ -12,7 +12,16 @@ from collections.abc import Iterable, Iterator
 from torshi._policy import Policy
 from torshi._printable import printable
 
-__all__ = ["CLEAN", "FINDINGS", "UNREADABLE", "PolicyProblem", "add_policy_options", "chosen_policy", "complain", "contents"]
+__all__ = [
+    "CLEAN",
+    "FINDINGS",
+    "UNREADABLE",
+    "PolicyProblem",
+    "add_policy_options",
+    "chosen_policy",
+    "complain",
+    "contents",
+]
 
 CLEAN = 0
 FINDINGS = 1

@@ -46,6 +46,6 @@ def run(arguments: argparse.Namespace) -> int:
     except UnpicklingError as error:
         complain(name, str(error))
         return UNREADABLE
-    for line in listing.splitlines():
+    for line in listing.rstrip("\n").split("\n"):
         print(printable(line.replace("\t", " ")))
     return CLEAN
