@@ -1,0 +1,72 @@
+"""torshi: pickle, mended.
+
+The functions, classes, exceptions and opcode constants of `pickle`, by the same names, so that
+``import torshi as pickle`` works, with loads that verify a stream against a policy before they build
+anything, and with `inspect` and `check` to look at a pickle without loading it.
+
+This module only gathers names; everything is defined in the private modules behind it.
+
+Example:
+    >>> import torshi
+    >>> data = torshi.dumps({"name": "John Doe", "courses": ["Math", "Science"]})
+    >>> torshi.loads(data)
+    {'name': 'John Doe', 'courses': ['Math', 'Science']}
+"""
+
+from pickle import DEFAULT_PROTOCOL, HIGHEST_PROTOCOL, PickleBuffer
+
+from torshi import _opcodes
+from torshi._errors import (
+    LimitError,
+    MalformedError,
+    PickleError,
+    PicklingError,
+    SealError,
+    TruncatedError,
+    UnpicklingError,
+    UntrustedError,
+    ValidationError,
+)
+from torshi._findings import Finding
+from torshi._inspect import check, inspect
+from torshi._limits import Limits
+from torshi._opcodes import *
+from torshi._pickler import Pickler, dump, dumps
+from torshi._policy import Policy, unrestricted
+from torshi._report import Report
+from torshi._unpickler import Unpickler, load, loads
+from torshi._version import __version__
+
+__all__ = [
+    # pickle's names
+    "PickleError",
+    "PicklingError",
+    "UnpicklingError",
+    "Pickler",
+    "Unpickler",
+    "dump",
+    "dumps",
+    "load",
+    "loads",
+    "PickleBuffer",
+    "DEFAULT_PROTOCOL",
+    "HIGHEST_PROTOCOL",
+    # trust
+    "Policy",
+    "unrestricted",
+    "Limits",
+    # looking without loading
+    "inspect",
+    "check",
+    "Report",
+    "Finding",
+    # errors beside pickle's
+    "UntrustedError",
+    "MalformedError",
+    "TruncatedError",
+    "LimitError",
+    "ValidationError",
+    "SealError",
+    "__version__",
+]
+__all__ += _opcodes.__all__

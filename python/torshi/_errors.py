@@ -1,0 +1,176 @@
+"""The exceptions of torshi, each with its evidence as attributes.
+
+Every class here is also one of `pickle`'s, so that an ``except pickle.UnpicklingError`` written years
+ago still catches what it caught. Nothing here formats a refusal: whoever raises says what, where and
+what to do about it. Each exception pickles and unpickles with its attributes.
+"""
+
+from __future__ import annotations
+
+import pickle
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from torshi._findings import Finding
+
+__all__ = [
+    "LimitError",
+    "MalformedError",
+    "PickleError",
+    "PicklingError",
+    "SealError",
+    "TruncatedError",
+    "UnpicklingError",
+    "UntrustedError",
+    "ValidationError",
+]
+
+
+class PickleError(pickle.PickleError):
+    """Base of everything torshi raises by itself; also a `pickle.PickleError`."""
+
+    __module__ = "torshi"
+
+
+class PicklingError(PickleError, pickle.PicklingError):
+    """An object cannot be pickled.
+
+    Attributes:
+        path: where in the dumped object the culprit stands, such as ``$.jobs[2].lock``, or None.
+    """
+
+    __module__ = "torshi"
+
+    path: str | None
+
+    def __init__(self, *args: object, path: str | None = None) -> None:
+        super().__init__(*args)
+        self.path = path
+
+
+class UnpicklingError(PickleError, pickle.UnpicklingError):
+    """A stream cannot be, or may not be, unpickled."""
+
+    __module__ = "torshi"
+
+
+class UntrustedError(UnpicklingError):
+    """The stream asks for something the policy does not list; nothing of it was run.
+
+    Attributes:
+        findings: every reason for the refusal, in stream order.
+
+    Example:
+        >>> import torshi
+        >>> try:
+        ...     torshi.loads(b"cos\\nsystem\\n(S'echo'\\ntR.")
+        ... except torshi.UntrustedError as error:
+        ...     print(error.findings[0].name)
+        os.system
+    """
+
+    __module__ = "torshi"
+
+    findings: tuple[Finding, ...]
+
+    def __init__(self, message: str = "", findings: tuple[Finding, ...] = ()) -> None:
+        super().__init__(message)
+        self.findings = tuple(findings)
+
+
+class MalformedError(UnpicklingError):
+    """The bytes are not a well-formed pickle stream.
+
+    Attributes:
+        offset: byte offset of the opcode that cannot be followed, or None.
+        opcode: name of that opcode, or None where no opcode was recognised.
+    """
+
+    __module__ = "torshi"
+
+    offset: int | None
+    opcode: str | None
+
+    def __init__(self, message: str = "", offset: int | None = None, opcode: str | None = None) -> None:
+        super().__init__(message)
+        self.offset = offset
+        self.opcode = opcode
+
+
+class TruncatedError(MalformedError, EOFError):
+    """The stream ends where another opcode should begin; also an `EOFError`, as in stock pickle.
+
+    Example:
+        >>> import torshi
+        >>> try:
+        ...     torshi.loads(b"")
+        ... except EOFError as error:
+        ...     print(type(error).__name__)
+        TruncatedError
+    """
+
+    __module__ = "torshi"
+
+
+class LimitError(UnpicklingError):
+    """The stream asks for more than `torshi.Limits` grants.
+
+    Attributes:
+        limit: name of the limit, a field of `torshi.Limits`.
+        value: what the stream asked for, in that limit's unit.
+        offset: byte offset of the opcode that asked, or None.
+    """
+
+    __module__ = "torshi"
+
+    limit: str | None
+    value: int | None
+    offset: int | None
+
+    def __init__(
+        self, message: str = "", limit: str | None = None, value: int | None = None, offset: int | None = None
+    ) -> None:
+        super().__init__(message)
+        self.limit = limit
+        self.value = value
+        self.offset = offset
+
+
+class ValidationError(UnpicklingError):
+    """The stream was loaded, and what came out is not of the type that was asked for.
+
+    Attributes:
+        path: where in the loaded object, such as ``$.servers[3].port``.
+        expected: what the annotation says stands there.
+        got: what does stand there.
+
+    Example:
+        >>> import torshi
+        >>> try:
+        ...     torshi.loads(torshi.dumps({"port": "80"}), dict[str, int])
+        ... except torshi.ValidationError as error:
+        ...     print(error)
+        expected int, got str at $.port
+    """
+
+    __module__ = "torshi"
+
+    path: str
+    expected: str
+    got: str
+
+    def __init__(self, path: str, expected: str, got: str) -> None:
+        super().__init__(f"expected {expected}, got {got} at {path}")
+        self.path = path
+        self.expected = expected
+        self.got = got
+
+    def __reduce__(self) -> tuple[type[ValidationError], tuple[str, str, str]]:
+        # The arguments of the constructor are not the text in `args`.
+        return type(self), (self.path, self.expected, self.got)
+
+
+class SealError(UnpicklingError):
+    """A file's seal is missing, damaged or not by a key the reader lists."""
+
+    __module__ = "torshi"

@@ -1,0 +1,80 @@
+"""Finding: one reason why a stream is refused, as plain data.
+
+Turns the JSON record the native verifier writes into a frozen dataclass. Never decides anything: whether
+something is a finding was settled by the verifier.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+__all__ = ["Finding", "from_json", "from_record"]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing in a stream that the policy does not allow.
+
+    Attributes:
+        kind: short name of the rule that was broken, such as ``untrusted-global``.
+        name: the class or function concerned, as ``module.qualname``, or None.
+        offset: byte offset of the opcode, counted from the start of the stream.
+        opcode: name of that opcode, as in `pickletools`.
+        path: where in the object the value would stand, such as ``$.owner``, or None where it has no place.
+        message: the finding in one line of text.
+        remedy: the shortest change that would allow it, or None where nothing should.
+
+    Example:
+        >>> import torshi
+        >>> report = torshi.inspect(b"cposix\\nsystem\\n(S'true'\\ntR.")
+        >>> finding = report.findings[0]
+        >>> finding.name, finding.offset, finding.opcode
+        ('posix.system', 0, 'GLOBAL')
+    """
+
+    kind: str
+    name: str | None
+    offset: int
+    opcode: str
+    path: str | None
+    message: str
+    remedy: str | None
+
+    def __str__(self) -> str:
+        return self.message
+
+
+# Shown as `torshi.Finding`, the name users import it by (a dataclass body would take an assignment
+# to `__module__` for granted, but type checkers then lose the dataclass's own module).
+Finding.__module__ = "torshi"
+
+
+def from_record(record: Mapping[str, Any]) -> Finding:
+    """Builds a finding from a decoded JSON record.
+
+    Args:
+        record: the fields of `Finding` by name; absent optional fields are None.
+
+    Returns:
+        The finding.
+
+    Raises:
+        KeyError: a field that every finding has is absent.
+    """
+    return Finding(
+        kind=record["kind"],
+        name=record.get("name"),
+        offset=record["offset"],
+        opcode=record["opcode"],
+        path=record.get("path"),
+        message=record["message"],
+        remedy=record.get("remedy"),
+    )
+
+
+def from_json(text: str) -> Finding:
+    """Builds a finding from one JSON object, as the native verifier writes it."""
+    return from_record(json.loads(text))

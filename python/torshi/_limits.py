@@ -1,0 +1,53 @@
+"""Limits: how much a load may ask for, as plain data.
+
+The native loader reads the attributes and does the counting. Nothing here measures or enforces.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+__all__ = ["Limits"]
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Bounds of one load; exceeding one raises `torshi.LimitError`. They hold for every policy.
+
+    Attributes:
+        memory: bytes the stream may ask for through declared sizes. None, the default, stands for
+            64 MiB plus 32 times the input.
+        hash_steps: steps of hashing that building sets and dictionary keys may take, counted before
+            anything is hashed. Stops tuples nested by the memo, where 100 bytes mean 2**30 steps.
+        collisions: keys of one hash value allowed in one dictionary or set. Stops tables made quadratic.
+        depth: nesting of those types whose deallocation recurses on the C stack (deque, defaultdict, ...).
+            Lists, dictionaries and tuples nest without limit.
+        stream: bytes of input, or None for no limit.
+
+    Example:
+        >>> import torshi
+        >>> try:
+        ...     torshi.loads(torshi.dumps("x" * 1000), limits=torshi.Limits(stream=100))
+        ... except torshi.LimitError as error:
+        ...     print(error.limit)
+        stream
+    """
+
+    memory: int | None = None
+    hash_steps: int = 1 << 26
+    collisions: int = 1000
+    depth: int = 1000
+    stream: int | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("memory", "hash_steps", "collisions", "depth", "stream"):
+            value = getattr(self, name)
+            if value is None and name in ("memory", "stream"):
+                continue
+            if not isinstance(value, int) or isinstance(value, bool):
+                raise TypeError(f"limit {name} must be an int, not {type(value).__name__}")
+            if value < 0:
+                raise ValueError(f"limit {name} must not be negative, got {value}")
+
+
+Limits.__module__ = "torshi"

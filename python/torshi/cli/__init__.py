@@ -1,0 +1,72 @@
+"""The command `torshi`: arguments in, an exit code out.
+
+Builds the parser from the commands, one module each, and runs the one asked for. Never loads a pickle:
+every command works on what the inspection says.
+
+Exit codes: 0 done or no findings, 1 findings, 2 not readable or not a pickle (argparse's own code for a
+wrong command line too).
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+
+from torshi._version import __version__
+from torshi.cli import check, dis, show
+
+__all__ = ["main"]
+
+_COMMANDS = (show, check, dis)
+
+# What a shell reports for a program that SIGPIPE ended.
+_BROKEN_PIPE = 141
+
+_EPILOG = """\
+examples:
+  torshi show data.pkl                     what is inside
+  torshi check data.pkl && python job.py   go on only where there are no findings
+  curl -s https://example.org/x.pkl | torshi check -
+  torshi dis data.pkl | less
+
+exit codes: 0 no findings, 1 findings, 2 not readable or not a pickle
+"""
+
+
+def parser() -> argparse.ArgumentParser:
+    """The parser of the whole command line."""
+    top = argparse.ArgumentParser(
+        prog="torshi",
+        description="Look at pickles and judge them, without loading them.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    top.add_argument("--version", action="version", version=f"torshi {__version__}")
+    commands = top.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    for command in _COMMANDS:
+        command.add_to(commands)
+    return top
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the command line.
+
+    Args:
+        argv: the arguments after the program's name; those of the process if absent.
+
+    Returns:
+        The exit code.
+    """
+    arguments = parser().parse_args(argv)
+    try:
+        code: int = arguments.run(arguments)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # The reader has what it wanted. What is still buffered must not be flushed at exit either.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return _BROKEN_PIPE
+    except KeyboardInterrupt:
+        return 130
+    return code

@@ -1,0 +1,81 @@
+"""What the commands share: FILE arguments, policy options, exit codes.
+
+A path or `-` in, bytes out. Says in one line why something cannot be read, and never lets one bad file stop the others.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterable, Iterator
+
+from torshi._policy import Policy
+from torshi._printable import printable
+
+__all__ = [
+    "CLEAN",
+    "FINDINGS",
+    "UNREADABLE",
+    "PolicyProblem",
+    "add_policy_options",
+    "chosen_policy",
+    "complain",
+    "contents",
+]
+
+CLEAN = 0
+FINDINGS = 1
+UNREADABLE = 2
+
+
+class PolicyProblem(Exception):
+    """`--policy` or `--trust` cannot be used; the text is one line for the user."""
+
+
+def contents(names: Iterable[str]) -> Iterator[tuple[str, bytes | None]]:
+    """Yields each file's shown name with its bytes, or None after a complaint."""
+    for name in names:
+        shown = "<stdin>" if name == "-" else printable(name)
+        try:
+            if name == "-":
+                yield shown, sys.stdin.buffer.read()
+                continue
+            with open(name, "rb") as file:
+                data = file.read()
+        except OSError as error:
+            complain(shown, error.strerror or str(error))
+            yield shown, None
+            continue
+        yield shown, data
+
+
+def complain(shown: str, message: str) -> None:
+    """Writes one line to standard error."""
+    print(f"torshi: {shown}: {printable(message)}", file=sys.stderr)
+
+
+def add_policy_options(parser: argparse.ArgumentParser) -> None:
+    """Adds `--trust` and `--policy`, the same for every command that judges."""
+    parser.add_argument(
+        "--trust",
+        metavar="NAME",
+        action="append",
+        default=[],
+        help="trust a class, function or module too: myapp.models.User, myapp.util:rebuild, 'myapp.*'; repeatable",
+    )
+    parser.add_argument("--policy", metavar="FILE", help="use the policy in this TOML file instead of the default")
+
+
+def chosen_policy(arguments: argparse.Namespace) -> Policy:
+    """The policy the options ask for.
+
+    Raises:
+        PolicyProblem: the file cannot be read or is no policy, or a name is malformed.
+    """
+    try:
+        base = Policy.default() if arguments.policy is None else Policy.from_file(arguments.policy)
+        return base.allow(*arguments.trust)
+    except OSError as error:
+        raise PolicyProblem(f"{arguments.policy}: {error.strerror or error}") from error
+    except ValueError as error:
+        raise PolicyProblem(str(error)) from error

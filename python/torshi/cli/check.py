@@ -1,0 +1,84 @@
+"""`torshi check`: files in, one verdict a file and an exit code out. Never loads them."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from torshi._errors import LimitError, UnpicklingError, UntrustedError
+from torshi._inspect import check
+from torshi._policy import Policy
+from torshi._printable import printable
+from torshi.cli._files import (
+    CLEAN,
+    FINDINGS,
+    UNREADABLE,
+    PolicyProblem,
+    add_policy_options,
+    chosen_policy,
+    complain,
+    contents,
+)
+
+__all__ = ["add_to"]
+
+_EPILOG = """\
+Says for each file whether a load under the policy would build it, and if not, why not. "no findings" means
+just that: every class and call in the file is on the policy's list.
+
+examples:
+  torshi check data.pkl
+  torshi check --trust 'myapp.models.*' sessions/*.pkl
+  torshi check --policy team.toml model.pkl
+  cat data.pkl | torshi check -
+
+exit codes: 0 no findings, 1 findings, 2 a file is not readable or not a pickle
+"""
+
+
+def add_to(commands: Any) -> None:
+    """Adds the command to the parser."""
+    parser: argparse.ArgumentParser = commands.add_parser(
+        "check",
+        help="would it load, and if not, why not",
+        description="Judge pickles under a policy, without loading them.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("files", metavar="FILE", nargs="+", help="file to judge; - for standard input")
+    add_policy_options(parser)
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Judges each file; returns the worst exit code."""
+    try:
+        policy = chosen_policy(arguments)
+    except PolicyProblem as problem:
+        complain("policy", str(problem))
+        return UNREADABLE
+    code = CLEAN
+    for name, data in contents(arguments.files):
+        code = max(code, UNREADABLE if data is None else _judge(name, data, policy))
+    return code
+
+
+def _judge(name: str, data: bytes, policy: Policy) -> int:
+    shown = printable(policy.name)
+    try:
+        check(data, trust=policy)
+    except UntrustedError as error:
+        count = len(error.findings)
+        print(f"{name}: {count} finding{'' if count == 1 else 's'} under policy {shown}")
+        for finding in error.findings:
+            print(f"  {printable(finding.message)}")
+        return FINDINGS
+    except LimitError as error:
+        print(f"{name}: 1 finding under policy {shown}")
+        print(f"  {printable(str(error))}")
+        return FINDINGS
+    except UnpicklingError as error:
+        complain(name, str(error))
+        return UNREADABLE
+    print(f"{name}: no findings under policy {shown}")
+    return CLEAN
