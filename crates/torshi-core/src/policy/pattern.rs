@@ -241,6 +241,18 @@ impl Pattern {
         Err(Mismatch { expected: self.to_string(), got: w.shape(v).describe() })
     }
 
+    /// As [`Pattern::matches`] for the items of a tuple that is not a value itself (the rest of an argument
+    /// tuple). Patterns that are not about items refuse.
+    pub(crate) fn matches_slice<W: View>(&self, w: &W, values: &[W::V]) -> Result<(), Mismatch> {
+        match self {
+            Pattern::Items(items) => slice_matches(items, self, w, values),
+            Pattern::Tuple(None) => Ok(()),
+            Pattern::Tuple(Some(each)) => values.iter().try_for_each(|value| each.matches(w, *value)),
+            Pattern::OneOf(options) if options.iter().any(|option| option.matches_slice(w, values).is_ok()) => Ok(()),
+            _ => Err(Mismatch::new(self.to_string(), format!("a tuple of {}", values.len()))),
+        }
+    }
+
     /// The patterns without parts.
     fn holds<W: View>(&self, w: &W, v: W::V) -> bool {
         let shape = w.shape(v);
@@ -323,6 +335,10 @@ fn items_match<W: View>(items: &[Item], whole: &Pattern, w: &W, v: W::V) -> Resu
     let Shape::Tuple(values) = w.shape(v) else {
         return Err(Mismatch { expected: whole.to_string(), got: w.shape(v).describe() });
     };
+    slice_matches(items, whole, w, values)
+}
+
+fn slice_matches<W: View>(items: &[Item], whole: &Pattern, w: &W, values: &[W::V]) -> Result<(), Mismatch> {
     let mut rest = values;
     for item in items {
         match (item.repeat, rest) {
@@ -365,6 +381,11 @@ impl Arguments {
     /// Any arguments.
     pub fn any() -> Arguments {
         Arguments { positional: Pattern::Tuple(Some(Box::new(Pattern::Any))), keywords: Keywords::Any }
+    }
+
+    /// Do these positional arguments match, without keywords?
+    pub(crate) fn matches_slice<W: View>(&self, w: &W, args: &[W::V]) -> Result<(), Mismatch> {
+        self.positional.matches_slice(w, args)
     }
 
     /// Do the arguments match?
