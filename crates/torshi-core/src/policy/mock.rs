@@ -89,6 +89,11 @@ impl View for Mock {
         found.map(|(_, value)| *value)
     }
 
+    fn reserved(&self, v: usize) -> bool {
+        let Node::Dict(entries) = &self.nodes[v] else { return false };
+        entries.iter().any(|(key, _)| matches!(&self.nodes[*key], Node::Text(key) if super::reserved(key)))
+    }
+
     fn digits(&self, v: usize) -> Option<&[u8]> {
         match &self.nodes[v] {
             Node::Big(digits) => Some(digits),

@@ -128,6 +128,12 @@ pub trait View {
         None
     }
 
+    /// Does a dict have a key that is a [reserved](super::reserved) string? Finer than `attrs`, which also says no for
+    /// keys that are not strings; without it, states of trusted classes that have such keys are refused.
+    fn reserved(&self, v: Self::V) -> bool {
+        matches!(self.shape(v), Shape::Dict { attrs: false })
+    }
+
     /// The little-endian two's complement bytes of an integer wider than 64 bits.
     fn digits(&self, v: Self::V) -> Option<&[u8]> {
         let _ = v;
@@ -259,8 +265,10 @@ impl Pattern {
         match (self, &shape) {
             (Pattern::Any | Pattern::State, Shape::Global { row, .. }) => row.is_some_and(|row| row.value),
             (Pattern::Any, _) => true,
-            (Pattern::State, Shape::Dict { attrs }) => *attrs,
-            (Pattern::State, Shape::Tuple(_)) => !is_pair(w, v) || Pattern::Slots.holds(w, v),
+            // What a class makes of its state is its own affair, but the default way, which sets attributes, must
+            // never meet a reserved one: in a dict, or in either half of (dict, slots).
+            (Pattern::State, Shape::Dict { .. }) => !w.reserved(v),
+            (Pattern::State, Shape::Tuple([first, second])) => !w.reserved(*first) && !w.reserved(*second),
             (Pattern::State, _) => true,
             (Pattern::None, Shape::None) | (Pattern::Bool, Shape::Bool(_)) => true,
             (Pattern::Int { low, high }, Shape::Int(value)) => within(*value, *low, *high),
@@ -309,10 +317,6 @@ impl Pattern {
 
 fn within(value: i64, low: Option<i64>, high: Option<i64>) -> bool {
     low.is_none_or(|low| value >= low) && high.is_none_or(|high| value <= high)
-}
-
-fn is_pair<W: View>(w: &W, v: W::V) -> bool {
-    matches!(w.shape(v), Shape::Tuple([_, _]))
 }
 
 /// Are these two spellings of one module?

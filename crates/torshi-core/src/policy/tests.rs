@@ -194,7 +194,7 @@ fn pattern_texts_survive_printing() {
 #[test]
 fn trusted_names_take_anything_but_reserved_attributes() {
     let policy = Policy::default().allow("app.*").unwrap();
-    let good = ["app:f(1, builtins:int)", "NEW app:C()<BUILD {'a': 1}>", "NEW app:C()<BUILD (None, {'a': 1})>", "NEW app:C()<BUILD 3>",
+    let good = ["app:f(1, builtins:int)", "NEW app:C()<BUILD {'a': 1}>", "NEW app:C()<BUILD (None, {'a': 1})>", "NEW app:C()<BUILD 3>", "NEW app:C()<BUILD {1: 2}>", "NEW app:C()<BUILD ('a', [1])>",
         "NEW app:C()<ITEMS><APPEND>", "copyreg:_reconstructor(app:C, builtins:object, None)<BUILD {'a': 1}>",
         "copyreg:_reconstructor(app:N, builtins:int, 3)", "copyreg:__newobj__(app:C, 1)", "copyreg:__newobj_ex__(app:C, (), {'a': 1})",
         "builtins:getattr(app:Outer, 'Inner')(9)", "_operator:or_(app:Flag(1), app:Flag(2))", "functools:partial(app:f)<BUILD (app:f, (), {}, None)>",

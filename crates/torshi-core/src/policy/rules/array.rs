@@ -4,7 +4,7 @@
 use super::{content, demand, int, refuse, tuple, Outcome};
 use crate::policy::pattern::{Shape, View};
 
-/// Type codes of Python 3 (`w` since 3.13) and the `c` of Python 2, which `array` itself turns down.
+/// Type codes of Python 3 (`w` since 3.13).
 const CODES: &str = "bBuwhHiIlLqQfd";
 
 fn code<W: View>(w: &W, v: W::V) -> Outcome {

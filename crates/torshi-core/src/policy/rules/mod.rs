@@ -46,6 +46,7 @@ rules! {
     "datetime.datetime" => Datetime datetime::datetime;
     "datetime.time" => Time datetime::time;
     "decimal.text" => DecimalText number::decimal_text;
+    "element.state" => Element object::element;
     "fractions.text" => FractionText number::fraction_text;
     "functools.partial" => Partial callable::partial;
     "functools.partial_state" => PartialState callable::partial_state;

@@ -1,4 +1,5 @@
-//! The helpers of `copyreg`: what they may construct is what the class's own row lets NEWOBJ construct.
+//! The helpers of `copyreg`: what they may construct is what the class's own row lets NEWOBJ construct. And the
+//! state of one object of C code that has attributes without a dict, the XML element.
 //!
 //! Protocols 0 and 1 write every instance through `_reconstructor`; the other two stand where a class's
 //! `__reduce_ex__` named them. None of them widens what a row allows.
@@ -75,4 +76,28 @@ pub(super) fn reconstructor<W: View>(w: &W, v: W::V, _: Option<W::V>) -> Outcome
         "list" => demand(bare() && row.append, w, *class, "a list"),
         _ => refuse(w, *class, "a trusted class"),
     }
+}
+
+/// `{'tag': text, '_children': [element, ...], 'attrib': {}, 'text': text, 'tail': text}`, each of them optional.
+pub(super) fn element<W: View>(w: &W, v: W::V, _: Option<W::V>) -> Outcome {
+    demand(matches!(w.shape(v), Shape::Dict { attrs: true }), w, v, "the attributes of an element")?;
+    let mut known = 0;
+    for key in ["tag", "text", "tail", "attrib", "_children"] {
+        let Some(value) = w.entry(v, key) else { continue };
+        known += 1;
+        let shape = w.shape(value);
+        let sound = match key {
+            "tag" | "text" | "tail" => matches!(shape, Shape::Text(_) | Shape::OpaqueText | Shape::None),
+            "attrib" => matches!(shape, Shape::Dict { .. }),
+            _ => {
+                let children = w.children(value);
+                let element = |v: &W::V| {
+                    matches!(w.shape(*v), Shape::Instance { module: "xml.etree.ElementTree", name: "Element", .. })
+                };
+                matches!(shape, Shape::List) && w.count(value) == Some(children.len() as u64) && children.iter().all(element)
+            }
+        };
+        demand(sound, w, value, &format!("{key} of an element"))?;
+    }
+    demand(w.count(v) == Some(known), w, v, "the attributes of an element and no others")
 }
