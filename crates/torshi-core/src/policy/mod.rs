@@ -8,6 +8,8 @@ use std::sync::{Arc, OnceLock};
 
 use serde::{Deserialize, Serialize};
 
+#[cfg(test)]
+mod mock;
 pub mod pattern;
 mod row;
 pub mod rules;

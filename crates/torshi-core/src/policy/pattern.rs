@@ -128,6 +128,12 @@ pub trait View {
         None
     }
 
+    /// Does a dict have a key that is a [reserved](super::reserved) string? Finer than `attrs`, which also says no for
+    /// keys that are not strings; without it, states of trusted classes that have such keys are refused.
+    fn reserved(&self, v: Self::V) -> bool {
+        matches!(self.shape(v), Shape::Dict { attrs: false })
+    }
+
     /// The little-endian two's complement bytes of an integer wider than 64 bits.
     fn digits(&self, v: Self::V) -> Option<&[u8]> {
         let _ = v;
@@ -241,14 +247,28 @@ impl Pattern {
         Err(Mismatch { expected: self.to_string(), got: w.shape(v).describe() })
     }
 
+    /// As [`Pattern::matches`] for the items of a tuple that is not a value itself (the rest of an argument
+    /// tuple). Patterns that are not about items refuse.
+    pub(crate) fn matches_slice<W: View>(&self, w: &W, values: &[W::V]) -> Result<(), Mismatch> {
+        match self {
+            Pattern::Items(items) => slice_matches(items, self, w, values),
+            Pattern::Tuple(None) => Ok(()),
+            Pattern::Tuple(Some(each)) => values.iter().try_for_each(|value| each.matches(w, *value)),
+            Pattern::OneOf(options) if options.iter().any(|option| option.matches_slice(w, values).is_ok()) => Ok(()),
+            _ => Err(Mismatch::new(self.to_string(), format!("a tuple of {}", values.len()))),
+        }
+    }
+
     /// The patterns without parts.
     fn holds<W: View>(&self, w: &W, v: W::V) -> bool {
         let shape = w.shape(v);
         match (self, &shape) {
             (Pattern::Any | Pattern::State, Shape::Global { row, .. }) => row.is_some_and(|row| row.value),
             (Pattern::Any, _) => true,
-            (Pattern::State, Shape::Dict { attrs }) => *attrs,
-            (Pattern::State, Shape::Tuple(_)) => !is_pair(w, v) || Pattern::Slots.holds(w, v),
+            // What a class makes of its state is its own affair, but the default way, which sets attributes, must
+            // never meet a reserved one: in a dict, or in either half of (dict, slots).
+            (Pattern::State, Shape::Dict { .. }) => !w.reserved(v),
+            (Pattern::State, Shape::Tuple([first, second])) => !w.reserved(*first) && !w.reserved(*second),
             (Pattern::State, _) => true,
             (Pattern::None, Shape::None) | (Pattern::Bool, Shape::Bool(_)) => true,
             (Pattern::Int { low, high }, Shape::Int(value)) => within(*value, *low, *high),
@@ -299,10 +319,6 @@ fn within(value: i64, low: Option<i64>, high: Option<i64>) -> bool {
     low.is_none_or(|low| value >= low) && high.is_none_or(|high| value <= high)
 }
 
-fn is_pair<W: View>(w: &W, v: W::V) -> bool {
-    matches!(w.shape(v), Shape::Tuple([_, _]))
-}
-
 /// Are these two spellings of one module?
 pub(crate) fn same_module(a: &str, b: &str) -> bool {
     a == b || crate::compat::moved(a).is_some_and(|other| other == b)
@@ -323,6 +339,10 @@ fn items_match<W: View>(items: &[Item], whole: &Pattern, w: &W, v: W::V) -> Resu
     let Shape::Tuple(values) = w.shape(v) else {
         return Err(Mismatch { expected: whole.to_string(), got: w.shape(v).describe() });
     };
+    slice_matches(items, whole, w, values)
+}
+
+fn slice_matches<W: View>(items: &[Item], whole: &Pattern, w: &W, values: &[W::V]) -> Result<(), Mismatch> {
     let mut rest = values;
     for item in items {
         match (item.repeat, rest) {
@@ -365,6 +385,11 @@ impl Arguments {
     /// Any arguments.
     pub fn any() -> Arguments {
         Arguments { positional: Pattern::Tuple(Some(Box::new(Pattern::Any))), keywords: Keywords::Any }
+    }
+
+    /// Do these positional arguments match, without keywords?
+    pub(crate) fn matches_slice<W: View>(&self, w: &W, args: &[W::V]) -> Result<(), Mismatch> {
+        self.positional.matches_slice(w, args)
     }
 
     /// Do the arguments match?

@@ -81,6 +81,8 @@ pub struct Row {
     pub value: bool,
     /// What a call makes.
     pub makes: Makes,
+    /// A call hashes what its arguments hold (the elements of a list, the keys of pairs): count it as hashing work.
+    pub hashes: bool,
     /// Deallocating nested instances recurses on the C stack.
     pub fragile: bool,
     /// Class or function.
@@ -104,6 +106,7 @@ impl Row {
             add: true,
             value: true,
             makes: Makes::Own,
+            hashes: true,
             fragile: true,
             kind: Kind::Class,
             trusted: true,
@@ -156,6 +159,8 @@ pub(super) struct Entry {
     #[serde(default = "own")]
     makes: String,
     #[serde(default)]
+    hashes: bool,
+    #[serde(default)]
     fragile: bool,
     #[serde(default = "class")]
     kind: Kind,
@@ -203,6 +208,7 @@ impl Entry {
             add: self.add,
             value: self.value,
             makes,
+            hashes: self.hashes,
             fragile: self.fragile,
             kind: self.kind,
             trusted: false,

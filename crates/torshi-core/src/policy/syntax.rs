@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! pattern   = option { "|" option }
-//! option    = any | none | bool | int | int[lo..hi] | float | number
+//! option    = any | none | bool | int | int[lo..hi] | float | number      int[..]: 64 bits
 //!           | str | str[max] | str{a-z0-9} | str[max]{...} | 'literal'
 //!           | bytes | bytes[n] | bytes[lo..hi] | bytearray | buffer
 //!           | list | list(pattern) | dict | set | frozenset | tuple | tuple(pattern)
@@ -167,8 +167,10 @@ impl<'t> Cursor<'t> {
         }
         match word {
             "int" => {
+                let bounded = self.rest.starts_with('[');
                 let (low, high) = self.range()?;
-                Ok(Pattern::Int { low, high })
+                // A range of any kind excludes integers wider than 64 bits.
+                Ok(Pattern::Int { low: if bounded { low.or(Some(i64::MIN)) } else { None }, high })
             }
             "bytes" => {
                 let (low, high) = self.range()?;

@@ -4,10 +4,9 @@
 //! Gives contents where the stream holds them and a length where it only declares one. Never guesses either.
 use std::borrow::Cow;
 
-use super::{refuse, Outcome};
 use crate::policy::pattern::{Shape, View};
 
-/// The bytes of `v`, if the stream holds them. Costs a copy only for text.
+/// The bytes of `v`, if the stream holds them. Costs a copy only for text beyond ASCII.
 pub(crate) fn bytes<W: View>(w: &W, v: W::V) -> Option<Cow<'_, [u8]>> {
     match w.shape(v) {
         Shape::Bytes(data) => Some(Cow::Borrowed(data)),
@@ -16,18 +15,27 @@ pub(crate) fn bytes<W: View>(w: &W, v: W::V) -> Option<Cow<'_, [u8]>> {
             let Shape::Tuple(items) = w.shape(args) else { return None };
             match items {
                 [] => Some(Cow::Borrowed(&[])),
-                [first] => match w.shape(*first) {
+                [only] => match w.shape(*only) {
                     Shape::Bytes(data) => Some(Cow::Borrowed(data)),
-                    Shape::Instance { name: "bytes", .. } => bytes(w, *first),
+                    // A bytearray of bytes of text: the call forms nest this deep and no deeper.
+                    Shape::Instance { module: "builtins", name: "bytes", args: Some(args), .. } => encoded(w, args),
                     _ => None,
                 },
-                [first, second] => match (w.shape(*first), w.shape(*second)) {
-                    (Shape::Text(text), Shape::Text("latin1" | "latin-1")) => latin1(text),
-                    _ => None,
-                },
-                _ => None,
+                _ => encoded(w, args),
             }
         }
+        _ => None,
+    }
+}
+
+/// What `(text, "latin1")` encodes to; `()` is empty.
+fn encoded<W: View>(w: &W, args: W::V) -> Option<Cow<'_, [u8]>> {
+    match w.shape(args) {
+        Shape::Tuple([]) => Some(Cow::Borrowed(&[])),
+        Shape::Tuple([text, codec]) => match (w.shape(*text), w.shape(*codec)) {
+            (Shape::Text(text), Shape::Text("latin1" | "latin-1")) => latin1(text),
+            _ => None,
+        },
         _ => None,
     }
 }
@@ -47,12 +55,4 @@ fn latin1(text: &str) -> Option<Cow<'_, [u8]>> {
         return Some(Cow::Borrowed(text.as_bytes()));
     }
     text.chars().map(|c| u8::try_from(u32::from(c)).ok()).collect::<Option<Vec<u8>>>().map(Cow::Owned)
-}
-
-/// Bytes of known, non-zero length.
-pub(super) fn nonempty<W: View>(w: &W, v: W::V, _target: Option<W::V>) -> Outcome {
-    match length(w, v) {
-        Some(1..) => Ok(()),
-        _ => refuse(w, v, "bytes"),
-    }
 }

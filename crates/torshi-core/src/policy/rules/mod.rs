@@ -5,7 +5,14 @@
 //! only place where a name and its function meet.
 use super::pattern::{Mismatch, Shape, View};
 
+mod array;
+mod callable;
 pub(crate) mod content;
+mod datetime;
+mod number;
+mod numpy;
+mod object;
+mod text;
 
 /// What a rule answers.
 pub(crate) type Outcome = Result<(), Mismatch>;
@@ -29,7 +36,39 @@ macro_rules! rules {
 }
 
 rules! {
-    "content.nonempty" => ContentNonempty content::nonempty;
+    "array.array" => Array array::array;
+    "array.reconstructor" => ArrayReconstructor array::reconstructor;
+    "collections.factory" => Factory callable::factory;
+    "copyreg.newobj" => Newobj object::newobj;
+    "copyreg.newobj_ex" => NewobjEx object::newobj_ex;
+    "copyreg.reconstructor" => Reconstructor object::reconstructor;
+    "datetime.date" => Date datetime::date;
+    "datetime.datetime" => Datetime datetime::datetime;
+    "datetime.time" => Time datetime::time;
+    "decimal.text" => DecimalText number::decimal_text;
+    "element.state" => Element object::element;
+    "fractions.text" => FractionText number::fraction_text;
+    "functools.partial" => Partial callable::partial;
+    "functools.partial_state" => PartialState callable::partial_state;
+    "functools.union" => Union callable::union;
+    "int.modest" => ModestInt number::modest;
+    "numpy.bit_generator" => BitGenerator numpy::random::bit_generator;
+    "numpy.dtype" => Dtype numpy::dtype::arguments;
+    "numpy.dtype_state" => DtypeState numpy::dtype::state;
+    "numpy.frombuffer" => Frombuffer numpy::ndarray::frombuffer;
+    "numpy.generator_state" => GeneratorState numpy::random::generator_state;
+    "numpy.masked" => Masked numpy::ndarray::masked;
+    "numpy.masked_state" => MaskedState numpy::ndarray::masked_state;
+    "numpy.reconstruct" => Reconstruct numpy::ndarray::reconstruct;
+    "numpy.scalar" => Scalar numpy::ndarray::scalar;
+    "numpy.seed_state" => SeedState numpy::random::seed_state;
+    "numpy.state" => NdarrayState numpy::ndarray::state;
+    "random.state" => RandomState number::random_state;
+    "re.flags" => ReFlags text::re_flags;
+    "types.argument" => TypeArgument callable::type_argument;
+    "unicode.error" => UnicodeError text::unicode_error;
+    "uuid.state" => UuidState number::uuid_state;
+    "zoneinfo.key" => ZoneKey text::zone_key;
 }
 
 impl Rule {
@@ -45,14 +84,28 @@ impl Rule {
 }
 
 /// Refuses, saying what was wanted and what `v` is.
-pub(crate) fn refuse<W: View>(w: &W, v: W::V, expected: impl Into<String>) -> Outcome {
+pub(crate) fn refuse<W: View, T>(w: &W, v: W::V, expected: impl Into<String>) -> Result<T, Mismatch> {
     Err(Mismatch { expected: expected.into(), got: w.shape(v).describe() })
 }
 
+/// Yes, or a refusal.
+pub(crate) fn demand<W: View>(holds: bool, w: &W, v: W::V, expected: &str) -> Outcome {
+    if holds { Ok(()) } else { refuse(w, v, expected) }
+}
+
 /// The items of a tuple, or a refusal.
-pub(crate) fn tuple<W: View>(w: &W, v: W::V, expected: &str) -> Result<Vec<W::V>, Mismatch> {
+pub(crate) fn tuple<'w, W: View>(w: &'w W, v: W::V, expected: &str) -> Result<&'w [W::V], Mismatch> {
     match w.shape(v) {
-        Shape::Tuple(items) => Ok(items.to_vec()),
-        other => Err(Mismatch { expected: expected.to_owned(), got: other.describe() }),
+        Shape::Tuple(items) => Ok(items),
+        _ => refuse(w, v, expected),
+    }
+}
+
+/// A small integer (a bool counts, as in Python).
+pub(crate) fn int<W: View>(w: &W, v: W::V) -> Option<i64> {
+    match w.shape(v) {
+        Shape::Int(value) => Some(value),
+        Shape::Bool(value) => Some(i64::from(value)),
+        _ => None,
     }
 }
