@@ -19,6 +19,7 @@ from torshi import _opcodes
 from torshi._errors import (
     LimitError,
     MalformedError,
+    MalformedValueError,
     PickleError,
     PicklingError,
     SealError,
@@ -63,6 +64,7 @@ __all__ = [
     # errors beside pickle's
     "UntrustedError",
     "MalformedError",
+    "MalformedValueError",
     "TruncatedError",
     "LimitError",
     "ValidationError",

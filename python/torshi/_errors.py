@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 __all__ = [
     "LimitError",
     "MalformedError",
+    "MalformedValueError",
     "PickleError",
     "PicklingError",
     "SealError",
@@ -108,6 +109,12 @@ class TruncatedError(MalformedError, EOFError):
         ...     print(type(error).__name__)
         TruncatedError
     """
+
+    __module__ = "torshi"
+
+
+class MalformedValueError(MalformedError, ValueError):
+    """A literal or number of the stream has no meaning; also a `ValueError`, as in stock pickle."""
 
     __module__ = "torshi"
 
