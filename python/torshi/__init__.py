@@ -19,6 +19,7 @@ from torshi import _opcodes
 from torshi._errors import (
     LimitError,
     MalformedError,
+    MalformedTypeError,
     MalformedValueError,
     PickleError,
     PicklingError,
@@ -64,6 +65,7 @@ __all__ = [
     # errors beside pickle's
     "UntrustedError",
     "MalformedError",
+    "MalformedTypeError",
     "MalformedValueError",
     "TruncatedError",
     "LimitError",

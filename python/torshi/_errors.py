@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 __all__ = [
     "LimitError",
     "MalformedError",
+    "MalformedTypeError",
     "MalformedValueError",
     "PickleError",
     "PicklingError",
@@ -115,6 +116,12 @@ class TruncatedError(MalformedError, EOFError):
 
 class MalformedValueError(MalformedError, ValueError):
     """A literal or number of the stream has no meaning; also a `ValueError`, as in stock pickle."""
+
+    __module__ = "torshi"
+
+
+class MalformedTypeError(MalformedError, TypeError):
+    """An opcode of the stream meets a value of the wrong type; also a `TypeError`, as in stock pickle."""
 
     __module__ = "torshi"
 

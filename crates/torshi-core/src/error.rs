@@ -33,6 +33,8 @@ pub enum FaultKind {
     Malformed(String),
     /// Like `Malformed`, for what stock pickle answers with `ValueError`.
     BadValue(String),
+    /// Like `Malformed`, for what stock pickle answers with `TypeError`.
+    BadType(String),
     /// An explicit limit is passed.
     Limit {
         /// Name of the limit, as in `Limits`.
@@ -98,7 +100,7 @@ impl fmt::Display for Fault {
             FaultKind::UnknownOpcode(byte) => {
                 return write!(f, "invalid load key, '{}' at byte {}", byte.escape_ascii(), self.offset)
             }
-            FaultKind::Malformed(what) | FaultKind::BadValue(what) => f.write_str(what)?,
+            FaultKind::Malformed(what) | FaultKind::BadValue(what) | FaultKind::BadType(what) => f.write_str(what)?,
             FaultKind::Limit { limit, value, detail } => {
                 write!(f, "{detail}: over the limit {limit}={value}")?
             }

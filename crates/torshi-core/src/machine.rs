@@ -3,7 +3,7 @@
 //! The type rules of the format are written here, once. It never imports, calls or allocates by itself.
 
 use crate::domain::{Domain, Items, Kind};
-use crate::error::{Fault, FaultBox, Site};
+use crate::error::{Fault, FaultBox, FaultKind, Site};
 use crate::memo::Memo;
 use crate::opcode::Opcode;
 use crate::reader::Reader;
@@ -453,7 +453,7 @@ impl<'a, D: Domain<'a>> Machine<'a, D> {
     /// STRING: a Python 2 string literal between matching quotes.
     fn quoted_line(&mut self) -> Result<(), D::Error> {
         let site = self.reader.site();
-        let line = self.reader.line()?.trim_ascii_end();
+        let line = self.reader.line()?;
         let value = match line {
             [b'\'', inner @ .., b'\''] | [b'"', inner @ .., b'"'] => {
                 self.domain.string_escaped(inner, site)?
@@ -666,7 +666,7 @@ impl<'a, D: Domain<'a>> Machine<'a, D> {
             kind => {
                 let opcode = self.reader.site().opcode.name();
                 let what = format!("{opcode} arguments must be a tuple, not {}", kind.word());
-                Err(Fault::malformed(self.reader.site(), what))
+                Err(Fault::new(self.reader.site(), FaultKind::BadType(what)))
             }
         }
     }

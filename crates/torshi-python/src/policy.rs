@@ -4,7 +4,7 @@ use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::sync::Mutex;
+use std::sync::{Mutex, OnceLock};
 use torshi_core::limits::Limits;
 use torshi_core::policy::{Policy, PolicyError, Verdict};
 
@@ -107,51 +107,80 @@ impl PyPolicy {
     }
 }
 
-/// A trust list seen before: its items, by identity, and what they came to.
+/// A `trust` argument seen before, by identity, and what it came to.
 struct Known {
+    /// The items of a list; of anything else, itself.
     items: Vec<Py<PyAny>>,
+    is_list: bool,
     policy: Policy,
 }
 
-/// The last few trust lists: programs use the same one for every message.
+/// The last few trust arguments: programs use the same one for every message.
 static KNOWN: Mutex<Vec<Known>> = Mutex::new(Vec::new());
 const MOST_KNOWN: usize = 8;
 
 /// The policy of a load's `trust` and `type` arguments.
 pub fn resolve(py: Python<'_>, trust: Option<&Bound<'_, PyAny>>, kind: Option<&Bound<'_, PyAny>>) -> PyResult<Policy> {
+    let kind = kind.filter(|kind| !kind.is_none());
     let trust = trust.filter(|trust| !trust.is_none());
-    let list = trust.and_then(|trust| trust.cast_exact::<PyList>().ok());
-    match (trust, list, kind) {
-        (None, _, None) => return Ok(Policy::default()),
-        (Some(_), Some(list), None) => {
-            if let Some(policy) = remembered(list) {
-                return Ok(policy);
+    match (trust, kind) {
+        (None, None) => Ok(default_policy()),
+        (Some(trust), None) if is_cacheable(trust)? => match remembered(trust) {
+            Some(policy) => Ok(policy),
+            None => {
+                let policy = ask(py, Some(trust), None)?;
+                remember(trust, &policy);
+                Ok(policy)
             }
-        }
-        _ => {}
+        },
+        _ => ask(py, trust, kind),
     }
-    let resolved = py.import("torshi._policy")?.getattr("resolve")?.call1((trust, kind))?;
-    let policy = resolved.extract::<PyPolicy>()?.inner;
-    if let (Some(list), None) = (list, kind) {
-        remember(list, &policy);
+}
+
+fn default_policy() -> Policy {
+    static DEFAULT: OnceLock<Policy> = OnceLock::new();
+    DEFAULT.get_or_init(Policy::default).clone()
+}
+
+fn ask(py: Python<'_>, trust: Option<&Bound<'_, PyAny>>, kind: Option<&Bound<'_, PyAny>>) -> PyResult<Policy> {
+    let module = py.import(pyo3::intern!(py, "torshi._policy"))?;
+    let resolved = module.getattr(pyo3::intern!(py, "resolve"))?.call1((trust, kind))?;
+    Ok(resolved.cast::<PyPolicy>()?.get().inner.clone())
+}
+
+/// Lists are compared item by item; policies are immutable. Other containers may change unseen.
+fn is_cacheable(trust: &Bound<'_, PyAny>) -> PyResult<bool> {
+    let py = trust.py();
+    if trust.is_exact_instance_of::<PyList>() || trust.is_exact_instance_of::<PyPolicy>() {
+        return Ok(true);
     }
-    Ok(policy)
+    let module = py.import(pyo3::intern!(py, "torshi._policy"))?;
+    Ok(trust.get_type().is(module.getattr(pyo3::intern!(py, "Policy"))?))
 }
 
 /// Items are kept alive in the cache, so the same address is the same object; all are immutable
-/// (names) or known by name (classes, functions).
-fn remembered(list: &Bound<'_, PyList>) -> Option<Policy> {
+/// (names, policies) or known by name (classes, functions).
+fn remembered(trust: &Bound<'_, PyAny>) -> Option<Policy> {
     let known = KNOWN.lock().ok()?;
-    let same = |known: &&Known| {
-        known.items.len() == list.len() && known.items.iter().zip(list.iter()).all(|(item, now)| now.is(item))
+    let list = trust.cast_exact::<PyList>().ok();
+    let same = |known: &&Known| match list {
+        Some(list) => {
+            known.is_list
+                && known.items.len() == list.len()
+                && known.items.iter().zip(list.iter()).all(|(item, now)| now.is(item))
+        }
+        None => !known.is_list && known.items.iter().all(|item| trust.is(item)),
     };
     known.iter().find(same).map(|known| known.policy.clone())
 }
 
-fn remember(list: &Bound<'_, PyList>, policy: &Policy) {
-    let items = list.iter().map(Bound::unbind).collect();
+fn remember(trust: &Bound<'_, PyAny>, policy: &Policy) {
+    let (items, is_list) = match trust.cast_exact::<PyList>() {
+        Ok(list) => (list.iter().map(Bound::unbind).collect(), true),
+        Err(_) => (vec![trust.clone().unbind()], false),
+    };
     let dropped = KNOWN.lock().ok().and_then(|mut known| {
-        known.insert(0, Known { items, policy: policy.clone() });
+        known.insert(0, Known { items, is_list, policy: policy.clone() });
         (known.len() > MOST_KNOWN).then(|| known.pop())
     });
     drop(dropped); // outside the lock: dropping may run Python code

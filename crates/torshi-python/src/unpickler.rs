@@ -129,7 +129,7 @@ fn load_from<'py>(
 }
 
 fn validated<'py>(value: Bound<'py, PyAny>, kind: Option<&Bound<'py, PyAny>>) -> PyResult<Bound<'py, PyAny>> {
-    match kind {
+    match kind.filter(|kind| !kind.is_none()) {
         None => Ok(value),
         Some(kind) => value.py().import("torshi._typed")?.getattr("validate")?.call1((value, kind)),
     }

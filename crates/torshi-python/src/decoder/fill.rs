@@ -130,12 +130,12 @@ impl<'py> Objects<'py, '_> {
 
     /// By `extend` if the object has it, else item by item.
     pub(super) fn extend_instance(&mut self, target: &Object<'py>, mut items: Items<'_, Object<'py>>) -> Built<()> {
-        if let Some(extend) = target.getattr_opt("extend")? {
+        if let Some(extend) = target.getattr_opt(pyo3::intern!(self.py, "extend"))? {
             let list = make::list_of(self.py, items.drain())?;
             extend.call1((list,))?;
             return Ok(());
         }
-        let append = target.getattr("append")?;
+        let append = target.getattr(pyo3::intern!(self.py, "append"))?;
         for item in items.drain() {
             append.call1((item,))?;
         }
@@ -155,7 +155,7 @@ impl<'py> Objects<'py, '_> {
     pub(super) fn add_to_instance(
         &mut self, target: &Object<'py>, mut items: Items<'_, Object<'py>>, site: Site,
     ) -> Built<()> {
-        let add = target.getattr("add")?;
+        let add = target.getattr(pyo3::intern!(self.py, "add"))?;
         for item in items.drain() {
             self.collisions.count(target, &item, site)?;
             add.call1((item,))?;

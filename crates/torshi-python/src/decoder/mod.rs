@@ -76,8 +76,9 @@ impl<'py> Objects<'py, '_> {
         if self.codec.encoding == "bytes" {
             return Ok(raw);
         }
-        let text = raw.call_method1("decode", (&*self.codec.encoding, &*self.codec.errors))?;
-        Ok(text)
+        let encoding = make::text(self.py, self.codec.encoding.as_bytes())?;
+        let errors = make::text(self.py, self.codec.errors.as_bytes())?;
+        Ok(raw.call_method1(pyo3::intern!(self.py, "decode"), (encoding, errors))?)
     }
 
     fn as_type(&self, class: &Object<'py>, site: Site) -> Built<Bound<'py, PyType>> {
@@ -207,9 +208,9 @@ impl<'a, 'py> Domain<'a> for Objects<'py, '_> {
 
     fn readonly_buffer(&mut self, buffer: Object<'py>, _: Site) -> Built<Object<'py>> {
         let view = PyMemoryView::from(&buffer)?;
-        match view.getattr("readonly")?.is_truthy()? {
+        match view.getattr(pyo3::intern!(self.py, "readonly"))?.is_truthy()? {
             true => Ok(buffer),
-            false => Ok(view.call_method0("toreadonly")?),
+            false => Ok(view.call_method0(pyo3::intern!(self.py, "toreadonly"))?),
         }
     }
 
@@ -327,7 +328,7 @@ impl<'a, 'py> Domain<'a> for Objects<'py, '_> {
         let arguments = make::tuple_of(self.py, arguments.drain())?;
         let arguments = arguments.cast::<PyTuple>().map_err(PyErr::from)?;
         match class.cast::<PyType>() {
-            Ok(class) if arguments.is_empty() && !class.hasattr("__getinitargs__")? => {
+            Ok(class) if arguments.is_empty() && !class.hasattr(pyo3::intern!(self.py, "__getinitargs__"))? => {
                 Ok(make::new_object(class, arguments, None)?)
             }
             _ => Ok(class.call1(arguments)?),

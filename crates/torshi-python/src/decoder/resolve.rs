@@ -77,7 +77,7 @@ fn check_states(plan: &Plan, names: &Names<'_>) -> PyResult<()> {
             key.starts_with(&spelled) && key.len() == spelled.len() + 1
         });
         let own = match class {
-            Some((_, class)) => class.cast::<PyType>().is_ok() && class.hasattr("__setstate__")?,
+            Some((_, class)) => class.cast::<PyType>().is_ok() && class.hasattr(pyo3::intern!(class.py(), "__setstate__"))?,
             None => false,
         };
         if !own {
@@ -199,7 +199,7 @@ fn no_attribute(module: &Object<'_>, qualname: &str) -> PyErr {
 /// What a glob let in must live below the glob's prefix: a package that imports `os` has not vouched for it.
 fn recheck(object: &Object<'_>, through_module: bool, prefix: &str, module: &str, qualname: &str) -> PyResult<()> {
     let full = format!("{module}.{qualname}");
-    let home = match object.getattr_opt("__module__")? {
+    let home = match object.getattr_opt(pyo3::intern!(object.py(), "__module__"))? {
         Some(home) => home.extract::<String>().unwrap_or_default(),
         None => String::new(),
     };

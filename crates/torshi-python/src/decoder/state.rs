@@ -50,9 +50,12 @@ impl StateWays {
 }
 
 fn way_of(class: &Bound<'_, PyType>) -> PyResult<Way> {
-    let plain = class.py().get_type::<PyAny>();
-    let own_lookup = !class.getattr("__getattribute__")?.is(plain.getattr("__getattribute__")?);
-    let asks = own_lookup || class.hasattr("__getattr__")? || class.hasattr("__setstate__")?;
+    let py = class.py();
+    let lookup = pyo3::intern!(py, "__getattribute__");
+    let own_lookup = !class.getattr(lookup)?.is(py.get_type::<PyAny>().getattr(lookup)?);
+    let asks = own_lookup
+        || class.hasattr(pyo3::intern!(py, "__getattr__"))?
+        || class.hasattr(pyo3::intern!(py, "__setstate__"))?;
     Ok(if asks { Way::Ask } else { Way::Attributes })
 }
 
@@ -60,7 +63,7 @@ impl<'py> Objects<'py, '_> {
     #[inline(always)]
     pub(super) fn give_state(&mut self, target: &Object<'py>, state: Object<'py>, site: Site) -> Built<()> {
         if let Way::Ask = self.states.of(target)? {
-            if let Some(set_state) = target.getattr_opt("__setstate__")? {
+            if let Some(set_state) = target.getattr_opt(pyo3::intern!(self.py, "__setstate__"))? {
                 set_state.call1((state,))?;
                 return Ok(());
             }
