@@ -12,6 +12,8 @@ mod datetime;
 mod number;
 mod numpy;
 mod object;
+#[cfg(test)]
+mod tests;
 mod text;
 
 /// What a rule answers.
