@@ -10,7 +10,7 @@ mod callable;
 pub(crate) mod content;
 mod datetime;
 mod number;
-mod numpy;
+pub(super) mod numpy;
 mod object;
 #[cfg(test)]
 mod tests;

@@ -194,6 +194,8 @@ fn copyreg_widens_no_row() {
             "copyreg:_reconstructor(urllib.parse:DefragResult, builtins:object, None)",
             "copyreg:_reconstructor(uuid:UUID, builtins:bytes, 1000000000000)",
             "copyreg:_reconstructor(uuid:UUID, builtins:object, 1)",
+            // dict.__init__ would fill it behind its own back.
+            "copyreg:_reconstructor(collections:OrderedDict, builtins:dict, {'a': 1})",
             "copyreg:_reconstructor(numpy:ndarray, builtins:object, None)",
             "copyreg:_reconstructor(app:L, builtins:list, app:Endless())",
             "copyreg:__newobj__(uuid:UUID, 'a')",
@@ -284,6 +286,7 @@ fn ndarrays() {
         format!("numpy._core.multiarray:scalar({record}, {})", one(&record)),
         format!("{masked}<BUILD (1, (1,), {F8}, False, b'12345678', b'1', None)>"),
         "numpy.core.multiarray:_reconstruct(app:Array, (0,), b'b')<BUILD (1, 2)>".to_owned(),
+        format!("numpy.core.multiarray:_reconstruct(app:Array, (0,), b'b')<BUILD ((1, (1,), {F8}, False, b'12345678'), {{'a': 1}})>"),
     ];
     let bad = [
         "numpy.core.multiarray:_reconstruct(numpy:ndarray, (8589934592,), b'b')".to_owned(),
@@ -297,6 +300,9 @@ fn ndarrays() {
         // numpy reads past the end of a short list.
         format!("{EMPTY}<BUILD (1, (100000,), {O8}, False, [1])>"),
         format!("{EMPTY}<BUILD (1, (1,), {O8}, False, b'12345678')>"),
+        // A trusted subclass of ndarray hands its state on to numpy.
+        format!("numpy.core.multiarray:_reconstruct(app:Array, (0,), b'b')<BUILD (1, (100000,), {O8}, False, [1])>"),
+        format!("numpy.core.multiarray:_reconstruct(app:Array, (0,), b'b')<BUILD ((1, (100000,), {O8}, False, [1]), {{'a': 1}})>"),
         format!("{EMPTY}<BUILD (1, (1,), {F8}, False, b'12345678')><BUILD (1, (1,), {F8}, False, b'12345678')>"),
         format!("numpy._core.numeric:_frombuffer(bytearray(b'1234567'), {F8}, (1,), 'C')"),
         format!("numpy._core.numeric:_frombuffer(bytearray(b'12345678'), {O8}, (1,), 'C')"),
