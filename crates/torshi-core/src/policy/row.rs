@@ -114,6 +114,25 @@ impl Row {
         }
     }
 
+    /// The row of `C.__new__` of a trusted class `C`. It may not be called: it stands only inside the partial that
+    /// protocols 2 and 3 write for `__getnewargs_ex__`, see [`super::deferred_construction`].
+    pub(super) fn constructor() -> Row {
+        Row {
+            reason: "makes instances of a class the caller allowed".to_owned(),
+            call: None,
+            construct: None,
+            state: None,
+            items: false,
+            append: false,
+            add: false,
+            value: false,
+            makes: Makes::FirstArgument,
+            kind: Kind::Function,
+            trusted: false,
+            ..Row::trusted()
+        }
+    }
+
     /// May the global be called with the tuple `args`?
     pub fn check_call<W: View>(&self, w: &W, args: W::V) -> Result<(), Mismatch> {
         match &self.call {

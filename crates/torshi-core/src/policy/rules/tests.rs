@@ -179,6 +179,26 @@ fn factories_partials_and_types() {
 }
 
 #[test]
+fn constructors_stand_only_in_the_partial_of_old_protocols() {
+    let new = "builtins:getattr(app:C, '__new__')";
+    let partial = |class: &str| format!("functools:partial({new})<BUILD ({new}, ({class}, 'a'), {{'k': 1}}, None)>");
+    check(
+        &[&format!("{}()<BUILD {{'a': 1}}>", partial("app:C"))],
+        &[
+            &format!("{new}(app:C)"),
+            &format!("[{new}](1)"),
+            &format!("{}()", partial("app:D")),
+            &format!("{}(1)", partial("app:C")),
+            &format!("functools:partial({new})()"),
+            &format!("app:f({new})<BUILD (1, {new})>()"),
+            "builtins:getattr(builtins:int, '__new__')",
+            "builtins:getattr(app:C, '__init__')",
+            "functools:partial(builtins:int)()",
+        ],
+    );
+}
+
+#[test]
 fn copyreg_widens_no_row() {
     check(
         &[
