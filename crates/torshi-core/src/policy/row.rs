@@ -84,6 +84,10 @@ pub struct Row {
     pub makes: Makes,
     /// A call hashes what its arguments hold (the elements of a list, the keys of pairs): count it as hashing work.
     pub hashes: bool,
+    /// The class keeps containers of its state instead of copying them (numpy.dtype its dict of fields). What was
+    /// checked must stay so: after BUILD the machine freezes every list, dict and set in the state, in its tuples too,
+    /// and refuses to add to a frozen one.
+    pub freezes: bool,
     /// Deallocating nested instances recurses on the C stack.
     pub fragile: bool,
     /// Class or function.
@@ -108,6 +112,7 @@ impl Row {
             value: true,
             makes: Makes::Own,
             hashes: true,
+            freezes: false,
             fragile: true,
             kind: Kind::Class,
             trusted: true,
@@ -182,6 +187,8 @@ pub(super) struct Entry {
     #[serde(default)]
     hashes: bool,
     #[serde(default)]
+    freezes: bool,
+    #[serde(default)]
     fragile: bool,
     #[serde(default = "class")]
     kind: Kind,
@@ -230,6 +237,7 @@ impl Entry {
             value: self.value,
             makes,
             hashes: self.hashes,
+            freezes: self.freezes,
             fragile: self.fragile,
             kind: self.kind,
             trusted: false,
