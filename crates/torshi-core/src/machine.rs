@@ -38,8 +38,9 @@ impl<'a, D: Domain<'a>> Machine<'a, D> {
     pub fn new(data: &'a [u8], domain: D, memo: Memo<D::Slot>, fix_imports: bool) -> Self {
         Machine {
             reader: Reader::new(data),
-            stack: Vec::new(),
-            marks: Vec::new(),
+            // Room for a small message from the start; a batch of a thousand pairs at the most.
+            stack: Vec::with_capacity((data.len() / 4).clamp(8, 2048)),
+            marks: Vec::with_capacity(8),
             fence: 0,
             memo,
             domain,

@@ -23,6 +23,11 @@ impl Symbolic<'_, '_> {
         if self.reused < FEW {
             return Ok(());
         }
+        // Weights grow with what is put in, so where nothing grew after it was put elsewhere they say it all.
+        let weight = self.arena.node(top).weight;
+        if !self.arena.grown_late && weight < u32::MAX && u64::from(weight) <= self.limits.expansion {
+            return Ok(());
+        }
         let size = expanded(&self.arena, top);
         if size > self.limits.expansion as f64 {
             let detail = format!("the value unfolds to {size:.1e} elements through shared containers");

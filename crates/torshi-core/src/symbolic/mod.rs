@@ -109,7 +109,7 @@ pub struct Outcome {
 /// Checks a stream against a policy.
 pub fn verify(data: &[u8], policy: &Policy, limits: &Limits, settings: &Settings<'_>) -> Outcome {
     let domain = Symbolic::new(data, policy, limits, settings);
-    let memo = Memo::noting().behind(settings.earlier);
+    let memo = Memo::noting().with_room_for(data.len()).behind(settings.earlier);
     let mut machine = Machine::new(data, domain, memo, settings.fix_imports);
     let fault = machine.run().err();
     let (end, steps, protocol) = (machine.offset(), machine.steps, machine.protocol());
@@ -153,7 +153,7 @@ impl<'a, 'p> Symbolic<'a, 'p> {
             limits,
             settings,
             unrestricted: policy.is_unrestricted(),
-            arena: Arena::default(),
+            arena: Arena::for_stream(data.len()),
             globals: Globals::default(),
             texts: Vec::new(),
             held: Vec::new(),
