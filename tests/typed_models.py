@@ -61,6 +61,12 @@ class Config:
     mode: Literal["fast", "careful"] = "fast"
 
 
+@dataclass
+class Point:
+    x: int
+    y: int
+
+
 @dataclass(slots=True, frozen=True)
 class Slotted:
     x: int
