@@ -32,6 +32,7 @@ def main() -> None:
     here, there = multiprocessing.Pipe()
     process = multiprocessing.get_context("spawn").Process(target=worker, args=(there,))
     process.start()
+    there.close()  # the worker's end lives on in the worker alone, so its death is noticed here
     for number, text in enumerate(["one two three", "four five"]):
         here.send_bytes(torshi.dumps(Task(number, text)))
         result = torshi.loads(here.recv_bytes(), Result)
@@ -39,7 +40,6 @@ def main() -> None:
     here.send_bytes(b"")
     process.join()
     here.close()
-    there.close()
 
 
 if __name__ == "__main__":

@@ -30,7 +30,7 @@ def test_every_example_is_run() -> None:
 @pytest.mark.parametrize("name", sorted(LAST_LINES))
 def test_example(name: str, tmp_path: Path) -> None:
     done = subprocess.run(
-        [sys.executable, "-W", "error", str(EXAMPLES / name)], capture_output=True, text=True, cwd=tmp_path, timeout=300
+        [sys.executable, "-W", "error", str(EXAMPLES / name)], capture_output=True, text=True, cwd=tmp_path, timeout=120
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.splitlines()[-1] == LAST_LINES[name]
