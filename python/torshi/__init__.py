@@ -19,6 +19,8 @@ from torshi import _opcodes
 from torshi._errors import (
     LimitError,
     MalformedError,
+    MalformedTypeError,
+    MalformedValueError,
     PickleError,
     PicklingError,
     SealError,
@@ -63,6 +65,8 @@ __all__ = [
     # errors beside pickle's
     "UntrustedError",
     "MalformedError",
+    "MalformedTypeError",
+    "MalformedValueError",
     "TruncatedError",
     "LimitError",
     "ValidationError",

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 __all__ = [
     "LimitError",
     "MalformedError",
+    "MalformedTypeError",
+    "MalformedValueError",
     "PickleError",
     "PicklingError",
     "SealError",
@@ -108,6 +110,18 @@ class TruncatedError(MalformedError, EOFError):
         ...     print(type(error).__name__)
         TruncatedError
     """
+
+    __module__ = "torshi"
+
+
+class MalformedValueError(MalformedError, ValueError):
+    """A literal or number of the stream has no meaning; also a `ValueError`, as in stock pickle."""
+
+    __module__ = "torshi"
+
+
+class MalformedTypeError(MalformedError, TypeError):
+    """An opcode of the stream meets a value of the wrong type; also a `TypeError`, as in stock pickle."""
 
     __module__ = "torshi"
 

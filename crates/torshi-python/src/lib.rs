@@ -1,7 +1,17 @@
-//! torshi._native: the Python face of the pickle machine.
+//! torshi._native: the Python face of the pickle machine. Arguments come in here and objects go out;
+//! what streams mean is `torshi-core`'s, what they become is `decoder`'s, what makes them `encoder`'s.
+
+mod decoder;
+mod errors;
+mod ffi;
+mod policy;
+mod source;
+mod unpickler;
+
 use pyo3::prelude::*;
 
 #[pymodule]
-fn _native(_m: &Bound<'_, PyModule>) -> PyResult<()> {
-    Ok(())
+fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add_class::<policy::PyPolicy>()?;
+    unpickler::register(module)
 }

@@ -1,0 +1,78 @@
+//! Old names in, today's names out.
+//!
+//! Two tables: what Python 2 called modules and names of the standard library (`python2_names.txt`, CPython's own
+//! list), used for protocols 0 to 2 with `fix_imports`; and modules that libraries moved, in both directions.
+//! Only names are mapped here: nothing is imported, and a mapped name still has to pass the policy.
+use std::sync::OnceLock;
+
+use rustc_hash::FxHashMap;
+
+type Names = FxHashMap<(&'static str, &'static str), (&'static str, &'static str)>;
+
+struct Python2 {
+    modules: FxHashMap<&'static str, &'static str>,
+    names: Names,
+}
+
+fn python2() -> &'static Python2 {
+    static TABLE: OnceLock<Python2> = OnceLock::new();
+    TABLE.get_or_init(|| {
+        let mut table = Python2 { modules: FxHashMap::default(), names: FxHashMap::default() };
+        for line in include_str!("python2_names.txt").lines().filter(|line| !line.starts_with('#')) {
+            let words: Vec<&'static str> = line.split(' ').collect();
+            match words[..] {
+                [old, new] => table.modules.extend([(old, new)]),
+                [module, name, new_module, new_name] => table.names.extend([((module, name), (new_module, new_name))]),
+                _ => debug_assert!(line.is_empty(), "two or four words: {line:?}"),
+            }
+        }
+        table
+    })
+}
+
+/// What Python 3 calls a Python 2 name that moved on its own (`__builtin__.xrange`); such a name is looked up before its module.
+pub fn python3_name(module: &str, name: &str) -> Option<(&'static str, &'static str)> {
+    python2().names.get(&(module, name)).copied()
+}
+
+/// What Python 3 calls a Python 2 module.
+pub fn python3_module(module: &str) -> Option<&'static str> {
+    python2().modules.get(module).copied()
+}
+
+/// Old and new prefix of modules that libraries renamed; both spellings are one policy row.
+const MOVED: &[(&str, &str)] = &[("numpy.core", "numpy._core")];
+
+/// The other spelling of a module a library renamed: `numpy.core.multiarray` for `numpy._core.multiarray` and back.
+/// Used when an import fails, and by the policy, which finds the same row under both.
+pub fn moved(module: &str) -> Option<String> {
+    let swap = |from: &str, to: &str| {
+        let rest = module.strip_prefix(from)?;
+        (rest.is_empty() || rest.starts_with('.')).then(|| format!("{to}{rest}"))
+    };
+    MOVED.iter().find_map(|(old, new)| swap(old, new).or_else(|| swap(new, old)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn python2_names_map_as_cpython_maps_them() {
+        assert_eq!(python3_name("__builtin__", "xrange"), Some(("builtins", "range")));
+        assert_eq!(python3_name("exceptions", "StandardError"), Some(("builtins", "Exception")));
+        assert_eq!(python3_name("builtins", "range"), None);
+        assert_eq!(python3_module("__builtin__"), Some("builtins"));
+        assert_eq!(python3_module("copy_reg"), Some("copyreg"));
+        assert_eq!(python3_module("builtins"), None);
+        assert_eq!((python2().modules.len(), python2().names.len()), (55, 88));
+    }
+
+    #[test]
+    fn moved_goes_both_ways_and_needs_a_whole_segment() {
+        assert_eq!(moved("numpy.core.multiarray").as_deref(), Some("numpy._core.multiarray"));
+        assert_eq!(moved("numpy._core").as_deref(), Some("numpy.core"));
+        assert_eq!(moved("numpy.corelib"), None);
+        assert_eq!(moved("numpy"), None);
+    }
+}

@@ -1,0 +1,196 @@
+//! The domain: what values are. The machine is one; its domains are three (symbols to check, nodes
+//! to inspect, Python objects to build), and each only says what making, filling, naming, calling and
+//! setting state mean for its kind of value. A domain never sees an opcode's layout, the stack or the memo.
+
+use crate::error::{FaultBox, Site};
+
+/// What the machine must know of a value to hold the type rules of the format.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// An exact list.
+    List,
+    /// An exact dict.
+    Dict,
+    /// An exact set.
+    Set,
+    /// An exact tuple.
+    Tuple,
+    /// Text.
+    Text,
+    /// Something imported by name: a class, a function, a module.
+    Global,
+    /// An object of any other type that may have state and methods.
+    Instance,
+    /// Plain data with neither state nor items.
+    Plain,
+    /// Of a type this domain cannot tell; the domain that builds will.
+    Unknown,
+}
+
+impl Kind {
+    /// The word for it in an error.
+    pub fn word(self) -> &'static str {
+        match self {
+            Kind::List => "a list",
+            Kind::Dict => "a dict",
+            Kind::Set => "a set",
+            Kind::Tuple => "a tuple",
+            Kind::Text => "a str",
+            Kind::Global => "a class, function or module",
+            Kind::Instance => "an object",
+            Kind::Plain => "plain data",
+            Kind::Unknown => "an unknown object",
+        }
+    }
+}
+
+/// The top of the stack from a mark on, as one operand. Dropping it drops what was not taken.
+pub struct Items<'s, V> {
+    stack: &'s mut Vec<V>,
+    from: usize,
+}
+
+impl<'s, V> Items<'s, V> {
+    pub(crate) fn new(stack: &'s mut Vec<V>, from: usize) -> Self {
+        Items { stack, from }
+    }
+
+    /// The items, deepest first.
+    #[inline(always)]
+    pub fn as_slice(&self) -> &[V] {
+        &self.stack[self.from..]
+    }
+
+    /// How many there are.
+    #[inline(always)]
+    pub fn len(&self) -> usize {
+        self.stack.len() - self.from
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Takes them off the stack one by one, deepest first.
+    #[inline(always)]
+    pub fn drain(&mut self) -> std::vec::Drain<'_, V> {
+        self.stack.drain(self.from..)
+    }
+}
+
+impl<V> Drop for Items<'_, V> {
+    #[inline(always)]
+    fn drop(&mut self) {
+        self.stack.truncate(self.from);
+    }
+}
+
+/// The meaning of values, for one machine. `'a` is the life of the stream.
+///
+/// Methods that take a [`Site`] can refuse; the others only make plain data.
+#[allow(missing_docs)] // one method for each thing an opcode can do; the opcode table documents them
+pub trait Domain<'a> {
+    /// A value. Cloned by DUP and by memo reads.
+    type Value: Clone;
+    /// A value as the memo keeps it.
+    type Slot;
+    /// Why a step fails.
+    type Error: From<FaultBox>;
+
+    fn kind(&self, value: &Self::Value) -> Kind;
+
+    fn keep(&self, value: &Self::Value) -> Self::Slot;
+    fn restore(&self, slot: &Self::Slot) -> Self::Value;
+    /// A slot that an earlier pickle filled, where pickles share a memo.
+    fn recall(&mut self, _index: u64) -> Option<Self::Value> {
+        None
+    }
+
+    fn none(&mut self) -> Self::Value;
+    fn boolean(&mut self, value: bool) -> Self::Value;
+    fn integer(&mut self, value: i64) -> Result<Self::Value, Self::Error>;
+    /// Little-endian two's complement.
+    fn long(&mut self, bytes: &'a [u8]) -> Result<Self::Value, Self::Error>;
+    /// An integer literal that is not a plain 64-bit decimal.
+    fn integer_text(&mut self, text: &'a [u8], site: Site) -> Result<Self::Value, Self::Error>;
+    fn float(&mut self, value: f64) -> Result<Self::Value, Self::Error>;
+    fn float_text(&mut self, text: &'a [u8], site: Site) -> Result<Self::Value, Self::Error>;
+    /// UTF-8, with surrogates passed through.
+    fn text(&mut self, utf8: &'a [u8]) -> Result<Self::Value, Self::Error>;
+    /// raw-unicode-escape.
+    fn text_escaped(&mut self, raw: &'a [u8], site: Site) -> Result<Self::Value, Self::Error>;
+    fn bytes(&mut self, bytes: &'a [u8]) -> Result<Self::Value, Self::Error>;
+    fn bytearray(&mut self, bytes: &'a [u8]) -> Result<Self::Value, Self::Error>;
+    /// A Python 2 `str`.
+    fn string(&mut self, bytes: &'a [u8], site: Site) -> Result<Self::Value, Self::Error>;
+    /// A Python 2 `str` with backslash escapes, quotes taken off.
+    fn string_escaped(&mut self, raw: &'a [u8], site: Site) -> Result<Self::Value, Self::Error>;
+    fn next_buffer(&mut self, site: Site) -> Result<Self::Value, Self::Error>;
+    fn readonly_buffer(&mut self, buffer: Self::Value, site: Site) -> Result<Self::Value, Self::Error>;
+
+    fn empty_list(&mut self) -> Result<Self::Value, Self::Error>;
+    fn empty_dict(&mut self) -> Result<Self::Value, Self::Error>;
+    fn empty_set(&mut self) -> Result<Self::Value, Self::Error>;
+    fn tuple(&mut self, items: Items<'_, Self::Value>, site: Site) -> Result<Self::Value, Self::Error>;
+    fn list(&mut self, items: Items<'_, Self::Value>, site: Site) -> Result<Self::Value, Self::Error>;
+    fn dict(&mut self, pairs: Items<'_, Self::Value>, site: Site) -> Result<Self::Value, Self::Error>;
+    fn frozenset(&mut self, items: Items<'_, Self::Value>, site: Site) -> Result<Self::Value, Self::Error>;
+
+    /// Appends to an exact list.
+    fn list_extend(
+        &mut self, list: &Self::Value, items: Items<'_, Self::Value>, site: Site,
+    ) -> Result<(), Self::Error>;
+    /// Stores pairs in an exact dict.
+    fn dict_update(
+        &mut self, dict: &Self::Value, pairs: Items<'_, Self::Value>, site: Site,
+    ) -> Result<(), Self::Error>;
+    /// Adds to an exact set.
+    fn set_update(
+        &mut self, set: &Self::Value, items: Items<'_, Self::Value>, site: Site,
+    ) -> Result<(), Self::Error>;
+    /// Appends to an instance, by its methods.
+    fn instance_extend(
+        &mut self, target: &Self::Value, items: Items<'_, Self::Value>, site: Site,
+    ) -> Result<(), Self::Error>;
+    /// Stores pairs in an instance, by its methods.
+    fn instance_update(
+        &mut self, target: &Self::Value, pairs: Items<'_, Self::Value>, site: Site,
+    ) -> Result<(), Self::Error>;
+    /// Adds to an instance, by its methods.
+    fn instance_add(
+        &mut self, target: &Self::Value, items: Items<'_, Self::Value>, site: Site,
+    ) -> Result<(), Self::Error>;
+
+    /// A global by literal names; `python2` asks for Python 2 names to be translated.
+    fn global(
+        &mut self, module: &'a [u8], name: &'a [u8], python2: bool, site: Site,
+    ) -> Result<Self::Value, Self::Error>;
+    /// A global by names from the stack, both of kind `Text`.
+    fn stack_global(
+        &mut self, module: Self::Value, name: Self::Value, python2: bool, site: Site,
+    ) -> Result<Self::Value, Self::Error>;
+    fn extension(&mut self, code: i64, python2: bool, site: Site) -> Result<Self::Value, Self::Error>;
+
+    /// `callable(*arguments)`.
+    fn call(
+        &mut self, callable: Self::Value, arguments: Self::Value, site: Site,
+    ) -> Result<Self::Value, Self::Error>;
+    /// `class.__new__(class, *arguments, **keywords)`.
+    fn construct(
+        &mut self, class: Self::Value, arguments: Self::Value, keywords: Option<Self::Value>, site: Site,
+    ) -> Result<Self::Value, Self::Error>;
+    /// The instance an INST or OBJ opcode makes.
+    fn instantiate(
+        &mut self, class: Self::Value, arguments: Items<'_, Self::Value>, site: Site,
+    ) -> Result<Self::Value, Self::Error>;
+    fn set_state(
+        &mut self, target: &Self::Value, state: Self::Value, site: Site,
+    ) -> Result<(), Self::Error>;
+
+    fn persistent_line(&mut self, id: &'a [u8], site: Site) -> Result<Self::Value, Self::Error>;
+    fn persistent(&mut self, id: Self::Value, site: Site) -> Result<Self::Value, Self::Error>;
+
+    /// The value the pickle stands for.
+    fn stop(&mut self, value: Self::Value, site: Site) -> Result<Self::Value, Self::Error>;
+}

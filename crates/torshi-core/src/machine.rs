@@ -1,0 +1,749 @@
+//! The machine: the one definition of what each opcode does to stack, marks and memo. It is generic
+//! over its domain, so that checking, inspecting and building cannot come to mean different things.
+//! The type rules of the format are written here, once. It never imports, calls or allocates by itself.
+
+use crate::domain::{Domain, Items, Kind};
+use crate::error::{Fault, FaultBox, FaultKind, Site};
+use crate::memo::Memo;
+use crate::opcode::Opcode;
+use crate::reader::Reader;
+
+/// The highest protocol the machine understands.
+pub const HIGHEST_PROTOCOL: u8 = 5;
+
+/// A pickle machine over a complete stream.
+pub struct Machine<'a, D: Domain<'a>> {
+    reader: Reader<'a>,
+    stack: Vec<D::Value>,
+    marks: Vec<usize>,
+    /// Items below the innermost mark are out of reach.
+    fence: usize,
+    /// The memo; kept by the caller from one pickle to the next where pickles share it.
+    pub memo: Memo<D::Slot>,
+    /// The domain.
+    pub domain: D,
+    protocol: u8,
+    fix_imports: bool,
+    /// How many instructions were run.
+    pub steps: u64,
+}
+
+enum Flow<V> {
+    Next,
+    Stop(V),
+}
+
+impl<'a, D: Domain<'a>> Machine<'a, D> {
+    /// A machine at the start of `data`.
+    pub fn new(data: &'a [u8], domain: D, memo: Memo<D::Slot>, fix_imports: bool) -> Self {
+        Machine {
+            reader: Reader::new(data),
+            stack: Vec::new(),
+            marks: Vec::new(),
+            fence: 0,
+            memo,
+            domain,
+            protocol: 0,
+            fix_imports,
+            steps: 0,
+        }
+    }
+
+    /// Where the machine stands: after a run, the offset right behind STOP.
+    pub fn offset(&self) -> usize {
+        self.reader.offset()
+    }
+
+    /// The place of the instruction run last.
+    pub fn site(&self) -> Site {
+        self.reader.site()
+    }
+
+    /// The protocol the stream declares.
+    pub fn protocol(&self) -> u8 {
+        self.protocol
+    }
+
+    /// Runs to STOP and returns the value of the pickle.
+    pub fn run(&mut self) -> Result<D::Value, D::Error> {
+        loop {
+            self.steps += 1;
+            if let Flow::Stop(value) = self.step()? {
+                return Ok(value);
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn step(&mut self) -> Result<Flow<D::Value>, D::Error> {
+        let opcode = self.reader.opcode()?;
+        match opcode {
+            // -- plain data
+            Opcode::None => {
+                let value = self.domain.none();
+                self.push(value)
+            }
+            Opcode::Newtrue => self.push_boolean(true),
+            Opcode::Newfalse => self.push_boolean(false),
+            Opcode::Binint1 => {
+                let n = self.reader.uint1()?;
+                self.push_integer(n.into())?
+            }
+            Opcode::Binint2 => {
+                let n = self.reader.uint2()?;
+                self.push_integer(n.into())?
+            }
+            Opcode::Binint => {
+                let n = self.reader.int4()?;
+                self.push_integer(n.into())?
+            }
+            Opcode::Int => self.int_line()?,
+            Opcode::Long => self.long_line()?,
+            Opcode::Long1 => {
+                let bytes = self.reader.counted1()?;
+                self.push_long(bytes)?
+            }
+            Opcode::Long4 => {
+                let bytes = self.reader.counted4_signed()?;
+                self.push_long(bytes)?
+            }
+            Opcode::Binfloat => {
+                let x = self.reader.float8()?;
+                let value = self.domain.float(x)?;
+                self.push(value)
+            }
+            Opcode::Float => {
+                let line = self.reader.line()?;
+                let value = self.domain.float_text(line, self.reader.site())?;
+                self.push(value)
+            }
+            Opcode::ShortBinunicode => {
+                let utf8 = self.reader.counted1()?;
+                self.push_text(utf8)?
+            }
+            Opcode::Binunicode => {
+                let utf8 = self.reader.counted4()?;
+                self.push_text(utf8)?
+            }
+            Opcode::Binunicode8 => {
+                let utf8 = self.reader.counted8()?;
+                self.push_text(utf8)?
+            }
+            Opcode::Unicode => {
+                let line = self.reader.line()?;
+                let value = self.domain.text_escaped(line, self.reader.site())?;
+                self.push(value)
+            }
+            Opcode::ShortBinbytes => {
+                let bytes = self.reader.counted1()?;
+                self.push_bytes(bytes)?
+            }
+            Opcode::Binbytes => {
+                let bytes = self.reader.counted4()?;
+                self.push_bytes(bytes)?
+            }
+            Opcode::Binbytes8 => {
+                let bytes = self.reader.counted8()?;
+                self.push_bytes(bytes)?
+            }
+            Opcode::Bytearray8 => {
+                let bytes = self.reader.counted8()?;
+                let value = self.domain.bytearray(bytes)?;
+                self.push(value)
+            }
+            Opcode::ShortBinstring => {
+                let bytes = self.reader.counted1()?;
+                let value = self.domain.string(bytes, self.reader.site())?;
+                self.push(value)
+            }
+            Opcode::Binstring => {
+                let bytes = self.reader.counted4_signed()?;
+                let value = self.domain.string(bytes, self.reader.site())?;
+                self.push(value)
+            }
+            Opcode::String => self.quoted_line()?,
+            Opcode::NextBuffer => {
+                let value = self.domain.next_buffer(self.reader.site())?;
+                self.push(value)
+            }
+            Opcode::ReadonlyBuffer => {
+                let buffer = self.pop()?;
+                let value = self.domain.readonly_buffer(buffer, self.reader.site())?;
+                self.push(value)
+            }
+
+            // -- containers
+            Opcode::EmptyTuple => self.push_tuple(self.stack.len())?,
+            Opcode::Tuple1 => self.tuple_of(1)?,
+            Opcode::Tuple2 => self.tuple_of(2)?,
+            Opcode::Tuple3 => self.tuple_of(3)?,
+            Opcode::Tuple => {
+                let from = self.pop_mark()?;
+                self.push_tuple(from)?
+            }
+            Opcode::EmptyList => {
+                let value = self.domain.empty_list()?;
+                self.push(value)
+            }
+            Opcode::EmptyDict => {
+                let value = self.domain.empty_dict()?;
+                self.push(value)
+            }
+            Opcode::EmptySet => {
+                let value = self.domain.empty_set()?;
+                self.push(value)
+            }
+            Opcode::List => {
+                let from = self.pop_mark()?;
+                let site = self.reader.site();
+                let value = self.domain.list(Items::new(&mut self.stack, from), site)?;
+                self.push(value)
+            }
+            Opcode::Dict => {
+                let from = self.pop_mark()?;
+                let site = self.even(from)?;
+                let value = self.domain.dict(Items::new(&mut self.stack, from), site)?;
+                self.push(value)
+            }
+            Opcode::Frozenset => {
+                let from = self.pop_mark()?;
+                let site = self.reader.site();
+                let value = self.domain.frozenset(Items::new(&mut self.stack, from), site)?;
+                self.push(value)
+            }
+            Opcode::Append => {
+                let from = self.reach(2)? + 1;
+                self.extend(from)?
+            }
+            Opcode::Appends => {
+                let from = self.pop_mark()?;
+                self.extend(from)?
+            }
+            Opcode::Setitem => {
+                let from = self.reach(3)? + 1;
+                self.update(from)?
+            }
+            Opcode::Setitems => {
+                let from = self.pop_mark()?;
+                self.update(from)?
+            }
+            Opcode::Additems => {
+                let from = self.pop_mark()?;
+                self.add(from)?
+            }
+
+            // -- stack and memo
+            Opcode::Mark => {
+                self.marks.push(self.stack.len());
+                self.fence = self.stack.len();
+            }
+            Opcode::Pop => {
+                if self.marks.last() == Some(&self.stack.len()) {
+                    self.pop_mark()?;
+                } else {
+                    self.pop()?;
+                }
+            }
+            Opcode::PopMark => {
+                let from = self.pop_mark()?;
+                self.stack.truncate(from);
+            }
+            Opcode::Dup => {
+                let value = self.top()?.clone();
+                self.push(value)
+            }
+            Opcode::Binget => {
+                let index = self.reader.uint1()?;
+                self.fetch(index.into())?
+            }
+            Opcode::LongBinget => {
+                let index = self.reader.uint4()?;
+                self.fetch(index.into())?
+            }
+            Opcode::Get => {
+                let index = self.index_line()?;
+                self.fetch(index)?
+            }
+            Opcode::Memoize => {
+                let index = self.memo.len();
+                self.store(index)?
+            }
+            Opcode::Binput => {
+                let index = self.reader.uint1()?;
+                self.store(index.into())?
+            }
+            Opcode::LongBinput => {
+                let index = self.reader.uint4()?;
+                self.store(index.into())?
+            }
+            Opcode::Put => {
+                let index = self.index_line()?;
+                self.store(index)?
+            }
+
+            // -- names and calls
+            Opcode::Global => {
+                let (module, name) = (self.reader.line()?, self.reader.line()?);
+                let value =
+                    self.domain.global(module, name, self.python2(), self.reader.site())?;
+                self.push(value)
+            }
+            Opcode::StackGlobal => self.stack_global()?,
+            Opcode::Ext1 => {
+                let code = self.reader.uint1()?;
+                self.extension(code.into())?
+            }
+            Opcode::Ext2 => {
+                let code = self.reader.uint2()?;
+                self.extension(code.into())?
+            }
+            Opcode::Ext4 => {
+                let code = self.reader.int4()?;
+                self.extension(code.into())?
+            }
+            Opcode::Reduce => self.reduce()?,
+            Opcode::Newobj => self.newobj()?,
+            Opcode::NewobjEx => self.newobj_ex()?,
+            Opcode::Inst => self.inst()?,
+            Opcode::Obj => self.obj()?,
+            Opcode::Build => self.build()?,
+            Opcode::Persid => {
+                let line = self.reader.line()?;
+                let value = self.domain.persistent_line(line, self.reader.site())?;
+                self.push(value)
+            }
+            Opcode::Binpersid => {
+                let id = self.pop()?;
+                let value = self.domain.persistent(id, self.reader.site())?;
+                self.push(value)
+            }
+
+            // -- the stream itself
+            Opcode::Proto => self.declare_protocol()?,
+            Opcode::Frame => {
+                // A frame is a promise that its bytes are there; its boundary has no other meaning.
+                let length = self.reader.uint8()?;
+                self.reader.clone().take(length)?;
+            }
+            Opcode::Stop => {
+                let value = self.pop()?;
+                let value = self.domain.stop(value, self.reader.site())?;
+                return Ok(Flow::Stop(value));
+            }
+        }
+        Ok(Flow::Next)
+    }
+
+    // -- the stack
+
+    #[inline(always)]
+    fn push(&mut self, value: D::Value) {
+        self.stack.push(value);
+    }
+
+    #[cold]
+    fn underflow(&self) -> FaultBox {
+        let what = if self.stack.is_empty() || self.marks.is_empty() {
+            "unpickling stack underflow"
+        } else {
+            "unexpected MARK found"
+        };
+        Fault::malformed(self.reader.site(), what)
+    }
+
+    /// Checks that `n` items are within reach; gives the position of the deepest.
+    #[inline(always)]
+    fn reach(&self, n: usize) -> Result<usize, FaultBox> {
+        if self.stack.len() < self.fence + n {
+            return Err(self.underflow());
+        }
+        Ok(self.stack.len() - n)
+    }
+
+    #[inline(always)]
+    fn pop(&mut self) -> Result<D::Value, FaultBox> {
+        self.reach(1)?;
+        match self.stack.pop() {
+            Some(value) => Ok(value),
+            None => Err(self.underflow()),
+        }
+    }
+
+    fn top(&self) -> Result<&D::Value, FaultBox> {
+        let at = self.reach(1)?;
+        Ok(&self.stack[at])
+    }
+
+    /// Takes the innermost mark away; gives where its items begin.
+    #[inline(always)]
+    fn pop_mark(&mut self) -> Result<usize, FaultBox> {
+        match self.marks.pop() {
+            Some(from) => {
+                self.fence = self.marks.last().copied().unwrap_or(0);
+                Ok(from)
+            }
+            None => Err(Fault::malformed(self.reader.site(), "could not find MARK")),
+        }
+    }
+
+    #[inline(always)]
+    fn push_boolean(&mut self, value: bool) {
+        let value = self.domain.boolean(value);
+        self.push(value)
+    }
+
+    #[inline(always)]
+    fn push_integer(&mut self, n: i64) -> Result<(), D::Error> {
+        let value = self.domain.integer(n)?;
+        self.push(value);
+        Ok(())
+    }
+
+    #[inline(always)]
+    fn push_text(&mut self, utf8: &'a [u8]) -> Result<(), D::Error> {
+        let value = self.domain.text(utf8)?;
+        self.push(value);
+        Ok(())
+    }
+
+    #[inline(always)]
+    fn push_bytes(&mut self, bytes: &'a [u8]) -> Result<(), D::Error> {
+        let value = self.domain.bytes(bytes)?;
+        self.push(value);
+        Ok(())
+    }
+
+    #[inline(always)]
+    fn push_long(&mut self, bytes: &'a [u8]) -> Result<(), D::Error> {
+        let value = match small_integer(bytes) {
+            Some(n) => self.domain.integer(n)?,
+            None => self.domain.long(bytes)?,
+        };
+        self.push(value);
+        Ok(())
+    }
+
+    // -- lines
+
+    /// INT: an integer, or a bool spelled `00` or `01`.
+    fn int_line(&mut self) -> Result<(), D::Error> {
+        let line = self.reader.line()?;
+        match line {
+            b"00" => self.push_boolean(false),
+            b"01" => self.push_boolean(true),
+            _ => self.push_decimal(line)?,
+        }
+        Ok(())
+    }
+
+    fn long_line(&mut self) -> Result<(), D::Error> {
+        let line = self.reader.line()?;
+        self.push_decimal(line.strip_suffix(b"L").unwrap_or(line))
+    }
+
+    fn push_decimal(&mut self, text: &'a [u8]) -> Result<(), D::Error> {
+        let value = match plain_decimal(text) {
+            Some(n) => self.domain.integer(n)?,
+            None => self.domain.integer_text(text, self.reader.site())?,
+        };
+        self.push(value);
+        Ok(())
+    }
+
+    /// STRING: a Python 2 string literal between matching quotes.
+    fn quoted_line(&mut self) -> Result<(), D::Error> {
+        let site = self.reader.site();
+        let line = self.reader.line()?;
+        let value = match line {
+            [b'\'', inner @ .., b'\''] | [b'"', inner @ .., b'"'] => {
+                self.domain.string_escaped(inner, site)?
+            }
+            _ => {
+                let what = "the STRING opcode argument must be quoted";
+                return Err(Fault::malformed(site, what).into());
+            }
+        };
+        self.push(value);
+        Ok(())
+    }
+
+    fn index_line(&mut self) -> Result<u64, FaultBox> {
+        let site = self.reader.site();
+        let line = self.reader.line()?;
+        match plain_decimal(line.trim_ascii()) {
+            Some(n) if n >= 0 => Ok(n as u64),
+            Some(_) => {
+                let what = if site.opcode == Opcode::Put { "negative PUT argument" } else { "negative GET argument" };
+                Err(Fault::bad_value(site, what))
+            }
+            None => Err(Fault::bad_value(
+                site,
+                format!("invalid memo index '{}'", excerpt(line)),
+            )),
+        }
+    }
+
+    // -- the memo
+
+    #[inline(always)]
+    fn fetch(&mut self, index: u64) -> Result<(), D::Error> {
+        let found = match self.memo.get(index) {
+            Some(slot) => Some(self.domain.restore(slot)),
+            None => self.domain.recall(index),
+        };
+        match found {
+            Some(value) => {
+                self.push(value);
+                Ok(())
+            }
+            None => {
+                let what = format!("Memo value not found at index {index}");
+                Err(Fault::malformed(self.reader.site(), what).into())
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn store(&mut self, index: u64) -> Result<(), D::Error> {
+        let at = self.reach(1)?;
+        self.memo.put(index, || self.domain.keep(&self.stack[at]));
+        Ok(())
+    }
+
+    // -- containers
+
+    #[inline(always)]
+    fn tuple_of(&mut self, n: usize) -> Result<(), D::Error> {
+        let from = self.reach(n)?;
+        self.push_tuple(from)
+    }
+
+    #[inline(always)]
+    fn push_tuple(&mut self, from: usize) -> Result<(), D::Error> {
+        let site = self.reader.site();
+        let value = self.domain.tuple(Items::new(&mut self.stack, from), site)?;
+        self.push(value);
+        Ok(())
+    }
+
+    /// The pairs from `from` on must be pairs.
+    #[inline(always)]
+    fn even(&self, from: usize) -> Result<Site, FaultBox> {
+        let site = self.reader.site();
+        if (self.stack.len() - from) % 2 != 0 {
+            let what = format!("odd number of items for {}", site.opcode.name());
+            return Err(Fault::malformed(site, what));
+        }
+        Ok(site)
+    }
+
+    /// The container below `from`, and its kind. `None`: there is nothing to add.
+    #[inline(always)]
+    fn target(&self, from: usize) -> Result<Option<(D::Value, Kind)>, FaultBox> {
+        if from <= self.fence || from > self.stack.len() {
+            return Err(self.underflow());
+        }
+        if from == self.stack.len() {
+            return Ok(None);
+        }
+        let target = self.stack[from - 1].clone();
+        let kind = self.domain.kind(&target);
+        Ok(Some((target, kind)))
+    }
+
+    #[cold]
+    fn misfit(&self, verb: &str, kind: Kind) -> FaultBox {
+        Fault::malformed(self.reader.site(), format!("cannot {verb} {}", kind.word()))
+    }
+
+    #[inline(always)]
+    fn extend(&mut self, from: usize) -> Result<(), D::Error> {
+        let Some((target, kind)) = self.target(from)? else { return Ok(()) };
+        let site = self.reader.site();
+        match kind {
+            Kind::List => self.domain.list_extend(&target, Items::new(&mut self.stack, from), site),
+            Kind::Instance | Kind::Unknown => {
+                self.domain.instance_extend(&target, Items::new(&mut self.stack, from), site)
+            }
+            _ => Err(self.misfit("append to", kind).into()),
+        }
+    }
+
+    #[inline(always)]
+    fn update(&mut self, from: usize) -> Result<(), D::Error> {
+        let Some((target, kind)) = self.target(from)? else { return Ok(()) };
+        let site = self.even(from)?;
+        match kind {
+            Kind::Dict => self.domain.dict_update(&target, Items::new(&mut self.stack, from), site),
+            Kind::Instance | Kind::Unknown => {
+                self.domain.instance_update(&target, Items::new(&mut self.stack, from), site)
+            }
+            _ => Err(self.misfit("set items of", kind).into()),
+        }
+    }
+
+    fn add(&mut self, from: usize) -> Result<(), D::Error> {
+        let Some((target, kind)) = self.target(from)? else { return Ok(()) };
+        let site = self.reader.site();
+        match kind {
+            Kind::Set => self.domain.set_update(&target, Items::new(&mut self.stack, from), site),
+            Kind::Instance | Kind::Unknown => {
+                self.domain.instance_add(&target, Items::new(&mut self.stack, from), site)
+            }
+            _ => Err(self.misfit("add items to", kind).into()),
+        }
+    }
+
+    // -- names and calls
+
+    /// Names of protocols below 3 are Python 2 names.
+    fn python2(&self) -> bool {
+        self.fix_imports && self.protocol < 3
+    }
+
+    fn stack_global(&mut self) -> Result<(), D::Error> {
+        let site = self.reader.site();
+        let name = self.pop()?;
+        let module = self.pop()?;
+        for value in [&module, &name] {
+            if !matches!(self.domain.kind(value), Kind::Text | Kind::Unknown) {
+                return Err(Fault::malformed(site, "STACK_GLOBAL requires str").into());
+            }
+        }
+        let value = self.domain.stack_global(module, name, self.python2(), site)?;
+        self.push(value);
+        Ok(())
+    }
+
+    fn extension(&mut self, code: i64) -> Result<(), D::Error> {
+        let site = self.reader.site();
+        if code <= 0 {
+            return Err(Fault::malformed(site, "EXT specifies code <= 0").into());
+        }
+        let value = self.domain.extension(code, self.python2(), site)?;
+        self.push(value);
+        Ok(())
+    }
+
+    fn reduce(&mut self) -> Result<(), D::Error> {
+        let arguments = self.pop()?;
+        let callable = self.pop()?;
+        self.must_be_tuple(&arguments)?;
+        let value = self.domain.call(callable, arguments, self.reader.site())?;
+        self.push(value);
+        Ok(())
+    }
+
+    fn newobj(&mut self) -> Result<(), D::Error> {
+        let arguments = self.pop()?;
+        let class = self.pop()?;
+        self.must_be_tuple(&arguments)?;
+        let value = self.domain.construct(class, arguments, None, self.reader.site())?;
+        self.push(value);
+        Ok(())
+    }
+
+    fn newobj_ex(&mut self) -> Result<(), D::Error> {
+        let keywords = self.pop()?;
+        let arguments = self.pop()?;
+        let class = self.pop()?;
+        self.must_be_tuple(&arguments)?;
+        let kind = self.domain.kind(&keywords);
+        if !matches!(kind, Kind::Dict | Kind::Unknown) {
+            let what = format!("NEWOBJ_EX keywords must be a dict, not {}", kind.word());
+            return Err(Fault::malformed(self.reader.site(), what).into());
+        }
+        let site = self.reader.site();
+        let value = self.domain.construct(class, arguments, Some(keywords), site)?;
+        self.push(value);
+        Ok(())
+    }
+
+    #[inline(always)]
+    fn must_be_tuple(&self, arguments: &D::Value) -> Result<(), FaultBox> {
+        match self.domain.kind(arguments) {
+            Kind::Tuple | Kind::Unknown => Ok(()),
+            kind => {
+                let opcode = self.reader.site().opcode.name();
+                let what = format!("{opcode} arguments must be a tuple, not {}", kind.word());
+                Err(Fault::new(self.reader.site(), FaultKind::BadType(what)))
+            }
+        }
+    }
+
+    fn inst(&mut self) -> Result<(), D::Error> {
+        let (module, name) = (self.reader.line()?, self.reader.line()?);
+        let site = self.reader.site();
+        let from = self.pop_mark()?;
+        let class = self.domain.global(module, name, self.python2(), site)?;
+        let value = self.domain.instantiate(class, Items::new(&mut self.stack, from), site)?;
+        self.push(value);
+        Ok(())
+    }
+
+    fn obj(&mut self) -> Result<(), D::Error> {
+        let site = self.reader.site();
+        let from = self.pop_mark()?;
+        if from >= self.stack.len() {
+            return Err(self.underflow().into());
+        }
+        let class = self.stack[from].clone();
+        let value = self.domain.instantiate(class, Items::new(&mut self.stack, from + 1), site)?;
+        self.stack[from] = value;
+        Ok(())
+    }
+
+    fn build(&mut self) -> Result<(), D::Error> {
+        let site = self.reader.site();
+        self.reach(2)?;
+        let state = self.pop()?;
+        let target = self.top()?.clone();
+        match self.domain.kind(&target) {
+            Kind::Global => {
+                let what = "BUILD needs an instance, not a class, function or module";
+                Err(Fault::malformed(site, what).into())
+            }
+            _ => self.domain.set_state(&target, state, site),
+        }
+    }
+
+    fn declare_protocol(&mut self) -> Result<(), FaultBox> {
+        let protocol = self.reader.uint1()?;
+        if protocol > HIGHEST_PROTOCOL {
+            let what = format!("unsupported pickle protocol: {protocol}");
+            return Err(Fault::bad_value(self.reader.site(), what));
+        }
+        self.protocol = protocol;
+        Ok(())
+    }
+}
+
+/// A little-endian two's complement number that fits 64 bits.
+#[inline(always)]
+fn small_integer(bytes: &[u8]) -> Option<i64> {
+    if bytes.len() > 8 {
+        return None;
+    }
+    let Some(&last) = bytes.last() else { return Some(0) };
+    let mut wide = [if last >= 0x80 { 0xff } else { 0 }; 8];
+    wide[..bytes.len()].copy_from_slice(bytes);
+    Some(i64::from_le_bytes(wide))
+}
+
+/// A decimal without sign tricks, underscores, spaces or base prefixes; those are left to the domain.
+fn plain_decimal(text: &[u8]) -> Option<i64> {
+    let digits = text.strip_prefix(b"-").unwrap_or(text);
+    let leading_zero = digits.len() > 1 && digits[0] == b'0';
+    if digits.is_empty() || digits.len() > 18 || leading_zero || !digits.iter().all(u8::is_ascii_digit) {
+        return None;
+    }
+    let n = digits.iter().fold(0i64, |n, d| n * 10 + i64::from(d - b'0'));
+    Some(if digits.len() < text.len() { -n } else { n })
+}
+
+/// A few bytes of the stream, fit for an error message.
+pub fn excerpt(bytes: &[u8]) -> String {
+    let head = &bytes[..bytes.len().min(40)];
+    let dots = if head.len() < bytes.len() { "..." } else { "" };
+    format!("{}{dots}", head.escape_ascii())
+}

@@ -1,0 +1,227 @@
+//! The memo: slots that PUT fills and GET reads. Indexes come from the stream, so an index never
+//! sizes an allocation: slots filled in order stand in a vector, any others in a map. It never
+//! decides what a slot means.
+
+use rustc_hash::FxHashMap;
+
+/// Which memo slots a stream reads; the builder keeps only those.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SlotSet {
+    words: Vec<u64>,
+    count: usize,
+}
+
+impl SlotSet {
+    /// Marks a slot. Only slots that exist are marked, so the set is no larger than the memo.
+    #[inline]
+    fn insert(&mut self, index: usize) {
+        let (word, bit) = (index / 64, 1u64 << (index % 64));
+        if word >= self.words.len() {
+            self.words.resize(word + 1, 0);
+        }
+        self.count += usize::from(self.words[word] & bit == 0);
+        self.words[word] |= bit;
+    }
+
+    /// Whether a slot is read.
+    #[inline(always)]
+    pub fn contains(&self, index: usize) -> bool {
+        self.words.get(index / 64).is_some_and(|word| word & (1 << (index % 64)) != 0)
+    }
+
+    /// How many different slots are read.
+    pub fn len(&self) -> usize {
+        self.count
+    }
+
+    /// Whether none is read.
+    pub fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+}
+
+/// What a memo keeps.
+#[derive(Clone, Debug)]
+enum Keeping {
+    /// Everything, noting what is read.
+    Noting(SlotSet),
+    /// Only these slots; the others are counted.
+    Only(SlotSet),
+    /// Everything.
+    All,
+}
+
+/// The memo of one machine.
+#[derive(Clone, Debug)]
+pub struct Memo<V> {
+    /// Slots 0.. without a gap; `None` is a slot that is counted but never read.
+    dense: Vec<Option<V>>,
+    sparse: FxHashMap<u64, V>,
+    /// Slots 0.. that an earlier pickle filled and this memo does not hold.
+    elsewhere: u64,
+    /// How many slots are filled, those elsewhere included.
+    len: u64,
+    keeping: Keeping,
+}
+
+impl<V> Memo<V> {
+    /// A memo that keeps everything and notes which slots are read.
+    pub fn noting() -> Self {
+        Memo::with(Keeping::Noting(SlotSet::default()))
+    }
+
+    /// A memo that keeps everything.
+    pub fn keeping_all() -> Self {
+        Memo::with(Keeping::All)
+    }
+
+    /// A memo that keeps only the slots a plan says are read.
+    pub fn keeping_only(reads: SlotSet) -> Self {
+        Memo::with(Keeping::Only(reads))
+    }
+
+    fn with(keeping: Keeping) -> Self {
+        Memo { dense: Vec::new(), sparse: FxHashMap::default(), elsewhere: 0, len: 0, keeping }
+    }
+
+    /// The same memo, going on behind `filled` slots that another memo holds.
+    pub fn behind(mut self, filled: u64) -> Self {
+        (self.elsewhere, self.len) = (filled, filled);
+        self
+    }
+
+    /// How many slots are filled: the index MEMOIZE uses next.
+    #[inline(always)]
+    pub fn len(&self) -> u64 {
+        self.len
+    }
+
+    /// Whether no slot is filled.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Fills a slot. `value` is only asked for if the slot is kept.
+    #[inline(always)]
+    pub fn put(&mut self, index: u64, value: impl FnOnce() -> V) {
+        if index == self.elsewhere + self.dense.len() as u64 && self.sparse.is_empty() {
+            let kept = match &self.keeping {
+                Keeping::Only(reads) => reads.contains(index as usize),
+                _ => true,
+            };
+            self.dense.push(kept.then(value));
+            self.len += 1;
+        } else {
+            self.put_anywhere(index, value());
+        }
+    }
+
+    #[cold]
+    fn put_anywhere(&mut self, index: u64, value: V) {
+        let end = self.elsewhere + self.dense.len() as u64;
+        let known = index < end || self.sparse.contains_key(&index);
+        self.len += u64::from(!known);
+        if (self.elsewhere..end).contains(&index) {
+            self.dense[(index - self.elsewhere) as usize] = Some(value);
+        } else if index == end {
+            self.sparse.remove(&index);
+            self.dense.push(Some(value));
+        } else {
+            self.sparse.insert(index, value);
+        }
+    }
+
+    /// The value of a slot.
+    #[inline(always)]
+    pub fn get(&mut self, index: u64) -> Option<&V> {
+        let at = index.wrapping_sub(self.elsewhere);
+        if at < self.dense.len() as u64 {
+            if let Keeping::Noting(reads) = &mut self.keeping {
+                reads.insert(index as usize);
+            }
+            self.dense[at as usize].as_ref()
+        } else {
+            self.sparse.get(&index)
+        }
+    }
+
+    /// The value of a slot, without noting that it is read.
+    pub fn peek(&self, index: u64) -> Option<&V> {
+        match self.dense.get(usize::try_from(index.checked_sub(self.elsewhere)?).ok()?) {
+            Some(slot) => slot.as_ref(),
+            None => self.sparse.get(&index),
+        }
+    }
+
+    /// Every kept slot, in order of index.
+    pub fn entries(&self) -> Vec<(u64, &V)> {
+        let dense = (self.elsewhere..).zip(&self.dense);
+        let mut all: Vec<_> =
+            dense.filter_map(|(i, v)| v.as_ref().map(|v| (i, v))).collect();
+        let mut rest: Vec<_> = self.sparse.iter().map(|(&i, v)| (i, v)).collect();
+        rest.sort_by_key(|&(i, _)| i);
+        all.extend(rest);
+        all
+    }
+
+    /// The slots read so far, if this memo notes them.
+    pub fn into_reads(self) -> SlotSet {
+        match self.keeping {
+            Keeping::Noting(reads) => reads,
+            _ => SlotSet::default(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Seven bytes of stream (`]r\0\0\0\x10.`) would cost gigabytes if an index sized the memo.
+    #[test]
+    fn an_index_allocates_nothing() {
+        let mut memo = Memo::keeping_all();
+        memo.put(1 << 40, || 7);
+        assert_eq!(memo.len(), 1);
+        assert_eq!(memo.get(1 << 40), Some(&7));
+        assert!(memo.dense.capacity() < 16);
+    }
+
+    /// MEMOIZE after a sparse PUT must count slots as stock pickle does, or later GETs go astray.
+    #[test]
+    fn memoize_counts_filled_slots() {
+        let mut memo = Memo::keeping_all();
+        memo.put(1, || 10);
+        memo.put(memo.len(), || 11); // one slot filled, so this overwrites slot 1
+        assert_eq!(memo.len(), 1);
+        assert_eq!(memo.get(1), Some(&11));
+        memo.put(0, || 12);
+        memo.put(memo.len(), || 13);
+        assert_eq!(memo.entries(), [(0, &12), (1, &11), (2, &13)]);
+    }
+
+    /// A plan that forgets a read slot would make a valid stream fail to build.
+    #[test]
+    fn a_noted_read_is_kept_by_the_next_pass() {
+        let mut first = Memo::noting();
+        (0..200).for_each(|i| first.put(i, || i));
+        first.get(130);
+        let mut second = Memo::keeping_only(first.into_reads());
+        (0..200).for_each(|i| second.put(i, || i));
+        assert_eq!(second.get(130), Some(&130));
+        assert_eq!(second.get(131), None);
+        assert_eq!(second.len(), 200);
+    }
+
+    /// A second pickle of one unpickler counts on from the first, or its MEMOIZE would overwrite.
+    #[test]
+    fn a_memo_behind_another_counts_on() {
+        let mut memo = Memo::noting().behind(3);
+        memo.put(memo.len(), || 'a');
+        memo.put(1, || 'b');
+        assert_eq!(memo.len(), 4);
+        assert_eq!(memo.get(3), Some(&'a'));
+        assert_eq!(memo.get(1), Some(&'b'));
+        assert_eq!(memo.get(0), None);
+    }
+}

@@ -1,0 +1,217 @@
+//! One row of the policy: what may be done with one global, and with what arguments.
+//!
+//! A row is read from a table (`tables/*.toml`) or is the shared `trusted` row of names the user allowed.
+//! It answers three questions for the machine: may this be called, constructed, given this state. It never
+//! decides whether a name is listed at all (that is [`super::Policy::find`]) and it never sees a Python object.
+use serde::Deserialize;
+
+use super::pattern::{Arguments, Mismatch, Pattern, PatternError, View};
+
+/// A module and a qualified name inside it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Name {
+    /// Python 3 module name.
+    pub module: String,
+    /// Qualified name, possibly dotted.
+    pub qualname: String,
+}
+
+impl Name {
+    /// Splits `module:qualname`.
+    pub fn parse(text: &str) -> Option<Name> {
+        let (module, qualname) = text.split_once(':')?;
+        let sound = !module.is_empty() && !qualname.is_empty() && !qualname.contains(':');
+        sound.then(|| Name { module: module.to_owned(), qualname: qualname.to_owned() })
+    }
+}
+
+impl std::fmt::Display for Name {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}:{}", self.module, self.qualname)
+    }
+}
+
+/// What a call of a row's global (or a construction) results in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Makes {
+    /// An instance of the row's own class.
+    Own,
+    /// An instance of the class that was the first argument.
+    FirstArgument,
+    /// An attribute of the first argument: the machine looks the joined name up as a global.
+    Attribute,
+    /// A value nothing more may be done with.
+    Data,
+    /// An instance of another row's class; the machine keeps the arguments with it, since rules read them.
+    Instance(Name),
+}
+
+/// Class or function: only a class may be constructed, and only a class has instances.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Kind {
+    /// A type object.
+    Class,
+    /// Any other callable.
+    Function,
+}
+
+/// One policy row.
+#[derive(Clone, Debug)]
+pub struct Row {
+    /// The names the row covers.
+    pub names: Vec<Name>,
+    /// Why what the row allows is safe.
+    pub reason: String,
+    /// Which table the row stands in; `"trust"` for the shared row of user-allowed names.
+    pub table: &'static str,
+    /// REDUCE arguments; `None`: may not be called.
+    pub call: Option<Arguments>,
+    /// NEWOBJ, NEWOBJ_EX, OBJ and INST arguments (without the class); `None`: may not be constructed.
+    pub construct: Option<Arguments>,
+    /// BUILD state of its instances; `None`: no BUILD.
+    pub state: Option<Pattern>,
+    /// Instances take SETITEM and SETITEMS.
+    pub items: bool,
+    /// Instances take APPEND and APPENDS.
+    pub append: bool,
+    /// Instances take ADDITEMS.
+    pub add: bool,
+    /// The global itself may stand as data.
+    pub value: bool,
+    /// What a call makes.
+    pub makes: Makes,
+    /// A call hashes what its arguments hold (the elements of a list, the keys of pairs): count it as hashing work.
+    pub hashes: bool,
+    /// Deallocating nested instances recurses on the C stack.
+    pub fragile: bool,
+    /// Class or function.
+    pub kind: Kind,
+    /// The user vouches for the name: no argument is looked at.
+    pub trusted: bool,
+}
+
+impl Row {
+    /// The row all user-allowed names share.
+    pub(super) fn trusted() -> Row {
+        Row {
+            names: Vec::new(),
+            reason: "allowed by the caller".to_owned(),
+            table: "trust",
+            call: Some(Arguments::any()),
+            construct: Some(Arguments::any()),
+            state: Some(Pattern::State),
+            items: true,
+            append: true,
+            add: true,
+            value: true,
+            makes: Makes::Own,
+            hashes: true,
+            fragile: true,
+            kind: Kind::Class,
+            trusted: true,
+        }
+    }
+
+    /// May the global be called with the tuple `args`?
+    pub fn check_call<W: View>(&self, w: &W, args: W::V) -> Result<(), Mismatch> {
+        match &self.call {
+            Some(pattern) => pattern.matches(w, args, None),
+            None => Err(Mismatch::new("no call", "a call")),
+        }
+    }
+
+    /// May the class be constructed with the tuple `args` and, for NEWOBJ_EX, the dict `keywords`?
+    pub fn check_construct<W: View>(&self, w: &W, args: W::V, keywords: Option<W::V>) -> Result<(), Mismatch> {
+        match &self.construct {
+            Some(pattern) => pattern.matches(w, args, keywords),
+            None => Err(Mismatch::new("no construction", "a construction")),
+        }
+    }
+
+    /// May `state` be given to `target`, an instance of the row's class? Called before the machine records the
+    /// state on the instance, so a rule sees whether there was an earlier one.
+    pub fn check_state<W: View>(&self, w: &W, target: W::V, state: W::V) -> Result<(), Mismatch> {
+        match &self.state {
+            Some(pattern) => pattern.matches_for(w, state, Some(target)),
+            None => Err(Mismatch::new("no state", "a state")),
+        }
+    }
+}
+
+/// A row as it stands in a table.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Entry {
+    name: Vec<String>,
+    reason: String,
+    call: Option<String>,
+    construct: Option<String>,
+    state: Option<String>,
+    #[serde(default)]
+    items: bool,
+    #[serde(default)]
+    append: bool,
+    #[serde(default)]
+    add: bool,
+    #[serde(default)]
+    value: bool,
+    #[serde(default = "own")]
+    makes: String,
+    #[serde(default)]
+    hashes: bool,
+    #[serde(default)]
+    fragile: bool,
+    #[serde(default = "class")]
+    kind: Kind,
+}
+
+fn own() -> String {
+    "self".to_owned()
+}
+
+fn class() -> Kind {
+    Kind::Class
+}
+
+impl Entry {
+    /// Parses the texts of an entry; the error names the row.
+    pub(super) fn into_row(self, table: &'static str) -> Result<Row, String> {
+        let label = self.name.first().cloned().unwrap_or_default();
+        let at = |error: PatternError| format!("{table}: {label}: {error}");
+        let names: Vec<Name> = self.name.iter().filter_map(|text| Name::parse(text)).collect();
+        if names.is_empty() || names.len() != self.name.len() {
+            return Err(format!("{table}: {label}: a name is written module:qualname"));
+        }
+        if self.reason.trim().is_empty() {
+            return Err(format!("{table}: {label}: a row needs a reason"));
+        }
+        let makes = match self.makes.as_str() {
+            "self" => Makes::Own,
+            "arg0" => Makes::FirstArgument,
+            "attribute" => Makes::Attribute,
+            "data" => Makes::Data,
+            other => Makes::Instance(Name::parse(other).ok_or(format!("{table}: {label}: makes = {other:?}"))?),
+        };
+        if self.kind == Kind::Function && (self.construct.is_some() || self.state.is_some() || makes == Makes::Own) {
+            return Err(format!("{table}: {label}: a function is neither constructed nor built, and has no instances"));
+        }
+        Ok(Row {
+            names,
+            reason: self.reason,
+            table,
+            call: self.call.as_deref().map(Arguments::parse).transpose().map_err(at)?,
+            construct: self.construct.as_deref().map(Arguments::parse).transpose().map_err(at)?,
+            state: self.state.as_deref().map(Pattern::parse).transpose().map_err(at)?,
+            items: self.items,
+            append: self.append,
+            add: self.add,
+            value: self.value,
+            makes,
+            hashes: self.hashes,
+            fragile: self.fragile,
+            kind: self.kind,
+            trusted: false,
+        })
+    }
+}

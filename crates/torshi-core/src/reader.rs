@@ -1,0 +1,309 @@
+//! The reader: bytes in, opcodes and arguments out. The only code that knows how arguments are laid
+//! out. It believes no declared length before the bytes are there, allocates nothing, and never
+//! gives an opcode a meaning: that is the machine's.
+
+use crate::error::{Fault, FaultBox, FaultKind, Site};
+use crate::opcode::{ArgumentKind, Opcode};
+use memchr::memchr;
+
+/// The argument of one instruction, borrowed from the stream.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Argument<'a> {
+    /// No argument.
+    Nothing,
+    /// A fixed-width integer.
+    Int(i64),
+    /// An unsigned 8-byte integer (a frame length).
+    Uint(u64),
+    /// A double.
+    Float(f64),
+    /// A length-prefixed run of bytes.
+    Bytes(&'a [u8]),
+    /// A line, without its newline.
+    Line(&'a [u8]),
+    /// Two lines: module and name.
+    Pair(&'a [u8], &'a [u8]),
+}
+
+/// A cursor over a complete stream.
+#[derive(Clone, Debug)]
+pub struct Reader<'a> {
+    data: &'a [u8],
+    at: usize,
+    site: Site,
+}
+
+impl<'a> Reader<'a> {
+    /// A reader at the start of `data`.
+    pub fn new(data: &'a [u8]) -> Self {
+        Reader::from_offset(data, 0)
+    }
+
+    /// A reader at `at`, which must be the start of an opcode for the result to mean anything.
+    pub fn from_offset(data: &'a [u8], at: usize) -> Self {
+        Reader { data, at: at.min(data.len()), site: Site { offset: at, opcode: Opcode::Stop } }
+    }
+
+    /// Where the next byte will be read.
+    #[inline(always)]
+    pub fn offset(&self) -> usize {
+        self.at
+    }
+
+    /// The place of the instruction read last.
+    #[inline(always)]
+    pub fn site(&self) -> Site {
+        self.site
+    }
+
+    /// The whole stream.
+    pub fn data(&self) -> &'a [u8] {
+        self.data
+    }
+
+    /// The next opcode. Its argument must be read before the next call.
+    #[inline(always)]
+    pub fn opcode(&mut self) -> Result<Opcode, FaultBox> {
+        let Some(&byte) = self.data.get(self.at) else {
+            return Err(self.end());
+        };
+        let Some(opcode) = Opcode::from_byte(byte) else {
+            return Err(self.unknown(byte));
+        };
+        self.site = Site { offset: self.at, opcode };
+        self.at += 1;
+        Ok(opcode)
+    }
+
+    #[cold]
+    fn end(&self) -> FaultBox {
+        Box::new(Fault { offset: self.at, opcode: None, kind: FaultKind::EndOfStream })
+    }
+
+    #[cold]
+    fn unknown(&self, byte: u8) -> FaultBox {
+        Box::new(Fault { offset: self.at, opcode: None, kind: FaultKind::UnknownOpcode(byte) })
+    }
+
+    #[cold]
+    fn truncated(&self, need: u64) -> FaultBox {
+        let have = (self.data.len() - self.at) as u64;
+        Fault::new(self.site, FaultKind::Truncated { need, have })
+    }
+
+    #[inline(always)]
+    fn fixed<const N: usize>(&mut self) -> Result<[u8; N], FaultBox> {
+        match self.data[self.at..].first_chunk::<N>() {
+            Some(bytes) => {
+                self.at += N;
+                Ok(*bytes)
+            }
+            None => Err(self.truncated(N as u64)),
+        }
+    }
+
+    /// The next `n` bytes.
+    #[inline(always)]
+    pub fn take(&mut self, n: u64) -> Result<&'a [u8], FaultBox> {
+        let rest = &self.data[self.at..];
+        if n > rest.len() as u64 {
+            return Err(self.truncated(n));
+        }
+        let bytes = &rest[..n as usize];
+        self.at += n as usize;
+        Ok(bytes)
+    }
+
+    /// An unsigned byte.
+    #[inline(always)]
+    pub fn uint1(&mut self) -> Result<u8, FaultBox> {
+        Ok(u8::from_le_bytes(self.fixed()?))
+    }
+
+    /// An unsigned 2-byte integer.
+    #[inline(always)]
+    pub fn uint2(&mut self) -> Result<u16, FaultBox> {
+        Ok(u16::from_le_bytes(self.fixed()?))
+    }
+
+    /// An unsigned 4-byte integer.
+    #[inline(always)]
+    pub fn uint4(&mut self) -> Result<u32, FaultBox> {
+        Ok(u32::from_le_bytes(self.fixed()?))
+    }
+
+    /// A signed 4-byte integer.
+    #[inline(always)]
+    pub fn int4(&mut self) -> Result<i32, FaultBox> {
+        Ok(i32::from_le_bytes(self.fixed()?))
+    }
+
+    /// An unsigned 8-byte integer.
+    #[inline(always)]
+    pub fn uint8(&mut self) -> Result<u64, FaultBox> {
+        Ok(u64::from_le_bytes(self.fixed()?))
+    }
+
+    /// A big-endian double, the one big-endian number of the format.
+    #[inline(always)]
+    pub fn float8(&mut self) -> Result<f64, FaultBox> {
+        Ok(f64::from_be_bytes(self.fixed()?))
+    }
+
+    /// Bytes after a 1-byte length.
+    #[inline(always)]
+    pub fn counted1(&mut self) -> Result<&'a [u8], FaultBox> {
+        let n = self.uint1()?;
+        self.take(n.into())
+    }
+
+    /// Bytes after a 4-byte length.
+    #[inline(always)]
+    pub fn counted4(&mut self) -> Result<&'a [u8], FaultBox> {
+        let n = self.uint4()?;
+        self.take(n.into())
+    }
+
+    /// Bytes after a signed 4-byte length, which the format forbids to be negative.
+    pub fn counted4_signed(&mut self) -> Result<&'a [u8], FaultBox> {
+        let n = self.int4()?;
+        if n < 0 {
+            let what = match self.site.opcode {
+                Opcode::Long4 => "LONG pickle has negative byte count",
+                _ => "BINSTRING pickle has negative byte count",
+            };
+            return Err(Fault::malformed(self.site, what));
+        }
+        self.take(n as u64)
+    }
+
+    /// Bytes after an 8-byte length.
+    #[inline(always)]
+    pub fn counted8(&mut self) -> Result<&'a [u8], FaultBox> {
+        let n = self.uint8()?;
+        self.take(n)
+    }
+
+    /// A line, without its newline.
+    pub fn line(&mut self) -> Result<&'a [u8], FaultBox> {
+        let rest = &self.data[self.at..];
+        match memchr(b'\n', rest) {
+            Some(n) => {
+                self.at += n + 1;
+                Ok(&rest[..n])
+            }
+            None => Err(Fault::new(self.site, FaultKind::UnendedLine)),
+        }
+    }
+
+    /// The argument of the opcode read last, by its row of the table.
+    pub fn argument(&mut self) -> Result<Argument<'a>, FaultBox> {
+        use ArgumentKind as K;
+        Ok(match self.site.opcode.row().argument {
+            K::Nothing => Argument::Nothing,
+            K::Uint1 => Argument::Int(self.uint1()?.into()),
+            K::Uint2 => Argument::Int(self.uint2()?.into()),
+            K::Uint4 => Argument::Int(self.uint4()?.into()),
+            K::Int4 => Argument::Int(self.int4()?.into()),
+            K::Uint8 => Argument::Uint(self.uint8()?),
+            K::Float8 => Argument::Float(self.float8()?),
+            K::Long1 | K::String1 | K::Bytes1 | K::Unicode1 => Argument::Bytes(self.counted1()?),
+            K::Long4 | K::String4 => Argument::Bytes(self.counted4_signed()?),
+            K::Bytes4 | K::Unicode4 => Argument::Bytes(self.counted4()?),
+            K::Bytes8 | K::ByteArray8 | K::Unicode8 => Argument::Bytes(self.counted8()?),
+            K::DecimalLine | K::FloatLine | K::UnicodeLine | K::QuotedLine | K::RawLine => {
+                Argument::Line(self.line()?)
+            }
+            K::NamePair => Argument::Pair(self.line()?, self.line()?),
+        })
+    }
+}
+
+/// What is still missing before a stream is complete.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Progress {
+    /// The pickle ends before this offset, right after its STOP.
+    Complete(usize),
+    /// At least this many more bytes are needed.
+    Bytes(u64),
+    /// The rest of a line is needed.
+    Line,
+}
+
+/// Finds the end of a pickle in bytes that arrive in pieces, so that a file is read exactly up to
+/// the byte after STOP and no further.
+#[derive(Clone, Debug, Default)]
+pub struct Scanner {
+    resume: usize,
+}
+
+impl Scanner {
+    /// Looks at all bytes read so far; goes on where the last call stopped.
+    pub fn advance(&mut self, data: &[u8]) -> Result<Progress, FaultBox> {
+        let mut reader = Reader::from_offset(data, self.resume);
+        loop {
+            self.resume = reader.offset();
+            let step = reader.opcode().and_then(|opcode| Ok((opcode, reader.argument()?)));
+            match step {
+                Ok((Opcode::Stop, _)) => return Ok(Progress::Complete(reader.offset())),
+                Ok((Opcode::Frame, Argument::Uint(length))) => {
+                    // A frame is fetched whole: one read instead of one for each opcode.
+                    let have = (data.len() - reader.offset()) as u64;
+                    if length > have {
+                        self.resume = reader.offset();
+                        return Ok(Progress::Bytes(length - have));
+                    }
+                }
+                Ok(_) => {}
+                Err(fault) => {
+                    return match fault.kind {
+                        FaultKind::EndOfStream => Ok(Progress::Bytes(1)),
+                        FaultKind::Truncated { need, have } => Ok(Progress::Bytes(need - have)),
+                        FaultKind::UnendedLine => Ok(Progress::Line),
+                        _ => Err(fault),
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A declared length that is believed would read past the stream or allocate for it.
+    #[test]
+    fn lengths_are_not_believed() {
+        let mut r = Reader::new(b"\x8e\xff\xff\xff\xff\xff\xff\xff\xffx");
+        r.opcode().unwrap();
+        assert!(matches!(r.argument().unwrap_err().kind, FaultKind::Truncated { have: 1, .. }));
+    }
+
+    /// The file position after a load would be wrong if the scanner asked for one byte too many.
+    #[test]
+    fn scanner_stops_after_stop() {
+        let stream = b"\x80\x04\x95\x03\0\0\0\0\0\0\0K\x01.rest";
+        let mut scanner = Scanner::default();
+        let mut have = 0;
+        loop {
+            match scanner.advance(&stream[..have]).unwrap() {
+                Progress::Complete(end) => {
+                    assert_eq!((end, have), (14, 14));
+                    break;
+                }
+                Progress::Bytes(n) => have += n as usize,
+                Progress::Line => unreachable!(),
+            }
+        }
+    }
+
+    /// Lines are asked for as lines: a text pickle on a terminal or socket must not block for more.
+    #[test]
+    fn scanner_asks_for_lines() {
+        let mut scanner = Scanner::default();
+        assert_eq!(scanner.advance(b"I").unwrap(), Progress::Line);
+        assert_eq!(scanner.advance(b"I12\n").unwrap(), Progress::Bytes(1));
+        assert_eq!(scanner.advance(b"I12\n.").unwrap(), Progress::Complete(5));
+    }
+}

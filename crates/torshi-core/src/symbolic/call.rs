@@ -1,0 +1,182 @@
+//! Calls, constructions and states: the policy gate. Each asks the row of the global concerned, and
+//! what the row does not say is a finding. The result of a call is never callable.
+
+use super::arena::NodeKind;
+use super::globals::{usage, Origin};
+use super::value::Symbol;
+use super::{Symbolic, NO_GLOBAL};
+use crate::error::{FaultBox, Site};
+use crate::finding::FindingKind;
+use crate::policy::{Kind, Makes, Mismatch, Row};
+
+impl Symbolic<'_, '_> {
+    /// REDUCE.
+    pub(super) fn check_call(&mut self, callable: Symbol, arguments: Symbol, site: Site) -> Result<Symbol, FaultBox> {
+        let Symbol::Global(id) = callable else {
+            return Ok(self.computed(FindingKind::Call, "called", site));
+        };
+        self.globals.note(id, usage::CALL);
+        self.charge_call(id, arguments, site)?;
+        let Some(row) = self.globals.get(id).row else {
+            return Ok(self.instance(id, arguments, true));
+        };
+        if !self.unrestricted {
+            if let Err(mismatch) = row.check_call(self, arguments) {
+                self.refuse(FindingKind::Call, id, row.call.is_some(), "called", &mismatch, site);
+            }
+        }
+        Ok(self.made(id, row, arguments, site))
+    }
+
+    /// NEWOBJ and NEWOBJ_EX.
+    pub(super) fn check_construct(
+        &mut self, class: Symbol, arguments: Symbol, keywords: Option<Symbol>, site: Site,
+    ) -> Result<Symbol, FaultBox> {
+        let Symbol::Global(id) = class else {
+            return Ok(self.computed(FindingKind::Construct, "instantiated", site));
+        };
+        self.globals.note(id, usage::CONSTRUCT);
+        self.charge_call(id, arguments, site)?;
+        if let Some(row) = self.globals.get(id).row.filter(|_| !self.unrestricted) {
+            if let Err(mismatch) = row.check_construct(self, arguments, keywords) {
+                self.refuse(FindingKind::Construct, id, row.construct.is_some(), "instantiated", &mismatch, site);
+            }
+        }
+        Ok(self.instance(id, arguments, true))
+    }
+
+    /// INST and OBJ: with arguments they call the class, without they may construct it.
+    pub(super) fn check_instantiate(&mut self, class: Symbol, arguments: Symbol, site: Site) -> Result<Symbol, FaultBox> {
+        let Symbol::Global(id) = class else {
+            return Ok(self.computed(FindingKind::Construct, "instantiated", site));
+        };
+        let may = |row: &Row, s: &Self| {
+            row.check_construct(s, arguments, None).is_ok() && row.check_call(s, arguments).is_ok()
+        };
+        match self.globals.get(id).row {
+            // Which of the two it comes to depends on the class; where both are fine, so is either.
+            Some(row) if !self.unrestricted && !may(row, self) => self.check_call(class, arguments, site),
+            _ => self.check_construct(class, arguments, None, site),
+        }
+    }
+
+    /// BUILD.
+    pub(super) fn check_state(&mut self, target: Symbol, state: Symbol, site: Site) {
+        if self.unrestricted {
+            return;
+        }
+        let instance = match target {
+            Symbol::Node(id) if self.arena.node(id).kind == NodeKind::Instance => id,
+            _ => {
+                let message = "an object of unknown type may not be given state".to_owned();
+                return self.report(FindingKind::Computed, None, message, None, site);
+            }
+        };
+        let (global, open) = (self.arena.node(instance).global, self.arena.node(instance).open);
+        self.globals.note(global, usage::STATE);
+        if let Some(row) = self.globals.get(global).row {
+            let checked = match open {
+                true => row.check_state(self, target, state),
+                false => Err(Mismatch::new("no state", "a state")),
+            };
+            match checked {
+                Ok(()) => {}
+                Err(_) if row.trusted && open && self.has_dunder_names(state) => {
+                    self.dunder_states.push((global, site));
+                }
+                Err(mismatch) => {
+                    let known = row.state.is_some() && open;
+                    self.refuse(FindingKind::State, global, known, "given state", &mismatch, site);
+                }
+            }
+        }
+        self.place(state, site);
+        self.arena.set_state(instance, state);
+    }
+
+    /// A dict state, or slot state of two, that is amiss only for the names in it.
+    fn has_dunder_names(&self, state: Symbol) -> bool {
+        let is_dict = |s: &Symbol| matches!(*s, Symbol::Node(n) if self.arena.node(n).kind == NodeKind::Dict);
+        is_dict(&state) || self.tuple_items(state).iter().any(is_dict)
+    }
+
+    /// Something computed is used as only a name may be.
+    fn computed(&mut self, kind: FindingKind, what: &str, site: Site) -> Symbol {
+        if !self.unrestricted {
+            let message = format!("only a name of the stream may be {what}, not a computed value");
+            let kind = if kind == FindingKind::Call { FindingKind::Computed } else { kind };
+            self.report(kind, None, message, None, site);
+        }
+        Symbol::Opaque
+    }
+
+    fn refuse(&mut self, kind: FindingKind, id: u32, known: bool, verb: &str, mismatch: &Mismatch, site: Site) {
+        let name = self.globals.get(id).full_name();
+        let message = match (known, kind) {
+            (true, FindingKind::State) => format!("{name} may not be given this state: {mismatch}"),
+            (true, _) => format!("{name} may not be {verb} with these arguments: {mismatch}"),
+            (false, _) => format!("{name} may not be {verb}"),
+        };
+        let remedy = crate::policy::suggest(&self.globals.get(id).module, &self.globals.get(id).qualname);
+        self.report(kind, Some(name), message, remedy, site);
+    }
+
+    fn instance(&mut self, id: u32, arguments: Symbol, open: bool) -> Symbol {
+        let node = self.arena.instance(id, arguments);
+        self.arena.node_mut(node).open = open;
+        Symbol::Node(node)
+    }
+
+    /// What a call of this row's global makes.
+    fn made(&mut self, id: u32, row: &'static Row, arguments: Symbol, site: Site) -> Symbol {
+        match &row.makes {
+            Makes::Own => self.instance(id, arguments, true),
+            Makes::FirstArgument => match self.tuple_items(arguments).first() {
+                Some(&Symbol::Global(class)) => {
+                    self.globals.note(class, usage::CONSTRUCT);
+                    self.instance(class, arguments, true)
+                }
+                _ => Symbol::Opaque,
+            },
+            Makes::Attribute => self.attribute(arguments, site),
+            Makes::Data => match row.kind {
+                // A value of its own class still shows what it is to the rules; nothing more may be done with it.
+                Kind::Class => self.instance(id, arguments, false),
+                Kind::Function => Symbol::Opaque,
+            },
+            Makes::Instance(name) => {
+                let (module, qualname) = (name.module.clone(), name.qualname.clone());
+                let (made, _) = self.globals.find(self.policy, &module, &qualname, false, Origin::Implied, site);
+                self.instance(made, arguments, true)
+            }
+        }
+    }
+
+    /// `getattr(class, name)` and `getattr(instance, name)`: the same as naming `class.name`, so the
+    /// policy is asked for just that.
+    fn attribute(&mut self, arguments: Symbol, site: Site) -> Symbol {
+        let (owner, attribute) = match *self.tuple_items(arguments) {
+            [owner, name] => match self.known_text(name) {
+                Some(name) => (owner, name.to_owned()),
+                None => return self.computed(FindingKind::Computed, "looked up as an attribute", site),
+            },
+            _ => return self.computed(FindingKind::Computed, "looked up as an attribute", site),
+        };
+        let (class, bound) = match owner {
+            Symbol::Global(id) => (id, false),
+            Symbol::Node(node) if self.arena.node(node).global != NO_GLOBAL => (self.arena.node(node).global, true),
+            _ => return self.computed(FindingKind::Computed, "asked for attributes", site),
+        };
+        let global = self.globals.get(class);
+        let (module, qualname) = (global.module.clone(), format!("{}.{attribute}", global.qualname));
+        let named = self.named(&module, &qualname, false, Origin::Attribute, site);
+        match named {
+            Symbol::Global(id) if bound => {
+                // A bound method: data to pass on, nothing the stream may call.
+                self.globals.note(id, usage::VALUE);
+                Symbol::Opaque
+            }
+            _ => named,
+        }
+    }
+}

@@ -1,0 +1,119 @@
+//! Filling containers with symbols: what may stand as data, and what keys cost to hash. It keeps
+//! what later rules look at, and never looks into instances.
+
+use super::arena::NodeKind;
+use super::globals::usage;
+use super::value::Symbol;
+use super::Symbolic;
+use crate::error::{FaultBox, Site};
+use crate::finding::FindingKind;
+use crate::policy::{reserved, Row};
+
+impl Symbolic<'_, '_> {
+    /// Whether a symbol is, or a tuple of it holds, a global that may not stand as data.
+    #[inline(always)]
+    pub(super) fn is_raw(&self, symbol: Symbol) -> bool {
+        match symbol {
+            Symbol::Global(id) => !self.may_stand(id),
+            Symbol::Node(id) => self.arena.node(id).holds_raw_global,
+            _ => false,
+        }
+    }
+
+    /// A denied global is a finding already; it is not one again for standing somewhere.
+    fn may_stand(&self, id: u32) -> bool {
+        let global = self.globals.get(id);
+        self.unrestricted || global.row.is_none_or(|row| row.value)
+    }
+
+    /// A value comes to stand in a container, a state or the result.
+    #[inline(always)]
+    pub(super) fn place(&mut self, symbol: Symbol, site: Site) {
+        match symbol {
+            Symbol::Global(id) => self.place_global(id, site),
+            Symbol::Node(id) if self.arena.node(id).holds_raw_global => self.place_tuple(id, site),
+            _ => {}
+        }
+    }
+
+    #[inline(always)]
+    pub(super) fn place_all(&mut self, symbols: &[Symbol], site: Site) {
+        for &symbol in symbols {
+            self.place(symbol, site);
+        }
+    }
+
+    fn place_global(&mut self, id: u32, site: Site) {
+        self.globals.note(id, usage::VALUE);
+        if !self.may_stand(id) {
+            let name = self.globals.get(id).full_name();
+            let message = format!("{name} may be used by the stream, but not stand as data");
+            let remedy = Some(name.clone());
+            self.report(FindingKind::Value, Some(name), message, remedy, site);
+        }
+    }
+
+    fn place_tuple(&mut self, id: u32, site: Site) {
+        self.arena.node_mut(id).holds_raw_global = false; // reported once
+        for item in self.arena.items(id).to_vec() {
+            self.place(item, site);
+        }
+    }
+
+    /// Pairs come into a dict or a mapping instance.
+    #[inline(always)]
+    pub(super) fn fill_dict(&mut self, id: u32, pairs: &[Symbol], site: Site) -> Result<(), FaultBox> {
+        self.place_all(pairs, site);
+        self.hash(pairs.iter().copied().step_by(2), site)?;
+        if self.arena.node(id).attribute_keys && !pairs.iter().step_by(2).all(|&key| self.is_attribute(key)) {
+            self.arena.node_mut(id).attribute_keys = false;
+        }
+        self.arena.fill_pairs(id, pairs);
+        Ok(())
+    }
+
+    /// Whether a key may name an attribute in a state.
+    #[inline(always)]
+    fn is_attribute(&self, key: Symbol) -> bool {
+        match key {
+            Symbol::Text(span) => match span.get(self.data) {
+                Some([b'_', b'_', ..]) => self.known_text(key).is_some_and(|text| !reserved(text)),
+                Some(_) => true,
+                None => false,
+            },
+            Symbol::DecodedText(_) => self.known_text(key).is_some_and(|text| !reserved(text)),
+            _ => false,
+        }
+    }
+
+    pub(super) fn fill_set(&mut self, id: u32, items: &[Symbol], site: Site) -> Result<(), FaultBox> {
+        self.place_all(items, site);
+        self.hash(items.iter().copied(), site)?;
+        self.arena.fill(id, items);
+        Ok(())
+    }
+
+    /// An instance is filled: its row must say that it may be.
+    pub(super) fn may_fill(&mut self, target: Symbol, allowed: fn(&Row) -> bool, what: &str, site: Site) {
+        if self.unrestricted {
+            return;
+        }
+        match target {
+            Symbol::Node(id) if self.arena.node(id).kind == NodeKind::Instance => {
+                let node = self.arena.node(id);
+                let (global, open) = (node.global, node.open);
+                self.globals.note(global, usage::ITEMS);
+                let Some(row) = self.globals.get(global).row else { return };
+                if !open || !allowed(row) {
+                    let name = self.globals.get(global).full_name();
+                    let message = format!("an instance of {name} may not have {what}");
+                    self.report(FindingKind::Items, Some(name.clone()), message, Some(name), site);
+                }
+            }
+            _ => {
+                let message = format!("an object of unknown type may not have {what}");
+                self.report(FindingKind::Computed, None, message, None, site);
+            }
+        }
+    }
+}

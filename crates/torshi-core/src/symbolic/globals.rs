@@ -1,0 +1,176 @@
+//! The globals of a stream: each name once, with what the policy says of it and what the stream does
+//! with it. It translates Python 2 names, asks the policy, and imports nothing.
+
+use crate::compat;
+use crate::error::Site;
+use crate::policy::{Denial, Policy, Row, Verdict};
+use rustc_hash::FxHashMap;
+
+/// What a stream does with a global, as bits.
+pub mod usage {
+    /// REDUCE.
+    pub const CALL: u8 = 1;
+    /// NEWOBJ, NEWOBJ_EX, OBJ, INST.
+    pub const CONSTRUCT: u8 = 2;
+    /// BUILD on an instance.
+    pub const STATE: u8 = 4;
+    /// APPEND(S), SETITEM(S), ADDITEMS on an instance.
+    pub const ITEMS: u8 = 8;
+    /// Stands in the result as data.
+    pub const VALUE: u8 = 16;
+
+    /// The words for the bits, for reports.
+    pub const WORDS: [(u8, &str); 5] =
+        [(CALL, "call"), (CONSTRUCT, "construct"), (STATE, "state"), (ITEMS, "items"), (VALUE, "value")];
+}
+
+/// Calls whose cost the arguments decide; see `cost`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cost {
+    /// The call costs what its arguments weigh.
+    Plain,
+    /// An integer argument is a size in bytes.
+    Sized,
+    /// Goes through an iterable and keeps its items.
+    Collects,
+    /// Goes through an iterable and hashes its items.
+    Hashes,
+    /// Makes a range: short to write, long to go through.
+    Range,
+}
+
+const COSTS: &[(&str, &str, Cost)] = &[
+    ("builtins", "bytes", Cost::Sized),
+    ("builtins", "bytearray", Cost::Sized),
+    ("builtins", "list", Cost::Collects),
+    ("builtins", "tuple", Cost::Collects),
+    ("builtins", "sorted", Cost::Collects),
+    ("collections", "deque", Cost::Collects),
+    ("builtins", "set", Cost::Hashes),
+    ("builtins", "frozenset", Cost::Hashes),
+    ("builtins", "dict", Cost::Hashes),
+    ("collections", "OrderedDict", Cost::Hashes),
+    ("collections", "Counter", Cost::Hashes),
+    ("builtins", "range", Cost::Range),
+];
+
+/// How a stream came to a global.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// By naming it.
+    Named,
+    /// As an attribute of a global or of an instance of one.
+    Attribute,
+    /// A row says that this is the class of what another global makes; it need not be imported.
+    Implied,
+}
+
+/// One global of the stream.
+#[derive(Clone, Debug)]
+pub struct GlobalUse {
+    /// Python 3 module.
+    pub module: String,
+    /// Qualified name in it.
+    pub qualname: String,
+    /// The names as the stream spells them, for `find_class` overrides.
+    pub spelled: (String, String),
+    /// Its row, if the policy allows it.
+    pub row: Option<&'static Row>,
+    /// Why not, if not.
+    pub denial: Option<Denial>,
+    /// Where it is named first.
+    pub site: Site,
+    /// What is done with it: bits of [`usage`].
+    pub uses: u8,
+    /// Spelled as Python 2 spells it, and translated.
+    pub python2: bool,
+    /// How the stream came to it.
+    pub origin: Origin,
+    pub(super) cost: Cost,
+}
+
+impl GlobalUse {
+    /// `module.qualname`.
+    pub fn full_name(&self) -> String {
+        format!("{}.{}", self.module, self.qualname)
+    }
+
+    /// Whether the user vouches for it by name.
+    pub fn trusted(&self) -> bool {
+        self.row.is_some_and(|row| row.trusted)
+    }
+}
+
+/// All globals of a stream, by first use.
+#[derive(Default)]
+pub struct Globals {
+    all: Vec<GlobalUse>,
+    ids: FxHashMap<Vec<u8>, u32>,
+    key: Vec<u8>,
+}
+
+impl Globals {
+    /// The global of these names; adds it if it is new, and says so.
+    pub fn find(
+        &mut self, policy: &Policy, module: &str, name: &str, python2: bool, origin: Origin, site: Site,
+    ) -> (u32, bool) {
+        self.key.clear();
+        for part in [module.as_bytes(), b"\0", name.as_bytes(), &[0, python2.into(), origin as u8]] {
+            self.key.extend_from_slice(part);
+        }
+        if let Some(&id) = self.ids.get(&self.key) {
+            return (id, false);
+        }
+        let id = self.all.len() as u32;
+        self.ids.insert(self.key.clone(), id);
+        self.all.push(judge(policy, module, name, python2, origin, site));
+        (id, true)
+    }
+
+    /// One of them.
+    #[inline(always)]
+    pub fn get(&self, id: u32) -> &GlobalUse {
+        &self.all[id as usize]
+    }
+
+    /// Notes what is done with one.
+    #[inline(always)]
+    pub fn note(&mut self, id: u32, uses: u8) {
+        self.all[id as usize].uses |= uses;
+    }
+
+    /// All of them, by first use.
+    pub fn into_vec(self) -> Vec<GlobalUse> {
+        self.all
+    }
+}
+
+fn judge(policy: &Policy, module: &str, name: &str, python2: bool, origin: Origin, site: Site) -> GlobalUse {
+    let spelled = (module.to_owned(), name.to_owned());
+    let (module, name) = if python2 { modern(module, name) } else { (module, name) };
+    let (row, denial) = match policy.find(module, name) {
+        Verdict::Allowed(row) => (Some(row), None),
+        Verdict::Denied(denial) => (None, Some(denial)),
+    };
+    let costs = COSTS.iter().find(|(m, n, _)| (*m, *n) == (module, name));
+    GlobalUse {
+        module: module.to_owned(),
+        qualname: name.to_owned(),
+        spelled,
+        row,
+        denial,
+        site,
+        uses: 0,
+        python2,
+        origin,
+        cost: costs.map_or(Cost::Plain, |row| row.2),
+    }
+}
+
+/// Today's names of Python 2 names, as `fix_imports` promises.
+fn modern<'n>(module: &'n str, name: &'n str) -> (&'n str, &'n str) {
+    match compat::python3_name(module, name) {
+        Some(names) => names,
+        None => (compat::python3_module(module).unwrap_or(module), name),
+    }
+}

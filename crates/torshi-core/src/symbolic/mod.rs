@@ -1,0 +1,591 @@
+//! The checking domain: runs a stream on symbols instead of objects, against a policy, before anything
+//! is imported, called or built. It yields a `Plan` for the builder, or findings, or a fault. It never
+//! trusts a value it cannot see: a call it may not judge is a finding.
+
+mod arena;
+mod call;
+mod cost;
+mod fill;
+mod globals;
+mod value;
+mod view;
+
+use crate::domain::{Domain, Items, Kind};
+use crate::error::{Fault, FaultBox, Site};
+use crate::finding::{Finding, FindingKind};
+use crate::limits::Limits;
+use crate::machine::{excerpt, Machine};
+use crate::memo::{Memo, SlotSet};
+use crate::policy::Policy;
+use arena::{Arena, NodeKind, NO_GLOBAL};
+use globals::Globals;
+use value::{Span, Symbol, LONGEST};
+
+pub use globals::{usage, GlobalUse, Origin};
+
+/// Findings kept: enough to show a person, few enough to bound memory.
+const MOST_FINDINGS: usize = 200;
+
+/// How Python 2 strings are read; set by the caller of a load, never by the stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Encoding {
+    /// ASCII: the default.
+    Ascii,
+    /// Latin-1: every byte a character.
+    Latin1,
+    /// UTF-8.
+    Utf8,
+    /// Not decoded: they stay bytes.
+    Bytes,
+    /// Some other codec: the characters are not known here.
+    Other,
+}
+
+/// What the caller of a load offers beside the policy.
+pub struct Settings<'s> {
+    /// How Python 2 strings are read.
+    pub encoding: Encoding,
+    /// Whether Python 2 names are translated.
+    pub fix_imports: bool,
+    /// Whether persistent ids are answered.
+    pub persistent: bool,
+    /// The names of extension codes.
+    pub extension: &'s dyn Fn(i64) -> Option<(String, String)>,
+    /// How many memo slots earlier pickles of the same unpickler filled.
+    pub earlier: u64,
+    /// What such a slot holds.
+    pub recall: &'s dyn Fn(u64) -> Option<Seed>,
+}
+
+/// What is known of a value carried over in the memo from an earlier pickle.
+#[derive(Clone, Debug)]
+#[allow(missing_docs)]
+pub enum Seed {
+    Text(String),
+    List,
+    Dict,
+    Set,
+    Atom,
+    Global(String, String),
+    Instance(String, String),
+    Opaque,
+}
+
+/// What the builder may take from a checked stream.
+#[derive(Debug, Default)]
+pub struct Plan {
+    /// Every global the stream names, allowed ones all.
+    pub globals: Vec<GlobalUse>,
+    /// Memo slots that are read.
+    pub reads: SlotSet,
+    /// Memo slots that are filled.
+    pub stored: u64,
+    /// Offset right behind STOP.
+    pub end: usize,
+    /// Instructions run.
+    pub steps: u64,
+    /// The protocol declared last.
+    pub protocol: u8,
+    /// States with dunder names, for classes the user trusts: fine if the class has its own
+    /// `__setstate__`, which only the builder can know.
+    pub dunder_states: Vec<(u32, Site)>,
+}
+
+/// All that checking a stream tells.
+#[derive(Debug)]
+pub struct Outcome {
+    /// What was learnt, up to the end or the fault.
+    pub plan: Plan,
+    /// What the policy does not allow, in stream order.
+    pub findings: Vec<Finding>,
+    /// Why the stream cannot be read on, if so.
+    pub fault: Option<FaultBox>,
+}
+
+/// Checks a stream against a policy.
+pub fn verify(data: &[u8], policy: &Policy, limits: &Limits, settings: &Settings<'_>) -> Outcome {
+    let domain = Symbolic::new(data, policy, limits, settings);
+    let memo = Memo::noting().behind(settings.earlier);
+    let mut machine = Machine::new(data, domain, memo, settings.fix_imports);
+    let fault = machine.run().err();
+    let (end, steps, protocol) = (machine.offset(), machine.steps, machine.protocol());
+    let Machine { domain, memo, .. } = machine;
+    let plan = Plan {
+        stored: memo.len(),
+        reads: memo.into_reads(),
+        end,
+        steps,
+        protocol,
+        dunder_states: domain.dunder_states,
+        globals: domain.globals.into_vec(),
+    };
+    Outcome { plan, findings: domain.findings, fault }
+}
+
+/// The checking domain.
+pub struct Symbolic<'a, 'p> {
+    data: &'a [u8],
+    policy: &'p Policy,
+    limits: &'p Limits,
+    settings: &'p Settings<'p>,
+    unrestricted: bool,
+    arena: Arena,
+    globals: Globals,
+    texts: Vec<Option<Box<str>>>,
+    long: Vec<&'a [u8]>,
+    findings: Vec<Finding>,
+    dunder_states: Vec<(u32, Site)>,
+    hash_steps: u64,
+    memory: u64,
+}
+
+impl<'a, 'p> Symbolic<'a, 'p> {
+    fn new(data: &'a [u8], policy: &'p Policy, limits: &'p Limits, settings: &'p Settings<'p>) -> Self {
+        Symbolic {
+            data,
+            policy,
+            limits,
+            settings,
+            unrestricted: policy.is_unrestricted(),
+            arena: Arena::default(),
+            globals: Globals::default(),
+            texts: Vec::new(),
+            long: Vec::new(),
+            findings: Vec::new(),
+            dunder_states: Vec::new(),
+            hash_steps: 0,
+            memory: 0,
+        }
+    }
+
+    #[cold]
+    fn report(
+        &mut self, kind: FindingKind, name: Option<String>, message: String, remedy: Option<String>, site: Site,
+    ) {
+        if self.findings.len() < MOST_FINDINGS {
+            let (offset, opcode) = (site.offset, site.opcode.name());
+            self.findings.push(Finding { kind, name, offset, opcode, path: None, message, remedy });
+        }
+    }
+
+    fn decoded(&mut self, text: Option<String>) -> Symbol {
+        self.texts.push(text.map(String::into_boxed_str));
+        Symbol::DecodedText((self.texts.len() - 1) as u32)
+    }
+
+    fn seed(&mut self, seed: &Seed) -> Symbol {
+        let site = Site { offset: 0, opcode: crate::opcode::Opcode::Get };
+        match seed {
+            Seed::Text(text) => self.decoded(Some(text.clone())),
+            Seed::List => Symbol::Node(self.arena.container(NodeKind::List)),
+            Seed::Dict => {
+                let id = self.arena.container(NodeKind::Dict);
+                self.arena.node_mut(id).attribute_keys = false; // its keys are not known any more
+                Symbol::Node(id)
+            }
+            Seed::Set => Symbol::Node(self.arena.container(NodeKind::Set)),
+            Seed::Atom => Symbol::None,
+            Seed::Global(module, name) => self.named(module, name, false, Origin::Implied, site),
+            Seed::Instance(module, name) => {
+                let (id, _) = self.globals.find(self.policy, module, name, false, Origin::Implied, site);
+                Symbol::Node(self.arena.instance(id, Symbol::Opaque))
+            }
+            Seed::Opaque => Symbol::Opaque,
+        }
+    }
+
+    /// A global by its names; a name the policy does not allow is a finding at once, used or not.
+    fn named(&mut self, module: &str, name: &str, python2: bool, origin: Origin, site: Site) -> Symbol {
+        let (id, new) = self.globals.find(self.policy, module, name, python2, origin, site);
+        if new {
+            let global = self.globals.get(id);
+            if let Some(denial) = global.denial.as_ref() {
+                let full = global.full_name();
+                let remedy = crate::policy::suggest(&global.module, &global.qualname);
+                let message = format!("{full} is {denial}");
+                self.report(FindingKind::UntrustedGlobal, Some(full), message, remedy, site);
+            }
+        }
+        Symbol::Global(id)
+    }
+
+    /// Text of a Python 2 string.
+    fn python2_text(&mut self, bytes: &[u8], span: Option<Span>) -> Symbol {
+        match (self.settings.encoding, bytes.is_ascii(), span) {
+            (Encoding::Other, ..) => self.decoded(None),
+            (_, true, Some(span)) => Symbol::Text(span),
+            (_, true, None) => self.decoded(String::from_utf8(bytes.to_vec()).ok()),
+            (Encoding::Latin1, ..) => self.decoded(Some(bytes.iter().map(|&b| char::from(b)).collect())),
+            (Encoding::Utf8, ..) => self.decoded(String::from_utf8(bytes.to_vec()).ok()),
+            _ => self.decoded(None),
+        }
+    }
+}
+
+impl<'a> Domain<'a> for Symbolic<'a, '_> {
+    type Value = Symbol;
+    type Slot = Symbol;
+    type Error = FaultBox;
+
+    #[inline(always)]
+    fn kind(&self, value: &Symbol) -> Kind {
+        match *value {
+            Symbol::Node(id) => match self.arena.node(id).kind {
+                NodeKind::List => Kind::List,
+                NodeKind::Dict => Kind::Dict,
+                NodeKind::Set => Kind::Set,
+                NodeKind::Tuple => Kind::Tuple,
+                NodeKind::FrozenSet => Kind::Plain,
+                NodeKind::Instance if self.unrestricted => Kind::Unknown,
+                NodeKind::Instance => Kind::Instance,
+            },
+            Symbol::Global(_) => Kind::Global,
+            Symbol::Text(_) | Symbol::DecodedText(_) => Kind::Text,
+            Symbol::Opaque if self.unrestricted => Kind::Unknown,
+            Symbol::Opaque => Kind::Instance,
+            _ => Kind::Plain,
+        }
+    }
+
+    #[inline(always)]
+    fn keep(&self, value: &Symbol) -> Symbol {
+        *value
+    }
+
+    #[inline(always)]
+    fn restore(&self, slot: &Symbol) -> Symbol {
+        *slot
+    }
+
+    fn recall(&mut self, index: u64) -> Option<Symbol> {
+        let seed = (self.settings.recall)(index)?;
+        Some(self.seed(&seed))
+    }
+
+    #[inline(always)]
+    fn none(&mut self) -> Symbol {
+        Symbol::None
+    }
+
+    #[inline(always)]
+    fn boolean(&mut self, value: bool) -> Symbol {
+        Symbol::Bool(value)
+    }
+
+    #[inline(always)]
+    fn integer(&mut self, value: i64) -> Result<Symbol, FaultBox> {
+        Ok(Symbol::Int(value))
+    }
+
+    fn long(&mut self, bytes: &'a [u8]) -> Result<Symbol, FaultBox> {
+        Ok(Symbol::BigInt(Span::of(self.data, bytes)))
+    }
+
+    fn integer_text(&mut self, text: &'a [u8], _: Site) -> Result<Symbol, FaultBox> {
+        // Whether it is an integer at all is for the builder to say, who has Python's own rules.
+        Ok(Symbol::BigText(u32::try_from(text.len()).unwrap_or(u32::MAX)))
+    }
+
+    #[inline(always)]
+    fn float(&mut self, value: f64) -> Result<Symbol, FaultBox> {
+        Ok(Symbol::Float(value))
+    }
+
+    fn float_text(&mut self, text: &'a [u8], site: Site) -> Result<Symbol, FaultBox> {
+        let known = std::str::from_utf8(text).ok();
+        match known.and_then(|text| text.trim().replace('_', "").parse().ok()) {
+            Some(value) => Ok(Symbol::Float(value)),
+            None => {
+                let what = format!("could not convert string to float: '{}'", excerpt(text));
+                Err(Fault::bad_value(site, what))
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn text(&mut self, utf8: &'a [u8]) -> Result<Symbol, FaultBox> {
+        Ok(Symbol::Text(Span::of(self.data, utf8)))
+    }
+
+    fn text_escaped(&mut self, raw: &'a [u8], _: Site) -> Result<Symbol, FaultBox> {
+        if raw.is_ascii() && !raw.contains(&b'\\') {
+            return Ok(Symbol::Text(Span::of(self.data, raw)));
+        }
+        let text = raw_unicode_escape(raw);
+        Ok(self.decoded(text))
+    }
+
+    #[inline(always)]
+    fn bytes(&mut self, bytes: &'a [u8]) -> Result<Symbol, FaultBox> {
+        if bytes.len() as u64 >= LONGEST {
+            self.long.push(bytes);
+            return Ok(Symbol::LongBytes((self.long.len() - 1) as u32));
+        }
+        Ok(Symbol::Bytes(Span::of(self.data, bytes)))
+    }
+
+    fn bytearray(&mut self, bytes: &'a [u8]) -> Result<Symbol, FaultBox> {
+        Ok(Symbol::ByteArray(bytes.len() as u64))
+    }
+
+    fn string(&mut self, bytes: &'a [u8], _: Site) -> Result<Symbol, FaultBox> {
+        if self.settings.encoding == Encoding::Bytes {
+            return self.bytes(bytes);
+        }
+        let span = Span::of(self.data, bytes);
+        Ok(self.python2_text(bytes, Some(span)))
+    }
+
+    fn string_escaped(&mut self, raw: &'a [u8], site: Site) -> Result<Symbol, FaultBox> {
+        if !raw.contains(&b'\\') {
+            return self.string(raw, site);
+        }
+        if self.settings.encoding == Encoding::Bytes {
+            return Ok(Symbol::Opaque); // bytes whose value no rule needs to see
+        }
+        Ok(match unescape(raw) {
+            Some(bytes) => self.python2_text(&bytes, None),
+            None => self.decoded(None),
+        })
+    }
+
+    fn next_buffer(&mut self, _: Site) -> Result<Symbol, FaultBox> {
+        Ok(Symbol::Buffer)
+    }
+
+    fn readonly_buffer(&mut self, buffer: Symbol, site: Site) -> Result<Symbol, FaultBox> {
+        match buffer {
+            Symbol::Buffer => Ok(buffer),
+            _ if self.unrestricted => Ok(buffer),
+            _ => Err(Fault::malformed(site, "READONLY_BUFFER needs an out-of-band buffer")),
+        }
+    }
+
+    #[inline(always)]
+    fn empty_list(&mut self) -> Result<Symbol, FaultBox> {
+        Ok(Symbol::Node(self.arena.container(NodeKind::List)))
+    }
+
+    #[inline(always)]
+    fn empty_dict(&mut self) -> Result<Symbol, FaultBox> {
+        Ok(Symbol::Node(self.arena.container(NodeKind::Dict)))
+    }
+
+    fn empty_set(&mut self) -> Result<Symbol, FaultBox> {
+        Ok(Symbol::Node(self.arena.container(NodeKind::Set)))
+    }
+
+    #[inline(always)]
+    fn tuple(&mut self, items: Items<'_, Symbol>, _: Site) -> Result<Symbol, FaultBox> {
+        let raw = items.as_slice().iter().any(|&item| self.is_raw(item));
+        let id = self.arena.tuple(items.as_slice());
+        self.arena.node_mut(id).holds_raw_global = raw;
+        Ok(Symbol::Node(id))
+    }
+
+    fn list(&mut self, items: Items<'_, Symbol>, site: Site) -> Result<Symbol, FaultBox> {
+        let list = self.empty_list()?;
+        self.list_extend(&list, items, site)?;
+        Ok(list)
+    }
+
+    fn dict(&mut self, pairs: Items<'_, Symbol>, site: Site) -> Result<Symbol, FaultBox> {
+        let dict = self.empty_dict()?;
+        self.dict_update(&dict, pairs, site)?;
+        Ok(dict)
+    }
+
+    fn frozenset(&mut self, items: Items<'_, Symbol>, site: Site) -> Result<Symbol, FaultBox> {
+        let id = self.arena.container(NodeKind::FrozenSet);
+        self.fill_set(id, items.as_slice(), site)?;
+        Ok(Symbol::Node(id))
+    }
+
+    #[inline(always)]
+    fn list_extend(&mut self, list: &Symbol, items: Items<'_, Symbol>, site: Site) -> Result<(), FaultBox> {
+        if let Symbol::Node(id) = *list {
+            self.place_all(items.as_slice(), site);
+            self.arena.fill(id, items.as_slice());
+        }
+        Ok(())
+    }
+
+    #[inline(always)]
+    fn dict_update(&mut self, dict: &Symbol, pairs: Items<'_, Symbol>, site: Site) -> Result<(), FaultBox> {
+        match *dict {
+            Symbol::Node(id) => self.fill_dict(id, pairs.as_slice(), site),
+            _ => Ok(()),
+        }
+    }
+
+    fn set_update(&mut self, set: &Symbol, items: Items<'_, Symbol>, site: Site) -> Result<(), FaultBox> {
+        match *set {
+            Symbol::Node(id) => self.fill_set(id, items.as_slice(), site),
+            _ => Ok(()),
+        }
+    }
+
+    fn instance_extend(&mut self, target: &Symbol, items: Items<'_, Symbol>, site: Site) -> Result<(), FaultBox> {
+        self.may_fill(*target, |row| row.append, "items appended", site);
+        self.place_all(items.as_slice(), site);
+        if let Symbol::Node(id) = *target {
+            self.arena.fill(id, items.as_slice());
+        }
+        Ok(())
+    }
+
+    fn instance_update(&mut self, target: &Symbol, pairs: Items<'_, Symbol>, site: Site) -> Result<(), FaultBox> {
+        self.may_fill(*target, |row| row.items, "items set", site);
+        match *target {
+            Symbol::Node(id) => self.fill_dict(id, pairs.as_slice(), site),
+            _ => Ok(()),
+        }
+    }
+
+    fn instance_add(&mut self, target: &Symbol, items: Items<'_, Symbol>, site: Site) -> Result<(), FaultBox> {
+        self.may_fill(*target, |row| row.add, "items added", site);
+        match *target {
+            Symbol::Node(id) => self.fill_set(id, items.as_slice(), site),
+            _ => Ok(()),
+        }
+    }
+
+    fn global(&mut self, module: &'a [u8], name: &'a [u8], python2: bool, site: Site) -> Result<Symbol, FaultBox> {
+        let (Ok(module), Ok(name)) = (std::str::from_utf8(module), std::str::from_utf8(name)) else {
+            return Err(Fault::bad_value(site, "the name of a global is not UTF-8"));
+        };
+        Ok(self.named(module, name, python2, Origin::Named, site))
+    }
+
+    fn stack_global(&mut self, module: Symbol, name: Symbol, python2: bool, site: Site) -> Result<Symbol, FaultBox> {
+        match (self.known_text(module), self.known_text(name)) {
+            (Some(module), Some(name)) => {
+                let (module, name) = (module.to_owned(), name.to_owned());
+                Ok(self.named(&module, &name, python2, Origin::Named, site))
+            }
+            _ if self.unrestricted => Ok(Symbol::Opaque),
+            _ => Err(Fault::malformed(site, "the names of a STACK_GLOBAL must stand in the stream as text")),
+        }
+    }
+
+    fn extension(&mut self, code: i64, python2: bool, site: Site) -> Result<Symbol, FaultBox> {
+        match (self.settings.extension)(code) {
+            Some((module, name)) => Ok(self.named(&module, &name, python2, Origin::Named, site)),
+            None => Err(Fault::bad_value(site, format!("unregistered extension code {code}"))),
+        }
+    }
+
+    fn call(&mut self, callable: Symbol, arguments: Symbol, site: Site) -> Result<Symbol, FaultBox> {
+        self.check_call(callable, arguments, site)
+    }
+
+    fn construct(
+        &mut self, class: Symbol, arguments: Symbol, keywords: Option<Symbol>, site: Site,
+    ) -> Result<Symbol, FaultBox> {
+        self.check_construct(class, arguments, keywords, site)
+    }
+
+    fn instantiate(&mut self, class: Symbol, arguments: Items<'_, Symbol>, site: Site) -> Result<Symbol, FaultBox> {
+        let arguments = self.tuple(arguments, site)?;
+        self.check_instantiate(class, arguments, site)
+    }
+
+    fn set_state(&mut self, target: &Symbol, state: Symbol, site: Site) -> Result<(), FaultBox> {
+        self.check_state(*target, state, site);
+        Ok(())
+    }
+
+    fn persistent_line(&mut self, id: &'a [u8], site: Site) -> Result<Symbol, FaultBox> {
+        if !id.is_ascii() {
+            return Err(Fault::malformed(site, "persistent IDs in protocol 0 must be ASCII strings"));
+        }
+        self.persistent(Symbol::None, site)
+    }
+
+    fn persistent(&mut self, id: Symbol, site: Site) -> Result<Symbol, FaultBox> {
+        if !self.settings.persistent {
+            let what = "A load persistent id instruction was encountered, but no persistent_load function was specified.";
+            return Err(Fault::malformed(site, what));
+        }
+        self.place(id, site);
+        Ok(Symbol::Opaque)
+    }
+
+    fn stop(&mut self, value: Symbol, site: Site) -> Result<Symbol, FaultBox> {
+        self.place(value, site);
+        self.check_freeing(site)?;
+        Ok(value)
+    }
+}
+
+/// Decodes raw-unicode-escape; `None` where a character is no Unicode scalar or an escape is broken.
+fn raw_unicode_escape(raw: &[u8]) -> Option<String> {
+    let mut out = String::with_capacity(raw.len());
+    let mut at = 0;
+    while at < raw.len() {
+        let digits = match (raw[at], raw.get(at + 1)) {
+            (b'\\', Some(b'u')) => 4,
+            (b'\\', Some(b'U')) => 8,
+            (b'\\', Some(b'\\')) => {
+                out.push_str("\\\\"); // a doubled backslash is two, and escapes nothing
+                at += 2;
+                continue;
+            }
+            (byte, _) => {
+                out.push(char::from(byte));
+                at += 1;
+                continue;
+            }
+        };
+        let hex = std::str::from_utf8(raw.get(at + 2..at + 2 + digits)?).ok()?;
+        let sound = hex.bytes().all(|b| b.is_ascii_hexdigit());
+        out.push(char::from_u32(u32::from_str_radix(hex, 16).ok().filter(|_| sound)?)?);
+        at += 2 + digits;
+    }
+    Some(out)
+}
+
+/// Undoes the backslash escapes of a Python 2 string literal; `None` where one is broken.
+fn unescape(raw: &[u8]) -> Option<Vec<u8>> {
+    let mut out = Vec::with_capacity(raw.len());
+    let mut at = 0;
+    while at < raw.len() {
+        if raw[at] != b'\\' {
+            out.push(raw[at]);
+            at += 1;
+            continue;
+        }
+        let escape = *raw.get(at + 1)?;
+        at += 2;
+        match escape {
+            b'\n' => {}
+            b'\\' | b'\'' | b'"' => out.push(escape),
+            b'a' => out.push(7),
+            b'b' => out.push(8),
+            b't' => out.push(b'\t'),
+            b'n' => out.push(b'\n'),
+            b'v' => out.push(11),
+            b'f' => out.push(12),
+            b'r' => out.push(b'\r'),
+            b'x' => {
+                let hex = std::str::from_utf8(raw.get(at..at + 2)?).ok()?;
+                let sound = hex.bytes().all(|b| b.is_ascii_hexdigit());
+                out.push(u8::from_str_radix(hex, 16).ok().filter(|_| sound)?);
+                at += 2;
+            }
+            b'0'..=b'7' => {
+                let mut value = u32::from(escape - b'0');
+                for _ in 0..2 {
+                    match raw.get(at) {
+                        Some(digit @ b'0'..=b'7') => value = value * 8 + u32::from(digit - b'0'),
+                        _ => break,
+                    }
+                    at += 1;
+                }
+                out.push(value as u8);
+            }
+            other => out.extend_from_slice(&[b'\\', other]),
+        }
+    }
+    Some(out)
+}

@@ -1,0 +1,102 @@
+//! Symbols: the values of the checking domain. A symbol is sixteen bytes and never owns data; text
+//! and bytes stay in the stream, containers and instances are nodes of the arena.
+
+/// A symbolic value.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Symbol {
+    /// None.
+    None,
+    /// A bool.
+    Bool(bool),
+    /// An integer of at most 64 bits.
+    Int(i64),
+    /// A longer integer, by its two's complement bytes.
+    BigInt(Span),
+    /// A longer integer written as text, by an upper bound of its length in bytes.
+    BigText(u32),
+    /// A float.
+    Float(f64),
+    /// Text that stands literally in the stream.
+    Text(Span),
+    /// Text that had to be decoded, by its place in the side table.
+    DecodedText(u32),
+    /// Bytes that stand in the stream.
+    Bytes(Span),
+    /// Bytes too long for a span, by their place in the side table.
+    LongBytes(u32),
+    /// A bytearray, by its length.
+    ByteArray(u64),
+    /// An out-of-band buffer.
+    Buffer,
+    /// A name of the stream, by its place in the table of globals.
+    Global(u32),
+    /// A container or instance.
+    Node(u32),
+    /// An object nothing is known of: a persistent object, or what an unrestricted call made.
+    Opaque,
+}
+
+impl Symbol {
+    /// Plain data without parts: what containers need not remember.
+    #[inline(always)]
+    pub fn is_atom(&self) -> bool {
+        !matches!(self, Symbol::Global(_) | Symbol::Node(_) | Symbol::Opaque | Symbol::Buffer)
+    }
+}
+
+/// A run of bytes of the stream: 40 bits of offset, 24 of length.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Span(u64);
+
+const LENGTH_BITS: u32 = 24;
+/// The length from which a span no longer knows its length.
+pub const LONGEST: u64 = (1 << LENGTH_BITS) - 1;
+
+impl Span {
+    /// The span of `part`, which is a slice of `data`. A part too long to be a name or an argument
+    /// anyone checks is kept by its start alone, and reads as unknown.
+    #[inline(always)]
+    pub fn of(data: &[u8], part: &[u8]) -> Span {
+        let at = (part.as_ptr() as usize).wrapping_sub(data.as_ptr() as usize) as u64;
+        Span(at << LENGTH_BITS | (part.len() as u64).min(LONGEST))
+    }
+
+    /// How many bytes it has; the longest spans count as the bound itself.
+    pub fn len(self) -> u64 {
+        self.0 & LONGEST
+    }
+
+    /// Whether it is empty.
+    pub fn is_empty(self) -> bool {
+        self.len() == 0
+    }
+
+    /// The bytes, unless they were too long to be kept.
+    #[inline]
+    pub fn get<'a>(self, data: &'a [u8]) -> Option<&'a [u8]> {
+        let (at, length) = ((self.0 >> LENGTH_BITS) as usize, self.0 & LONGEST);
+        if length == LONGEST {
+            return None;
+        }
+        data.get(at..at + length as usize)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A symbol that grows slows every instruction of every load.
+    #[test]
+    fn a_symbol_is_sixteen_bytes() {
+        assert_eq!(std::mem::size_of::<Symbol>(), 16);
+    }
+
+    /// A span that forgets its place would check one name and import another.
+    #[test]
+    fn a_span_finds_its_bytes() {
+        let data = b"module\nname\n";
+        assert_eq!(Span::of(data, &data[7..11]).get(data), Some(&b"name"[..]));
+        assert_eq!(Span::of(data, &data[3..3]).get(data), Some(&b""[..]));
+    }
+}

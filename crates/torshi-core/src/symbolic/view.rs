@@ -1,0 +1,106 @@
+//! What the policy's patterns and rules see of symbols. It only translates; it judges nothing.
+
+use super::arena::{NodeKind, NO_GLOBAL};
+use super::value::Symbol;
+use super::Symbolic;
+use crate::policy::{Shape, View};
+
+impl Symbolic<'_, '_> {
+    /// Text whose characters are known.
+    pub(super) fn known_text(&self, symbol: Symbol) -> Option<&str> {
+        match symbol {
+            Symbol::Text(span) => std::str::from_utf8(span.get(self.data)?).ok(),
+            Symbol::DecodedText(at) => self.texts.get(at as usize)?.as_deref(),
+            _ => None,
+        }
+    }
+
+    /// The items of a tuple; none of anything else.
+    pub(super) fn tuple_items(&self, symbol: Symbol) -> &[Symbol] {
+        match symbol {
+            Symbol::Node(id) if self.arena.node(id).kind == NodeKind::Tuple => self.arena.items(id),
+            _ => &[],
+        }
+    }
+
+    fn node_shape(&self, id: u32) -> Shape<'_, Symbol> {
+        let node = self.arena.node(id);
+        match node.kind {
+            NodeKind::List => Shape::List,
+            NodeKind::Dict => Shape::Dict { attrs: node.attribute_keys },
+            NodeKind::Set => Shape::Set,
+            NodeKind::FrozenSet => Shape::FrozenSet,
+            NodeKind::Tuple => Shape::Tuple(self.arena.items(id)),
+            NodeKind::Instance if node.global == NO_GLOBAL => Shape::Opaque,
+            NodeKind::Instance => {
+                let global = self.globals.get(node.global);
+                Shape::Instance {
+                    module: &global.module,
+                    name: &global.qualname,
+                    row: global.row,
+                    args: self.arena.arguments(id),
+                    state: self.arena.state(id),
+                }
+            }
+        }
+    }
+}
+
+impl View for Symbolic<'_, '_> {
+    type V = Symbol;
+
+    fn shape(&self, symbol: Symbol) -> Shape<'_, Symbol> {
+        match symbol {
+            Symbol::None => Shape::None,
+            Symbol::Bool(b) => Shape::Bool(b),
+            Symbol::Int(n) => Shape::Int(n),
+            Symbol::BigInt(span) => Shape::BigInt { bytes: span.len() as usize },
+            Symbol::BigText(bytes) => Shape::BigInt { bytes: bytes as usize },
+            Symbol::Float(x) => Shape::Float(x),
+            Symbol::Text(_) | Symbol::DecodedText(_) => {
+                self.known_text(symbol).map_or(Shape::OpaqueText, Shape::Text)
+            }
+            Symbol::Bytes(span) => span.get(self.data).map_or(Shape::Opaque, Shape::Bytes),
+            Symbol::LongBytes(at) => self.long.get(at as usize).map_or(Shape::Opaque, |b| Shape::Bytes(b)),
+            Symbol::ByteArray(length) => Shape::ByteArray(length),
+            Symbol::Buffer => Shape::Buffer,
+            Symbol::Global(id) => {
+                let global = self.globals.get(id);
+                Shape::Global { module: &global.module, name: &global.qualname, row: global.row }
+            }
+            Symbol::Node(id) => self.node_shape(id),
+            Symbol::Opaque => Shape::Opaque,
+        }
+    }
+
+    fn children(&self, symbol: Symbol) -> Vec<Symbol> {
+        match symbol {
+            Symbol::Node(id) => self.arena.children(id),
+            _ => Vec::new(),
+        }
+    }
+
+    fn unrestricted(&self) -> bool {
+        self.unrestricted
+    }
+
+    fn count(&self, symbol: Symbol) -> Option<u64> {
+        match symbol {
+            Symbol::Node(id) => Some(self.arena.node(id).count.into()),
+            _ => None,
+        }
+    }
+
+    fn entry(&self, symbol: Symbol, key: &str) -> Option<Symbol> {
+        let Symbol::Node(id) = symbol else { return None };
+        let mut pairs = self.arena.pairs(id);
+        pairs.find(|(k, _)| self.known_text(*k) == Some(key)).map(|(_, value)| value)
+    }
+
+    fn digits(&self, symbol: Symbol) -> Option<&[u8]> {
+        match symbol {
+            Symbol::BigInt(span) => span.get(self.data),
+            _ => None,
+        }
+    }
+}

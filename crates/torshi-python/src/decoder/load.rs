@@ -1,0 +1,189 @@
+//! One load: check the whole stream, import what it names, then build it. Nothing is imported or
+//! built of a stream with findings; the builder runs over the very bytes that were checked.
+
+use super::resolve::Names;
+use super::{fill, state, Failure, Object, Objects, TextCodec};
+use crate::errors;
+use crate::ffi::gc::Pause;
+use crate::ffi::make;
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyDict, PyFloat, PyInt, PyList, PySet, PyString, PyTuple, PyType};
+use rustc_hash::FxHashMap;
+use std::cell::RefCell;
+use std::sync::atomic::AtomicBool;
+use torshi_core::limits::Limits;
+use torshi_core::machine::Machine;
+use torshi_core::memo::Memo;
+use torshi_core::policy::Policy;
+use torshi_core::symbolic::{verify, Encoding, Outcome, Plan, Seed, Settings};
+
+/// Streams below this are built without pausing the collector: it would not run anyway.
+const SMALL: usize = 4096;
+
+/// The bytes of a stream, as a load holds them: nobody can change them while it runs.
+pub enum Stream<'py> {
+    /// A `bytes` object from an offset on.
+    Bytes(Bound<'py, PyBytes>, usize),
+    /// A copy.
+    Owned(Vec<u8>),
+}
+
+impl Stream<'_> {
+    pub fn as_slice(&self) -> &[u8] {
+        match self {
+            Stream::Bytes(bytes, from) => &bytes.as_bytes()[*from..],
+            Stream::Owned(data) => data,
+        }
+    }
+}
+
+/// What the caller of a load asks for.
+pub struct Request<'r, 'py> {
+    pub policy: &'r Policy,
+    pub limits: &'r Limits,
+    pub codec: &'r TextCodec<'r>,
+    pub fix_imports: bool,
+    pub buffers: Option<Object<'py>>,
+    /// An application's own `find_class`.
+    pub find_class: Option<Object<'py>>,
+    pub persistent_load: Option<Object<'py>>,
+    /// Tells `Unpickler.find_class` whether names are Python 2's.
+    pub python2: Option<&'r AtomicBool>,
+}
+
+type Extensions = RefCell<FxHashMap<i64, (String, String)>>;
+
+/// Checks a stream; the plan of one without findings, or the error of one with.
+pub fn check<'py>(
+    py: Python<'py>, data: &[u8], request: &Request<'_, 'py>, shared: Option<&Memo<Py<PyAny>>>,
+) -> PyResult<(Plan, FxHashMap<i64, (String, String)>)> {
+    let extensions: Extensions = RefCell::default();
+    let settings = Settings {
+        encoding: encoding_of(&request.codec.encoding),
+        fix_imports: request.fix_imports,
+        persistent: request.persistent_load.is_some(),
+        extension: &|code| extension_names(py, code, &extensions),
+        earlier: shared.map_or(0, Memo::len),
+        recall: &|index| shared.and_then(|memo| memo.peek(index)).map(|slot| seed_of(slot.bind(py))),
+    };
+    if let Some(limit) = request.limits.stream {
+        if data.len() as u64 > limit {
+            return Err(errors::stream_too_long(py, data.len(), limit));
+        }
+    }
+    let Outcome { plan, findings, fault } = verify(data, request.policy, request.limits, &settings);
+    match (findings.is_empty(), fault) {
+        (true, None) => Ok((plan, extensions.into_inner())),
+        (true, Some(fault)) => Err(errors::fault(py, &fault, data)),
+        (false, _) => Err(errors::untrusted(py, findings, data)),
+    }
+}
+
+/// Checks a stream and builds its value; also says where it ends. `shared` is the memo of an unpickler
+/// that reads several pickles.
+pub fn build<'py>(
+    py: Python<'py>, stream: &Stream<'py>, request: Request<'_, 'py>, shared: Option<&mut Memo<Py<PyAny>>>,
+) -> PyResult<(Object<'py>, usize)> {
+    let data = stream.as_slice();
+    let (mut plan, extensions) = check(py, data, &request, shared.as_deref())?;
+    let (end, reads) = (plan.end, std::mem::take(&mut plan.reads));
+    let names = Names::resolve(py, &plan, request.policy, request.find_class, extensions)?;
+    drop(plan);
+    let buffers = match &request.buffers {
+        Some(buffers) if !buffers.is_none() => Some(buffers.try_iter()?),
+        _ => None,
+    };
+    let domain = Objects {
+        py,
+        codec: request.codec,
+        names,
+        persistent_load: request.persistent_load,
+        buffers,
+        states: state::StateWays::default(),
+        collisions: fill::Collisions::new(request.limits.collisions),
+        python2: request.python2,
+    };
+    let pause = (end > SMALL).then(|| Pause::new(py));
+    let memo = match &shared {
+        Some(_) => Memo::keeping_all(),
+        None => Memo::keeping_only(reads),
+    };
+    let (memo, shared) = match shared {
+        Some(kept) => (std::mem::replace(kept, memo), Some(kept)),
+        None => (memo, None),
+    };
+    let mut machine = Machine::new(&data[..end], domain, memo, request.fix_imports);
+    let built = machine.run();
+    let Machine { memo, domain, .. } = machine;
+    if let Some(kept) = shared {
+        *kept = memo;
+    }
+    drop(domain);
+    drop(pause);
+    match built {
+        Ok(value) => Ok((value, end)),
+        Err(Failure::Python(error)) => Err(error),
+        Err(Failure::Fault(fault)) => Err(errors::fault(py, &fault, data)),
+    }
+}
+
+fn encoding_of(name: &str) -> Encoding {
+    match name.to_ascii_lowercase().replace('_', "-").as_str() {
+        "ascii" | "us-ascii" => Encoding::Ascii,
+        "latin1" | "latin-1" | "iso-8859-1" | "iso8859-1" => Encoding::Latin1,
+        "utf-8" | "utf8" => Encoding::Utf8,
+        "bytes" => Encoding::Bytes,
+        _ => Encoding::Other,
+    }
+}
+
+/// What `copyreg` registered for a code; asked once for each code of a load, so that a registry
+/// changed in between cannot make the builder mean another name than the check did.
+fn extension_names(py: Python<'_>, code: i64, known: &Extensions) -> Option<(String, String)> {
+    if let Some(names) = known.borrow().get(&code) {
+        return Some(names.clone());
+    }
+    let names = registered(py, code)?;
+    known.borrow_mut().insert(code, names.clone());
+    Some(names)
+}
+
+fn registered(py: Python<'_>, code: i64) -> Option<(String, String)> {
+    let copyreg = make::import(&make::text(py, b"copyreg").ok()?).ok()?;
+    let registry = copyreg.getattr(pyo3::intern!(py, "_inverted_registry")).ok()?;
+    let entry = registry.cast::<PyDict>().ok()?.get_item(code).ok()??;
+    let pair = entry.cast::<PyTuple>().ok().filter(|pair| pair.len() == 2)?;
+    let name = |at: usize| pair.get_item(at).ok()?.cast::<PyString>().ok()?.to_str().ok().map(str::to_owned);
+    Some((name(0)?, name(1)?))
+}
+
+/// What the check may know of an object that an earlier pickle left in the memo.
+fn seed_of(object: &Bound<'_, PyAny>) -> Seed {
+    if let Ok(text) = object.cast_exact::<PyString>() {
+        return text.to_str().map_or(Seed::Opaque, |text| Seed::Text(text.to_owned()));
+    }
+    if object.is_exact_instance_of::<PyList>() {
+        return Seed::List;
+    }
+    if object.is_exact_instance_of::<PyDict>() {
+        return Seed::Dict;
+    }
+    if object.is_exact_instance_of::<PySet>() {
+        return Seed::Set;
+    }
+    if object.is_none() || object.is_exact_instance_of::<PyInt>() || object.is_exact_instance_of::<PyFloat>() {
+        return Seed::Atom;
+    }
+    if object.is_exact_instance_of::<PyBytes>() {
+        return Seed::Atom;
+    }
+    let named = |object: &Bound<'_, PyAny>| -> PyResult<(String, String)> {
+        Ok((object.getattr("__module__")?.extract()?, object.getattr("__qualname__")?.extract()?))
+    };
+    let is_callable_name = object.is_instance_of::<PyType>() || super::is_code(object);
+    match (is_callable_name, named(object), named(object.get_type().as_any())) {
+        (true, Ok((module, name)), _) => Seed::Global(module, name),
+        (false, _, Ok((module, name))) if !object.is_exact_instance_of::<PyTuple>() => Seed::Instance(module, name),
+        _ => Seed::Opaque,
+    }
+}

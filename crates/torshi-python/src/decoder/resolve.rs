@@ -1,0 +1,213 @@
+//! Names to objects: importing the globals that a check allowed, and looking at each again once it is
+//! there, since only then is it known what a name leads to. Nothing is imported that the policy does
+//! not allow; an application's own `find_class` may stand in its place.
+
+use super::{Built, Object, Objects};
+use crate::errors;
+use crate::ffi::make;
+use pyo3::exceptions::{PyAttributeError, PyImportError};
+use pyo3::prelude::*;
+use pyo3::types::{PyModule, PyString, PyType};
+use std::sync::atomic::Ordering;
+use rustc_hash::FxHashMap;
+use torshi_core::compat;
+use torshi_core::policy::{Matched, Policy, Verdict};
+use torshi_core::symbolic::{GlobalUse, Origin, Plan};
+
+/// Where a building machine finds the objects its stream names.
+pub struct Names<'py> {
+    found: FxHashMap<Vec<u8>, Object<'py>>,
+    key: Vec<u8>,
+    hook: Option<Object<'py>>,
+    extensions: FxHashMap<i64, (String, String)>,
+    policy: Policy,
+}
+
+impl<'py> Names<'py> {
+    /// Imports what the plan names, unless the application finds classes itself.
+    pub fn resolve(
+        py: Python<'py>, plan: &Plan, policy: &Policy, hook: Option<Object<'py>>,
+        extensions: FxHashMap<i64, (String, String)>,
+    ) -> PyResult<Self> {
+        let mut names =
+            Names { found: FxHashMap::default(), key: Vec::new(), hook, extensions, policy: policy.clone() };
+        if names.hook.is_none() {
+            for global in &plan.globals {
+                names.add(py, global)?;
+            }
+            check_states(plan, &names)?;
+        }
+        Ok(names)
+    }
+
+    fn add(&mut self, py: Python<'py>, global: &GlobalUse) -> PyResult<()> {
+        match global.origin {
+            Origin::Implied => return Ok(()),
+            // Its owner is asked for it while building; here it is only checked.
+            Origin::Attribute if self.policy.is_unrestricted() => return Ok(()),
+            _ => {}
+        }
+        let object = resolve(py, &self.policy, &global.module, &global.qualname)?;
+        if global.origin == Origin::Named {
+            self.set_key(&global.spelled.0, &global.spelled.1, global.python2);
+            self.found.insert(self.key.clone(), object);
+        }
+        Ok(())
+    }
+
+    fn set_key(&mut self, module: &str, name: &str, python2: bool) {
+        self.key.clear();
+        for part in [module.as_bytes(), b"\0", name.as_bytes(), &[python2.into()]] {
+            self.key.extend_from_slice(part);
+        }
+    }
+
+    /// The names of an extension code, as they were when the stream was checked.
+    pub fn extension(&self, code: i64) -> Option<(String, String)> {
+        self.extensions.get(&code).cloned()
+    }
+}
+
+/// Dunder names in a state are data for a class with its own `__setstate__`, and an attack on any other.
+fn check_states(plan: &Plan, names: &Names<'_>) -> PyResult<()> {
+    for (id, site) in &plan.dunder_states {
+        let global = &plan.globals[*id as usize];
+        let class = names.found.iter().find(|(key, _)| {
+            let spelled = [global.spelled.0.as_bytes(), b"\0", global.spelled.1.as_bytes()].concat();
+            key.starts_with(&spelled) && key.len() == spelled.len() + 1
+        });
+        let own = match class {
+            Some((_, class)) => class.cast::<PyType>().is_ok() && class.hasattr(pyo3::intern!(class.py(), "__setstate__"))?,
+            None => false,
+        };
+        if !own {
+            let message = format!(
+                "{} may not be given this state: it has names with double underscores, and the class has no __setstate__",
+                global.full_name()
+            );
+            return Err(errors::untrusted_one(&message, &global.full_name(), *site));
+        }
+    }
+    Ok(())
+}
+
+impl<'py> Objects<'py, '_> {
+    /// The object of a name that stands in the stream.
+    pub(super) fn find(&mut self, module: &str, name: &str, python2: bool) -> Built<Object<'py>> {
+        if let Some(hook) = &self.names.hook {
+            if let Some(cell) = self.python2 {
+                cell.store(python2, Ordering::Relaxed);
+            }
+            let (module, name) = (make::text(self.py, module.as_bytes())?, make::text(self.py, name.as_bytes())?);
+            return Ok(hook.call1((module, name))?);
+        }
+        self.names.set_key(module, name, python2);
+        match self.names.found.get(&self.names.key) {
+            Some(object) => Ok(object.clone()),
+            // Only an unrestricted stream may compute names, so only there one can be new.
+            None => Ok(find_class(self.py, &self.names.policy, module, name, python2)?),
+        }
+    }
+}
+
+/// What `Unpickler.find_class` does: translates the name if asked to, asks the policy, imports.
+pub fn find_class<'py>(
+    py: Python<'py>, policy: &Policy, module: &str, name: &str, python2: bool,
+) -> PyResult<Object<'py>> {
+    let (module, name) = match (python2, compat::python3_name(module, name)) {
+        (true, Some(names)) => names,
+        (true, None) => (compat::python3_module(module).unwrap_or(module), name),
+        _ => (module, name),
+    };
+    match policy.find(module, name) {
+        Verdict::Allowed(_) => resolve(py, policy, module, name),
+        Verdict::Denied(denial) => {
+            let full = format!("{module}.{name}");
+            Err(errors::untrusted_name(&format!("{full} is {denial}"), module, name))
+        }
+    }
+}
+
+fn resolve<'py>(py: Python<'py>, policy: &Policy, module: &str, qualname: &str) -> PyResult<Object<'py>> {
+    audit(py, module, qualname)?;
+    let found = locate(py, module, qualname);
+    let (object, through_module) = match (found, compat::moved(module)) {
+        (Err(error), Some(moved)) if is_missing(py, &error) => {
+            locate(py, &moved, qualname).map_err(|_| error)?
+        }
+        (found, _) => found?,
+    };
+    if let Matched::Glob(prefix) = policy.matched(module, qualname) {
+        recheck(&object, through_module, &prefix, module, qualname)?;
+    }
+    Ok(object)
+}
+
+fn is_missing(py: Python<'_>, error: &PyErr) -> bool {
+    error.is_instance_of::<PyImportError>(py) || error.is_instance_of::<PyAttributeError>(py)
+}
+
+fn audit(py: Python<'_>, module: &str, qualname: &str) -> PyResult<()> {
+    let event = make::text(py, b"pickle.find_class")?;
+    let (module, name) = (make::text(py, module.as_bytes())?, make::text(py, qualname.as_bytes())?);
+    let sys = make::imported(&make::text(py, b"sys")?)?;
+    if let Some(sys) = sys {
+        sys.getattr(pyo3::intern!(py, "audit"))?.call1((event, module, name))?;
+    }
+    Ok(())
+}
+
+/// The object, and whether the way to it led through a module below the first.
+fn locate<'py>(py: Python<'py>, module: &str, qualname: &str) -> PyResult<(Object<'py>, bool)> {
+    let name = make::text(py, module.as_bytes())?;
+    if let Some(found) = make::imported(&name)? {
+        // A module that is just being imported may not have the attribute yet: then wait for it.
+        if let Ok(found) = walk(&found, qualname) {
+            return Ok(found);
+        }
+    }
+    walk(&make::import(&name)?, qualname)
+}
+
+fn walk<'py>(module: &Object<'py>, qualname: &str) -> PyResult<(Object<'py>, bool)> {
+    let (mut object, mut through_module) = (module.clone(), false);
+    for (at, part) in qualname.split('.').enumerate() {
+        through_module |= at > 0 && object.is_instance_of::<PyModule>();
+        let next = match part {
+            "<locals>" => None,
+            _ => {
+                let name = make::text(object.py(), part.as_bytes())?;
+                let name = name.cast::<PyString>().map_err(PyErr::from)?;
+                object.getattr_opt(name)?
+            }
+        };
+        object = match next {
+            Some(next) => next,
+            None => return Err(no_attribute(module, qualname)),
+        };
+    }
+    Ok((object, through_module))
+}
+
+fn no_attribute(module: &Object<'_>, qualname: &str) -> PyErr {
+    let local = qualname.split('.').any(|part| part == "<locals>");
+    let what = if local { "Can't get local attribute" } else { "Can't get attribute" };
+    let on = module.repr().map_or_else(|_| "module".to_owned(), |text| text.to_string());
+    PyAttributeError::new_err(format!("{what} '{qualname}' on {on}"))
+}
+
+/// What a glob let in must live below the glob's prefix: a package that imports `os` has not vouched for it.
+fn recheck(object: &Object<'_>, through_module: bool, prefix: &str, module: &str, qualname: &str) -> PyResult<()> {
+    let full = format!("{module}.{qualname}");
+    let home = match object.getattr_opt(pyo3::intern!(object.py(), "__module__"))? {
+        Some(home) => home.extract::<String>().unwrap_or_default(),
+        None => String::new(),
+    };
+    let below = home == prefix || home.strip_prefix(prefix).is_some_and(|rest| rest.starts_with('.'));
+    if through_module || object.is_instance_of::<PyModule>() || !below {
+        let what = if home.is_empty() { "an object of no module" } else { &home };
+        let message = format!("{full} is not trusted: it leads to {what}, which is not below {prefix}");
+        return Err(errors::untrusted_name(&message, module, qualname));
+    }
+    Ok(())
+}

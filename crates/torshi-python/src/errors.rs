@@ -1,0 +1,124 @@
+//! Faults and findings to Python exceptions. Exceptions are built only here, from `torshi._errors`,
+//! so every refusal says what, where, why and the way out in the same words.
+
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyTuple};
+use torshi_core::error::{Fault, FaultKind, Site};
+use torshi_core::finding::{Finding, FindingKind};
+
+/// Raises `torshi._errors.<class>(message, **attributes)`; if even that fails, that failure.
+fn raise(
+    py: Python<'_>, class: &str, message: &str, attributes: impl FnOnce(&Bound<'_, PyDict>) -> PyResult<()>,
+) -> PyErr {
+    let made = || -> PyResult<PyErr> {
+        let class = py.import("torshi._errors")?.getattr(class)?;
+        let keywords = PyDict::new(py);
+        attributes(&keywords)?;
+        Ok(PyErr::from_value(class.call((message,), Some(&keywords))?))
+    };
+    made().unwrap_or_else(|error| error)
+}
+
+/// The exception of a fault.
+#[cold]
+pub fn fault(py: Python<'_>, fault: &Fault, data: &[u8]) -> PyErr {
+    let opcode = fault.opcode.map(|opcode| opcode.name());
+    let place = |keywords: &Bound<'_, PyDict>| {
+        keywords.set_item("offset", fault.offset)?;
+        keywords.set_item("opcode", opcode)
+    };
+    let message = match what_else(fault, data) {
+        Some(what) => format!("not a pickle: this is {what}"),
+        None => fault.to_string(),
+    };
+    match &fault.kind {
+        FaultKind::EndOfStream => raise(py, "TruncatedError", &message, place),
+        FaultKind::BadValue(_) => raise(py, "MalformedValueError", &message, place),
+        FaultKind::BadType(_) => raise(py, "MalformedTypeError", &message, place),
+        FaultKind::Limit { limit, value, .. } => raise(py, "LimitError", &message, |keywords| {
+            keywords.set_item("limit", limit)?;
+            keywords.set_item("value", value)?;
+            keywords.set_item("offset", fault.offset)
+        }),
+        _ => raise(py, "MalformedError", &message, place),
+    }
+}
+
+fn what_else(_fault: &Fault, _data: &[u8]) -> Option<&'static str> {
+    None
+}
+
+/// The exception of a stream longer than the caller allows.
+#[cold]
+pub fn stream_too_long(py: Python<'_>, length: usize, limit: u64) -> PyErr {
+    let message = format!("the stream has {length} bytes or more: over the limit stream={limit}");
+    raise(py, "LimitError", &message, |keywords| {
+        keywords.set_item("limit", "stream")?;
+        keywords.set_item("value", limit)?;
+        keywords.set_item("offset", limit)
+    })
+}
+
+/// The exception of findings.
+#[cold]
+pub fn untrusted(py: Python<'_>, findings: Vec<Finding>, _data: &[u8]) -> PyErr {
+    let message = refusal(&findings);
+    raise(py, "UntrustedError", &message, |keywords| {
+        let from_json = py.import("torshi._findings")?.getattr("from_json")?;
+        let mut made = Vec::with_capacity(findings.len());
+        for finding in &findings {
+            let text = serde_json::to_string(finding).unwrap_or_default();
+            made.push(from_json.call1((text,))?);
+        }
+        keywords.set_item("findings", PyTuple::new(py, made)?)
+    })
+}
+
+/// The exception of one finding that only shows once a class is imported.
+#[cold]
+pub fn untrusted_one(message: &str, name: &str, site: Site) -> PyErr {
+    let finding = Finding {
+        kind: FindingKind::State,
+        name: Some(name.to_owned()),
+        offset: site.offset,
+        opcode: site.opcode.name(),
+        path: None,
+        message: message.to_owned(),
+        remedy: None,
+    };
+    Python::attach(|py| untrusted(py, vec![finding], &[]))
+}
+
+/// The exception of a name asked for through `find_class`, or one that leads elsewhere than it says.
+#[cold]
+pub fn untrusted_name(message: &str, module: &str, name: &str) -> PyErr {
+    let finding = Finding {
+        kind: FindingKind::UntrustedGlobal,
+        name: Some(format!("{module}.{name}")),
+        offset: 0,
+        opcode: "GLOBAL",
+        path: None,
+        message: message.to_owned(),
+        remedy: torshi_core::policy::suggest(module, name),
+    };
+    Python::attach(|py| untrusted(py, vec![finding], &[]))
+}
+
+/// `a.b is not trusted (GLOBAL at byte 3, at $.x); expected it? load(..., trust=["a.b"])`.
+fn refusal(findings: &[Finding]) -> String {
+    let Some(first) = findings.first() else { return "not trusted".to_owned() };
+    let at = first.path.as_ref().map_or(String::new(), |path| format!(", at {path}"));
+    let mut text = format!("{} ({} at byte {}{at})", first.message, first.opcode, first.offset);
+    if findings.len() > 1 {
+        text += &format!(", and {} more", findings.len() - 1);
+    }
+    let mut remedies: Vec<&str> = findings.iter().filter_map(|f| f.remedy.as_deref()).collect();
+    remedies.sort_unstable();
+    remedies.dedup();
+    let all = findings.iter().all(|finding| finding.remedy.is_some());
+    if all && remedies.len() <= 20 {
+        let list: Vec<String> = remedies.iter().map(|name| format!("\"{name}\"")).collect();
+        text += &format!("; expected it? load(..., trust=[{}])", list.join(", "));
+    }
+    text
+}

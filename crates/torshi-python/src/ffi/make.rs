@@ -1,0 +1,224 @@
+//! Making and filling Python objects: safe functions over the C API, each of which answers a failed
+//! allocation with the Python error and never with a panic. They make; they decide nothing.
+
+use pyo3::exceptions::PyTypeError;
+use pyo3::ffi;
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyFrozenSet, PyList, PyTuple, PyType};
+use std::os::raw::c_char;
+
+/// Takes over a new reference from the C API, or the error it set.
+///
+/// SAFETY: the caller passes a new reference that nobody else owns, or null with an error set.
+#[inline(always)]
+unsafe fn owned<'py>(py: Python<'py>, ptr: *mut ffi::PyObject) -> PyResult<Bound<'py, PyAny>> {
+    // SAFETY: forwarded from the caller.
+    unsafe { Bound::from_owned_ptr_or_err(py, ptr) }
+}
+
+/// An `int`.
+#[inline(always)]
+pub fn integer(py: Python<'_>, n: i64) -> PyResult<Bound<'_, PyAny>> {
+    // SAFETY: the interpreter is attached (`py`); the call returns a new reference or null.
+    unsafe { owned(py, ffi::PyLong_FromLongLong(n)) }
+}
+
+/// An `int` from little-endian two's complement bytes.
+pub fn long<'py>(py: Python<'py>, bytes: &[u8]) -> PyResult<Bound<'py, PyAny>> {
+    // SAFETY: pointer and length are those of one live slice; a new reference or null comes back.
+    unsafe { owned(py, ffi::_PyLong_FromByteArray(bytes.as_ptr(), bytes.len(), 1, 1)) }
+}
+
+/// A `float`.
+#[inline(always)]
+pub fn float(py: Python<'_>, x: f64) -> PyResult<Bound<'_, PyAny>> {
+    // SAFETY: the interpreter is attached; a new reference or null comes back.
+    unsafe { owned(py, ffi::PyFloat_FromDouble(x)) }
+}
+
+/// A `str` from UTF-8 in which surrogates may stand.
+#[inline(always)]
+pub fn text<'py>(py: Python<'py>, utf8: &[u8]) -> PyResult<Bound<'py, PyAny>> {
+    let (ptr, len) = (utf8.as_ptr().cast::<c_char>(), utf8.len() as ffi::Py_ssize_t);
+    // SAFETY: pointer and length are those of one live slice, no longer than isize::MAX; the name of
+    // the error handler is a C string; a new reference or null comes back.
+    unsafe { owned(py, ffi::PyUnicode_DecodeUTF8(ptr, len, c"surrogatepass".as_ptr())) }
+}
+
+/// A `str` from raw-unicode-escape.
+pub fn text_escaped<'py>(py: Python<'py>, raw: &[u8]) -> PyResult<Bound<'py, PyAny>> {
+    let (ptr, len) = (raw.as_ptr().cast::<c_char>(), raw.len() as ffi::Py_ssize_t);
+    // SAFETY: as in `text`; a null error handler means "strict".
+    unsafe { owned(py, ffi::PyUnicode_DecodeRawUnicodeEscape(ptr, len, std::ptr::null())) }
+}
+
+/// `bytes` from a literal with backslash escapes.
+pub fn bytes_unescaped<'py>(py: Python<'py>, raw: &[u8]) -> PyResult<Bound<'py, PyAny>> {
+    let (ptr, len) = (raw.as_ptr().cast::<c_char>(), raw.len() as ffi::Py_ssize_t);
+    // SAFETY: as in `text`; null error handler and encoding are allowed, and mean strict and none.
+    unsafe { owned(py, ffi::PyBytes_DecodeEscape(ptr, len, std::ptr::null(), 0, std::ptr::null())) }
+}
+
+/// `bytes`.
+#[inline(always)]
+pub fn bytes<'py>(py: Python<'py>, data: &[u8]) -> PyResult<Bound<'py, PyAny>> {
+    let (ptr, len) = (data.as_ptr().cast::<c_char>(), data.len() as ffi::Py_ssize_t);
+    // SAFETY: pointer and length are those of one live slice; the bytes are copied.
+    unsafe { owned(py, ffi::PyBytes_FromStringAndSize(ptr, len)) }
+}
+
+/// A `bytearray`.
+pub fn bytearray<'py>(py: Python<'py>, data: &[u8]) -> PyResult<Bound<'py, PyAny>> {
+    let (ptr, len) = (data.as_ptr().cast::<c_char>(), data.len() as ffi::Py_ssize_t);
+    // SAFETY: pointer and length are those of one live slice; the bytes are copied.
+    unsafe { owned(py, ffi::PyByteArray_FromStringAndSize(ptr, len)) }
+}
+
+/// An empty `list`.
+#[inline(always)]
+pub fn list(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
+    // SAFETY: the interpreter is attached; a new reference or null comes back.
+    unsafe { owned(py, ffi::PyList_New(0)) }
+}
+
+/// An empty `dict`.
+#[inline(always)]
+pub fn dict(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
+    // SAFETY: the interpreter is attached; a new reference or null comes back.
+    unsafe { owned(py, ffi::PyDict_New()) }
+}
+
+/// An empty `set`.
+pub fn set(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
+    // SAFETY: the interpreter is attached; null as iterable means empty.
+    unsafe { owned(py, ffi::PySet_New(std::ptr::null_mut())) }
+}
+
+/// A `tuple` that takes the items over.
+#[inline(always)]
+pub fn tuple_of<'py>(
+    py: Python<'py>, items: impl ExactSizeIterator<Item = Bound<'py, PyAny>>,
+) -> PyResult<Bound<'py, PyAny>> {
+    // SAFETY: a new tuple of exactly `items.len()` empty slots, or null; every slot is filled once
+    // below with a reference the iterator gives up, before any other code sees the tuple.
+    unsafe {
+        let tuple = owned(py, ffi::PyTuple_New(items.len() as ffi::Py_ssize_t))?;
+        for (at, item) in items.enumerate() {
+            ffi::PyTuple_SET_ITEM(tuple.as_ptr(), at as ffi::Py_ssize_t, item.into_ptr());
+        }
+        Ok(tuple)
+    }
+}
+
+/// A `list` that takes the items over.
+pub fn list_of<'py>(
+    py: Python<'py>, items: impl ExactSizeIterator<Item = Bound<'py, PyAny>>,
+) -> PyResult<Bound<'py, PyAny>> {
+    // SAFETY: as in `tuple_of`, for a new list of exactly `items.len()` empty slots.
+    unsafe {
+        let list = owned(py, ffi::PyList_New(items.len() as ffi::Py_ssize_t))?;
+        for (at, item) in items.enumerate() {
+            ffi::PyList_SET_ITEM(list.as_ptr(), at as ffi::Py_ssize_t, item.into_ptr());
+        }
+        Ok(list)
+    }
+}
+
+/// Appends to an exact list.
+#[inline(always)]
+pub fn append<'py>(list: &Bound<'py, PyList>, item: &Bound<'py, PyAny>) -> PyResult<()> {
+    list.append(item)
+}
+
+/// A `frozenset`, filled by `add` before anyone else sees it.
+pub fn frozenset<'py>(py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+    // SAFETY: the interpreter is attached; null as iterable means empty. On CPython before 3.10 the
+    // empty frozenset was shared; here every call makes a new one, so filling it is allowed.
+    unsafe { owned(py, ffi::PyFrozenSet_New(std::ptr::null_mut())) }
+}
+
+/// Adds to a frozenset nobody else has seen yet.
+pub fn frozenset_add<'py>(target: &Bound<'py, PyFrozenSet>, item: &Bound<'py, PyAny>) -> PyResult<()> {
+    // SAFETY: `PySet_Add` may fill a frozenset as long as no other code has a reference to it: the
+    // caller has just made it with `frozenset` and hands it out only when it is full.
+    let status = unsafe { ffi::PySet_Add(target.as_ptr(), item.as_ptr()) };
+    if status < 0 { Err(PyErr::fetch(target.py())) } else { Ok(()) }
+}
+
+/// `cls.__new__(cls, *arguments, **keywords)` by the type's slot, as NEWOBJ promises.
+#[inline(always)]
+pub fn new_object<'py>(
+    class: &Bound<'py, PyType>, arguments: &Bound<'py, PyTuple>, keywords: Option<&Bound<'py, PyDict>>,
+) -> PyResult<Bound<'py, PyAny>> {
+    let keywords = keywords.map_or(std::ptr::null_mut(), |k| k.as_ptr());
+    // SAFETY: `class` is a live type object, so its `tp_new` may be read, and called with a type, a
+    // tuple and null or a dict; it returns a new reference or null with an error set.
+    unsafe {
+        match (*class.as_type_ptr()).tp_new {
+            Some(new) => owned(class.py(), new(class.as_type_ptr(), arguments.as_ptr(), keywords)),
+            None => Err(PyTypeError::new_err("NEWOBJ class argument has NULL tp_new")),
+        }
+    }
+}
+
+/// The value of an exact `int` if 64 bits hold it.
+#[inline(always)]
+pub fn small_integer(value: &Bound<'_, PyAny>) -> Option<i64> {
+    let mut overflow = 0;
+    // SAFETY: `value` is a live int (callers check), so no error can be set; `overflow` outlives the call.
+    let n = unsafe { ffi::PyLong_AsLongLongAndOverflow(value.as_ptr(), &mut overflow) };
+    (overflow == 0).then_some(n)
+}
+
+/// The interned twin of a `str`, as attribute names are kept.
+pub fn interned<'py>(text: Bound<'py, PyAny>) -> Bound<'py, PyAny> {
+    let py = text.py();
+    let mut ptr = text.into_ptr();
+    // SAFETY: `ptr` is the one owned reference to an exact str (callers check); interning swaps it
+    // for another owned reference, or leaves it, and never fails.
+    unsafe {
+        ffi::PyUnicode_InternInPlace(&mut ptr);
+        Bound::from_owned_ptr(py, ptr)
+    }
+}
+
+/// Goes through a dict; what `visit` does to the dict meanwhile ends the walk with `RuntimeError`.
+pub fn for_each_pair<'py, E: From<PyErr>>(
+    dict: &Bound<'py, PyDict>,
+    mut visit: impl FnMut(Bound<'py, PyAny>, Bound<'py, PyAny>) -> Result<(), E>,
+) -> Result<(), E> {
+    let (py, size) = (dict.py(), dict.len());
+    let (mut at, mut key, mut value) = (0, std::ptr::null_mut(), std::ptr::null_mut());
+    // SAFETY: `dict` is a live dict and the three out-pointers outlive each call; the borrowed key and
+    // value are turned into owned references before any code can run that may change the dict.
+    while unsafe { ffi::PyDict_Next(dict.as_ptr(), &mut at, &mut key, &mut value) } != 0 {
+        // SAFETY: `PyDict_Next` answered non-zero, so both point to live objects of the dict.
+        let (key, value) = unsafe { (Bound::from_borrowed_ptr(py, key), Bound::from_borrowed_ptr(py, value)) };
+        visit(key, value)?;
+        if dict.len() != size {
+            let changed = pyo3::exceptions::PyRuntimeError::new_err("dictionary changed size during iteration");
+            return Err(changed.into());
+        }
+    }
+    Ok(())
+}
+
+/// The module of this name if it is imported already.
+pub fn imported<'py>(name: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'py, PyAny>>> {
+    // SAFETY: `name` is a live str; the call returns a new reference, or null with or without an error.
+    let module = unsafe { ffi::PyImport_GetModule(name.as_ptr()) };
+    if module.is_null() {
+        return match PyErr::take(name.py()) {
+            Some(error) => Err(error),
+            None => Ok(None),
+        };
+    }
+    // SAFETY: a new, non-null reference that nobody else owns.
+    Ok(Some(unsafe { Bound::from_owned_ptr(name.py(), module) }))
+}
+
+/// Imports a module, as stock pickle does.
+pub fn import<'py>(name: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+    // SAFETY: `name` is a live str; a new reference or null with an error set comes back.
+    unsafe { owned(name.py(), ffi::PyImport_Import(name.as_ptr())) }
+}

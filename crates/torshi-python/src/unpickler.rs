@@ -1,0 +1,419 @@
+//! `load`, `loads`, `check` and the base class of `torshi.Unpickler`: arguments in, one load done.
+//! An unpickler in use (a hook of its own load calls it, or another thread does) refuses.
+
+use crate::decoder::{build, check as check_stream, find_class, Request, Stream, TextCodec};
+use crate::policy::{limits as limits_of, resolve};
+use crate::source::{is_path, open, stream_of, FileHooks};
+use pyo3::exceptions::{PyRuntimeError, PyTypeError, PyValueError};
+use pyo3::gc::{PyTraverseError, PyVisit};
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyTuple};
+use std::borrow::Cow;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
+use torshi_core::limits::Limits;
+use torshi_core::memo::Memo;
+use torshi_core::policy::Policy;
+
+type Shared = Memo<Py<PyAny>>;
+
+/// Arguments that `load` and `loads` share.
+struct Options<'r, 'py> {
+    policy: Policy,
+    limits: Limits,
+    codec: TextCodec<'r>,
+    fix_imports: bool,
+    buffers: Option<Bound<'py, PyAny>>,
+}
+
+impl<'r, 'py> Options<'r, 'py> {
+    fn request<'s>(&'s self) -> Request<'s, 'py> {
+        Request {
+            policy: &self.policy,
+            limits: &self.limits,
+            codec: &self.codec,
+            fix_imports: self.fix_imports,
+            buffers: self.buffers.clone(),
+            find_class: None,
+            persistent_load: None,
+            python2: None,
+        }
+    }
+}
+
+/// Unpickle an object from bytes, after checking them against a policy.
+///
+/// Args:
+///     data: a bytes-like object with one pickle; bytes behind it are ignored.
+///     type: the type expected; may also be given as second positional argument. Trusts just the
+///         classes its annotation reaches and checks the result against it.
+///     trust: names, classes or a `Policy` to allow beside the default.
+///     limits: a `Limits`, to change what a load may cost.
+///     fix_imports, encoding, errors, buffers: as for `pickle.loads`.
+///
+/// Raises:
+///     UntrustedError: the stream asks for something the policy does not allow; nothing was run.
+///     MalformedError, LimitError, ValidationError: see their own documentation.
+///
+/// Example:
+///     >>> import torshi
+///     >>> torshi.loads(torshi.dumps([1, 2]), list[int])
+///     [1, 2]
+#[pyfunction]
+#[pyo3(
+    signature = (data, r#type=None, *, fix_imports=true, encoding="ASCII", errors="strict", buffers=None, trust=None, limits=None),
+    text_signature = "(data, /, *, fix_imports=True, encoding='ASCII', errors='strict', buffers=(), type=None, trust=None, limits=None)"
+)]
+#[allow(clippy::too_many_arguments)] // pickle's own signature, and three
+fn loads<'py>(
+    py: Python<'py>, data: &Bound<'py, PyAny>, r#type: Option<&Bound<'py, PyAny>>, fix_imports: bool,
+    encoding: &str, errors: &str, buffers: Option<Bound<'py, PyAny>>, trust: Option<&Bound<'py, PyAny>>,
+    limits: Option<&Bound<'py, PyAny>>,
+) -> PyResult<Bound<'py, PyAny>> {
+    let codec = TextCodec { encoding: Cow::Borrowed(encoding), errors: Cow::Borrowed(errors) };
+    let options =
+        Options { policy: resolve(py, trust, r#type)?, limits: limits_of(limits)?, codec, fix_imports, buffers };
+    let stream = stream_of(data)?;
+    let (value, _) = build(py, &stream, options.request(), None)?;
+    validated(value, r#type)
+}
+
+/// Unpickle an object from a file, after checking its bytes against a policy.
+///
+/// Args:
+///     file: a binary file with `read` and `readline`, or a path. Of a file exactly one pickle is
+///         read: the position ends right behind it.
+///     type, trust, limits, fix_imports, encoding, errors, buffers: as for `loads`.
+///
+/// Raises:
+///     EOFError: there is no pickle left in the file.
+///     UntrustedError, MalformedError, LimitError, ValidationError: as for `loads`.
+///
+/// Example:
+///     >>> import io, torshi
+///     >>> torshi.load(io.BytesIO(torshi.dumps({'a': 1})))
+///     {'a': 1}
+#[pyfunction]
+#[pyo3(
+    signature = (file, r#type=None, *, fix_imports=true, encoding="ASCII", errors="strict", buffers=None, trust=None, limits=None),
+    text_signature = "(file, *, fix_imports=True, encoding='ASCII', errors='strict', buffers=(), type=None, trust=None, limits=None)"
+)]
+#[allow(clippy::too_many_arguments)] // pickle's own signature, and three
+fn load<'py>(
+    py: Python<'py>, file: &Bound<'py, PyAny>, r#type: Option<&Bound<'py, PyAny>>, fix_imports: bool,
+    encoding: &str, errors: &str, buffers: Option<Bound<'py, PyAny>>, trust: Option<&Bound<'py, PyAny>>,
+    limits: Option<&Bound<'py, PyAny>>,
+) -> PyResult<Bound<'py, PyAny>> {
+    let codec = TextCodec { encoding: Cow::Borrowed(encoding), errors: Cow::Borrowed(errors) };
+    let options =
+        Options { policy: resolve(py, trust, r#type)?, limits: limits_of(limits)?, codec, fix_imports, buffers };
+    let value = if is_path(file)? {
+        let opened = open(file)?;
+        let value = load_from(py, &opened, &options);
+        opened.call_method0(pyo3::intern!(py, "close"))?;
+        value?
+    } else {
+        load_from(py, file, &options)?
+    };
+    validated(value, r#type)
+}
+
+fn load_from<'py>(
+    py: Python<'py>, file: &Bound<'py, PyAny>, options: &Options<'_, 'py>,
+) -> PyResult<Bound<'py, PyAny>> {
+    let hooks = FileHooks::of(file)?;
+    let stream = hooks.stream(py, &mut Vec::new(), &options.limits)?;
+    let (value, end) = build(py, &stream, options.request(), None)?;
+    hooks.consumed(py, &stream, end)?;
+    Ok(value)
+}
+
+fn validated<'py>(value: Bound<'py, PyAny>, kind: Option<&Bound<'py, PyAny>>) -> PyResult<Bound<'py, PyAny>> {
+    match kind.filter(|kind| !kind.is_none()) {
+        None => Ok(value),
+        Some(kind) => value.py().import("torshi._typed")?.getattr("validate")?.call1((value, kind)),
+    }
+}
+
+/// Raises what a load of these bytes under this policy would raise before building; builds nothing.
+#[pyfunction]
+#[pyo3(signature = (data, policy, limits=None))]
+fn check<'py>(
+    py: Python<'py>, data: &Bound<'py, PyAny>, policy: &crate::policy::PyPolicy, limits: Option<&Bound<'py, PyAny>>,
+) -> PyResult<()> {
+    let codec = TextCodec { encoding: Cow::Borrowed("ASCII"), errors: Cow::Borrowed("strict") };
+    let options =
+        Options { policy: policy.inner.clone(), limits: limits_of(limits)?, codec, fix_imports: true, buffers: None };
+    let stream = stream_of(data)?;
+    check_stream(py, stream.as_slice(), &options.request(), None).map(drop)
+}
+
+/// What an initialised unpickler holds.
+struct State {
+    hooks: FileHooks,
+    options: Settings,
+    memo: Shared,
+    pending: Vec<u8>,
+}
+
+struct Settings {
+    policy: Policy,
+    limits: Limits,
+    encoding: String,
+    errors: String,
+    fix_imports: bool,
+    buffers: Option<Py<PyAny>>,
+}
+
+/// What is there of the state at the moment.
+enum Slot {
+    /// `__init__` was never called.
+    Missing,
+    /// A load has taken it.
+    InUse,
+    /// Here it is.
+    Ready(Box<State>),
+}
+
+/// Base of `torshi.Unpickler`.
+#[pyclass(name = "Unpickler", module = "torshi._native", subclass, frozen, weakref)]
+pub struct PyUnpickler {
+    slot: Mutex<Slot>,
+    /// Beside the state, so that `find_class` can be asked while a load has the state.
+    policy: Mutex<Option<(Policy, bool)>>,
+    python2: AtomicBool,
+}
+
+impl PyUnpickler {
+    fn slot(&self) -> std::sync::MutexGuard<'_, Slot> {
+        // Nothing panics while it is held; were it poisoned, the slot would still be whole.
+        self.slot.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes the state; `give_back` must follow.
+    fn take(&self) -> PyResult<Box<State>> {
+        let mut slot = self.slot();
+        match std::mem::replace(&mut *slot, Slot::InUse) {
+            Slot::Ready(state) => Ok(state),
+            Slot::InUse => Err(PyRuntimeError::new_err("Unpickler is in use: by another thread, or by a hook of its own load")),
+            Slot::Missing => {
+                *slot = Slot::Missing;
+                drop(slot);
+                Err(Python::attach(uninitialised))
+            }
+        }
+    }
+
+    fn give_back(&self, state: Box<State>) {
+        let mut slot = self.slot();
+        // A hook may have called __init__ meanwhile; then the new state stays.
+        let old = match *slot {
+            Slot::InUse => std::mem::replace(&mut *slot, Slot::Ready(state)),
+            _ => Slot::Ready(state),
+        };
+        drop(slot);
+        drop(old); // outside the lock: dropping may run Python code
+    }
+}
+
+fn uninitialised(py: Python<'_>) -> PyErr {
+    let message = "Unpickler.__init__() was not called by the subclass's __init__()";
+    match py.import("torshi._errors").and_then(|errors| errors.getattr("UnpicklingError")?.call1((message,))) {
+        Ok(error) => PyErr::from_value(error),
+        Err(error) => error,
+    }
+}
+
+#[pymethods]
+impl PyUnpickler {
+    #[new]
+    #[pyo3(signature = (*_args, **_kwargs))]
+    fn new(_args: &Bound<'_, PyTuple>, _kwargs: Option<&Bound<'_, PyDict>>) -> Self {
+        PyUnpickler { slot: Mutex::new(Slot::Missing), policy: Mutex::new(None), python2: AtomicBool::new(false) }
+    }
+
+    /// What `__init__` does.
+    #[pyo3(signature = (file, fix_imports, encoding, errors, buffers, trust, limits))]
+    #[allow(clippy::too_many_arguments)] // pickle's own signature, and two
+    fn _setup(
+        &self, py: Python<'_>, file: &Bound<'_, PyAny>, fix_imports: bool, encoding: String, errors: String,
+        buffers: Option<Bound<'_, PyAny>>, trust: Option<&Bound<'_, PyAny>>, limits: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<()> {
+        let policy = resolve(py, trust, None)?;
+        let buffers = match buffers {
+            Some(buffers) if !buffers.is_none() => Some(buffers.try_iter()?.into_any().unbind()),
+            _ => None,
+        };
+        let hooks = FileHooks::of(file)?;
+        let options = Settings { policy: policy.clone(), limits: limits_of(limits)?, encoding, errors, fix_imports, buffers };
+        let state = Box::new(State { hooks, options, memo: Memo::keeping_all(), pending: Vec::new() });
+        *self.policy.lock().unwrap_or_else(PoisonError::into_inner) = Some((policy, fix_imports));
+        let old = std::mem::replace(&mut *self.slot(), Slot::Ready(state));
+        drop(old); // outside the lock: dropping may run Python code
+        Ok(())
+    }
+
+    /// Read one pickle from the file and return its object, after checking it against the policy.
+    fn load<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        let this = slf.get();
+        let mut state = this.take()?;
+        let result = load_one(slf, &mut state);
+        this.give_back(state);
+        result
+    }
+
+    /// Return the object of a global, importing it if need be; override it to find classes yourself.
+    ///
+    /// Raises:
+    ///     UntrustedError: the policy does not allow the name.
+    #[pyo3(signature = (module_name, global_name, /))]
+    fn find_class<'py>(&self, py: Python<'py>, module_name: &str, global_name: &str) -> PyResult<Bound<'py, PyAny>> {
+        let known = self.policy.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let Some((policy, fix_imports)) = known else { return Err(uninitialised(py)) };
+        let python2 = fix_imports && self.python2.load(Ordering::Relaxed);
+        find_class(py, &policy, module_name, global_name, python2)
+    }
+
+    /// The memo: a proxy with `copy` and `clear`. May be set from another unpickler's or from a dict.
+    #[getter]
+    fn memo(slf: &Bound<'_, Self>) -> UnpicklerMemo {
+        UnpicklerMemo { owner: slf.clone().unbind() }
+    }
+
+    #[setter]
+    fn set_memo(&self, py: Python<'_>, memo: &Bound<'_, PyAny>) -> PyResult<()> {
+        let entries = if let Ok(proxy) = memo.cast::<UnpicklerMemo>() {
+            proxy.get().entries(py)?
+        } else if let Ok(dict) = memo.cast::<PyDict>() {
+            entries_of(dict)?
+        } else {
+            let what = crate::decoder::type_name(memo);
+            return Err(PyTypeError::new_err(format!("'memo' attribute must be an UnpicklerMemoProxy object or dict, not {what}")));
+        };
+        let mut fresh = Memo::keeping_all();
+        for (index, value) in entries {
+            fresh.put(index, || value);
+        }
+        let mut state = self.take()?;
+        let old = std::mem::replace(&mut state.memo, fresh);
+        self.give_back(state);
+        drop(old);
+        Ok(())
+    }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        let Ok(slot) = self.slot.try_lock() else { return Ok(()) };
+        if let Slot::Ready(state) = &*slot {
+            for held in state.hooks.held().chain(&state.options.buffers) {
+                visit.call(held)?;
+            }
+            for (_, value) in state.memo.entries() {
+                visit.call(value)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn __clear__(&self) {
+        let old = std::mem::replace(&mut *self.slot(), Slot::Missing);
+        drop(old);
+    }
+}
+
+fn load_one<'py>(slf: &Bound<'py, PyUnpickler>, state: &mut State) -> PyResult<Bound<'py, PyAny>> {
+    let py = slf.py();
+    let options = &state.options;
+    let codec = TextCodec { encoding: Cow::Borrowed(&options.encoding), errors: Cow::Borrowed(&options.errors) };
+    let stream: Stream<'py> = state.hooks.stream(py, &mut state.pending, &options.limits)?;
+    let request = Request {
+        policy: &options.policy,
+        limits: &options.limits,
+        codec: &codec,
+        fix_imports: options.fix_imports,
+        buffers: options.buffers.as_ref().map(|buffers| buffers.bind(py).clone()),
+        find_class: own_find_class(slf)?,
+        persistent_load: slf.getattr_opt(pyo3::intern!(py, "persistent_load"))?,
+        python2: Some(&slf.get().python2),
+    };
+    let (value, end) = build(py, &stream, request, Some(&mut state.memo))?;
+    state.hooks.consumed(py, &stream, end)?;
+    Ok(value)
+}
+
+/// The application's `find_class`, if a subclass or the instance has one of its own.
+fn own_find_class<'py>(slf: &Bound<'py, PyUnpickler>) -> PyResult<Option<Bound<'py, PyAny>>> {
+    let py = slf.py();
+    let name = pyo3::intern!(py, "find_class");
+    let inherited = slf.get_type().getattr(name)?.is(py.get_type::<PyUnpickler>().getattr(name)?);
+    let on_instance = match slf.getattr_opt(pyo3::intern!(py, "__dict__"))? {
+        Some(own) => own.contains(name)?,
+        None => false,
+    };
+    if inherited && !on_instance { Ok(None) } else { Ok(Some(slf.getattr(name)?)) }
+}
+
+fn entries_of(dict: &Bound<'_, PyDict>) -> PyResult<Vec<(u64, Py<PyAny>)>> {
+    let mut entries = Vec::with_capacity(dict.len());
+    for (key, value) in dict.copy()?.iter() {
+        let index: i64 = key.extract().map_err(|_| PyTypeError::new_err("memo key must be integers"))?;
+        let index = u64::try_from(index).map_err(|_| PyValueError::new_err("memo key must be positive integers."))?;
+        entries.push((index, value.unbind()));
+    }
+    entries.sort_by_key(|&(index, _)| index);
+    Ok(entries)
+}
+
+/// The memo of an unpickler, as Python sees it.
+#[pyclass(name = "UnpicklerMemoProxy", module = "torshi._native", frozen)]
+pub struct UnpicklerMemo {
+    owner: Py<PyUnpickler>,
+}
+
+impl UnpicklerMemo {
+    fn entries(&self, py: Python<'_>) -> PyResult<Vec<(u64, Py<PyAny>)>> {
+        let owner = self.owner.bind(py).get();
+        let state = owner.take()?;
+        let entries = state.memo.entries().into_iter().map(|(index, value)| (index, value.clone_ref(py))).collect();
+        owner.give_back(state);
+        Ok(entries)
+    }
+}
+
+#[pymethods]
+impl UnpicklerMemo {
+    /// A dict of the memo.
+    fn copy<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let copy = PyDict::new(py);
+        for (index, value) in self.entries(py)? {
+            copy.set_item(index, value)?;
+        }
+        Ok(copy)
+    }
+
+    /// Forgets everything.
+    fn clear(&self, py: Python<'_>) -> PyResult<()> {
+        let owner = self.owner.bind(py).get();
+        let mut state = owner.take()?;
+        let old = std::mem::replace(&mut state.memo, Memo::keeping_all());
+        owner.give_back(state);
+        drop(old);
+        Ok(())
+    }
+
+    fn __reduce__<'py>(&self, py: Python<'py>) -> PyResult<(Bound<'py, PyAny>, (Bound<'py, PyDict>,))> {
+        Ok((py.get_type::<PyDict>().into_any(), (self.copy(py)?,)))
+    }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(&self.owner)
+    }
+}
+
+/// Adds everything here to the module.
+pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add_function(wrap_pyfunction!(loads, module)?)?;
+    module.add_function(wrap_pyfunction!(load, module)?)?;
+    module.add_function(wrap_pyfunction!(check, module)?)?;
+    module.add_class::<PyUnpickler>()?;
+    module.add_class::<UnpicklerMemo>()
+}
