@@ -108,7 +108,13 @@ def best(function: Callable[[], object], other: Callable[[], object], rounds: in
 def speed(folder: Path) -> None:
     title("4. Speed beside C pickle (protocol 5; over 1 means torshi is faster)")
     documents = [
-        {"id": i, "name": f"user {i}", "tags": ["a", "b"], "score": i / 7, "address": {"zip": str(i % 100), "street": "Main"}}
+        {
+            "id": i,
+            "name": f"user {i}",
+            "tags": ["a", "b"],
+            "score": i / 7,
+            "address": {"zip": str(i % 100), "street": "Main"},
+        }
         for i in range(20_000)
     ]
     workloads: list[tuple[str, Any, Any]] = [

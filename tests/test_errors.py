@@ -64,8 +64,10 @@ def test_a_refusal_says_what_where_and_how_to_allow_it() -> None:
     assert (finding.name, finding.offset, finding.opcode) == ("myapp.models.User", 0, "GLOBAL")
 
 
-def test_a_finding_is_frozen_and_reads_as_its_message() -> None:
-    assert str(FINDING) == "os.system is not trusted"
+def test_a_finding_is_frozen_and_reads_as_one_line() -> None:
+    assert str(FINDING) == "os.system is not trusted (GLOBAL at byte 0, at $)"
+    known = torshi.Finding("untrusted-global", "a.B", 7, "STACK_GLOBAL", None, "a.B is not trusted", "a.B")
+    assert str(known) == 'a.B is not trusted (STACK_GLOBAL at byte 7); expected it? load(..., trust=["a.B"])'
     with pytest.raises(AttributeError):
         FINDING.offset = 1  # type: ignore[misc]
 

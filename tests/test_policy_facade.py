@@ -99,6 +99,14 @@ def test_resolve_gives_the_native_policy() -> None:
     assert policy_of([Bare], Point).allows(Bare)
 
 
+def test_the_main_module_is_known_by_both_of_its_names() -> None:
+    for module, other in (("__main__", "__mp_main__"), ("__mp_main__", "__main__")):
+        task = type("Task", (), {"__module__": module})
+        for policy in (torshi.Policy.empty().allow(task), torshi.Policy.for_type(task)):
+            assert policy.allows(f"{other}:Task")
+            assert not policy.allows(f"{other}:Other")
+
+
 def test_empty_and_builtins_are_smaller_than_default() -> None:
     assert not torshi.Policy.empty().allows(decimal.Decimal)
     assert torshi.Policy.builtins().allows(decimal.Decimal)

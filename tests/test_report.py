@@ -155,7 +155,9 @@ def test_depth_cuts_the_tree() -> None:
     node = {"kind": "list", "start": 0, "end": 1, "path": "$", "count": 1}
     tree = node | {"children": [{"key": None, "node": node | {"children": [{"key": "k", "node": node}]}}]}
     report = report_with(tree=tree | {"truncated": 7})
-    lines = {depth: sum("list" in line for line in report.to_text(depth=depth).splitlines()) for depth in (0, 1, 2, None)}
+    lines = {
+        depth: sum("list" in line for line in report.to_text(depth=depth).splitlines()) for depth in (0, 1, 2, None)
+    }
     assert lines == {0: 0, 1: 1, 2: 2, None: 3}
     assert "... and 7 more" in report.to_text()
 
