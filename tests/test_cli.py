@@ -11,10 +11,10 @@ import sys
 from pathlib import Path
 
 import pytest
-from typed_models import Point
 
 import torshi
 from torshi.cli import main
+from typed_models import Point
 
 EVIL = b"cposix\nsystem\n(S'touch canary'\ntR."
 

@@ -13,11 +13,11 @@ import pickle
 from pathlib import Path
 
 import pytest
-from typed_models import Bare, Point
 
 import torshi
 from torshi import _native
 from torshi._policy import pattern, policy_of, resolve
+from typed_models import Bare, Point
 
 
 def test_items_may_be_classes_functions_and_patterns() -> None:

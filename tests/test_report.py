@@ -12,10 +12,10 @@ import sys
 from pathlib import Path
 
 import pytest
-from typed_models import Point
 
 import torshi
 from torshi._report import Report
+from typed_models import Point
 
 EVIL = b"cposix\nsystem\n(S'true'\ntR."
 

@@ -26,7 +26,7 @@ import attrs
 import pydantic
 
 if TYPE_CHECKING:
-    from nowhere import Nothing  # noqa: F401  # a name for type checkers alone, as real code has them
+    from nowhere import Nothing  # a name for type checkers alone, as real code has them
 
 T = TypeVar("T")
 B = TypeVar("B", bound="Server")
