@@ -24,12 +24,11 @@ MODULES = sorted(
     for info in pkgutil.walk_packages(torshi.__path__, "torshi.")
     if not info.name.endswith(("_native", "__main__"))
 )
-FLAGS = doctest.IGNORE_EXCEPTION_DETAIL & 0
 
 
 def run(test: doctest.DocTest) -> None:
     lines: list[str] = []
-    runner = doctest.DocTestRunner(optionflags=FLAGS)
+    runner = doctest.DocTestRunner()
     runner.run(test, out=lines.append)
     assert runner.failures == 0, "".join(lines)
 
