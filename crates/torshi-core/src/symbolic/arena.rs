@@ -175,6 +175,11 @@ impl Arena {
         (weight, depth)
     }
 
+    /// How many nodes there are.
+    pub fn len(&self) -> usize {
+        self.nodes.len()
+    }
+
     /// A node.
     #[inline(always)]
     pub fn node(&self, id: u32) -> &Node {

@@ -13,10 +13,18 @@ impl Symbolic<'_, '_> {
     /// REDUCE.
     pub(super) fn check_call(&mut self, callable: Symbol, arguments: Symbol, site: Site) -> Result<Symbol, FaultBox> {
         let Symbol::Global(id) = callable else {
-            return Ok(self.computed(FindingKind::Call, "called", site));
+            return match self.prepared(callable, arguments) {
+                Some((class, arguments, keywords)) => self.check_construct(class, arguments, keywords, site),
+                None => Ok(self.computed(FindingKind::Call, "called", site)),
+            };
         };
         self.globals.note(id, usage::CALL);
         self.charge_call(id, arguments, site)?;
+        if self.is_partial_of_new(id, arguments) {
+            let Symbol::Node(node) = self.instance(id, arguments, true) else { return Ok(Symbol::Opaque) };
+            self.arena.node_mut(node).holds_raw_global = true;
+            return Ok(Symbol::Node(node));
+        }
         let Some(row) = self.globals.get(id).row else {
             return Ok(self.instance(id, arguments, true));
         };
@@ -74,6 +82,9 @@ impl Symbolic<'_, '_> {
         };
         let (global, open) = (self.arena.node(instance).global, self.arena.node(instance).open);
         self.globals.note(global, usage::STATE);
+        if self.new_of(instance).is_some() {
+            return self.arena.set_state(instance, state); // looked at when it is called
+        }
         if let Some(row) = self.globals.get(global).row {
             let checked = match open {
                 true => row.check_state(self, target, state),
@@ -92,6 +103,40 @@ impl Symbolic<'_, '_> {
         }
         self.place(state, site);
         self.arena.set_state(instance, state);
+    }
+
+    // -- `__getnewargs_ex__` at protocols 2 and 3: `partial(cls.__new__, cls, *args, **kwargs)()`
+
+    /// Whether a call is `functools.partial(cls.__new__)`.
+    fn is_partial_of_new(&self, id: u32, arguments: Symbol) -> bool {
+        let global = self.globals.get(id);
+        let is_partial = (global.module.as_str(), global.qualname.as_str()) == ("functools", "partial");
+        is_partial && matches!(self.tuple_items(arguments), [Symbol::New(_)])
+    }
+
+    /// The class whose `__new__` a partial was made of.
+    fn new_of(&self, instance: u32) -> Option<u32> {
+        match self.tuple_items(self.arena.arguments(instance)?) {
+            [Symbol::New(class)] => Some(*class),
+            _ => None,
+        }
+    }
+
+    /// The construction that calling such a partial comes to, if its state says nothing else.
+    fn prepared(&mut self, callable: Symbol, arguments: Symbol) -> Option<(Symbol, Symbol, Option<Symbol>)> {
+        let Symbol::Node(node) = callable else { return None };
+        let class = Symbol::Global(self.new_of(node)?);
+        let [function, given, keywords, Symbol::None] = *self.tuple_items(self.arena.state(node)?) else { return None };
+        let (first, rest) = self.tuple_items(given).split_first()?;
+        let sound = function == Symbol::New(self.new_of(node)?) && *first == class;
+        let is_dict = matches!(keywords, Symbol::Node(id) if self.arena.node(id).kind == NodeKind::Dict);
+        let empty = matches!(arguments, Symbol::Node(id) if self.arena.items(id).is_empty());
+        if !sound || !empty || !(is_dict || keywords == Symbol::None) {
+            return None;
+        }
+        let rest = rest.to_vec();
+        let arguments = Symbol::Node(self.arena.tuple(&rest));
+        Some((class, arguments, is_dict.then_some(keywords)))
     }
 
     /// A dict state, or slot state of two, that is amiss only for the names in it.
@@ -168,6 +213,9 @@ impl Symbolic<'_, '_> {
             _ => return self.computed(FindingKind::Computed, "asked for attributes", site),
         };
         let global = self.globals.get(class);
+        if !bound && attribute == "__new__" && global.row.is_some_and(|row| row.construct.is_some()) {
+            return Symbol::New(class);
+        }
         let (module, qualname) = (global.module.clone(), format!("{}.{attribute}", global.qualname));
         let named = self.named(&module, &qualname, false, Origin::Attribute, site);
         match named {

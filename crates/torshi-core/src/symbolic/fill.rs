@@ -15,6 +15,7 @@ impl Symbolic<'_, '_> {
     pub(super) fn is_raw(&self, symbol: Symbol) -> bool {
         match symbol {
             Symbol::Global(id) => !self.may_stand(id),
+            Symbol::New(_) => true,
             Symbol::Node(id) => self.arena.node(id).holds_raw_global,
             _ => false,
         }
@@ -31,6 +32,7 @@ impl Symbolic<'_, '_> {
     pub(super) fn place(&mut self, symbol: Symbol, site: Site) {
         match symbol {
             Symbol::Global(id) => self.place_global(id, site),
+            Symbol::New(id) => self.place_new(id, site),
             Symbol::Node(id) if self.arena.node(id).holds_raw_global => self.place_tuple(id, site),
             _ => {}
         }
@@ -51,6 +53,12 @@ impl Symbolic<'_, '_> {
             let remedy = Some(name.clone());
             self.report(FindingKind::Value, Some(name), message, remedy, site);
         }
+    }
+
+    fn place_new(&mut self, id: u32, site: Site) {
+        let name = self.globals.get(id).full_name();
+        let message = format!("{name}.__new__ may be used by the stream, but not stand as data");
+        self.report(FindingKind::Value, Some(name), message, None, site);
     }
 
     fn place_tuple(&mut self, id: u32, site: Site) {

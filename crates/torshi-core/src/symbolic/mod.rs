@@ -5,6 +5,7 @@
 mod arena;
 mod call;
 mod cost;
+mod expansion;
 mod fill;
 mod globals;
 mod value;
@@ -137,6 +138,8 @@ pub struct Symbolic<'a, 'p> {
     dunder_states: Vec<(u32, Site)>,
     hash_steps: u64,
     memory: u64,
+    /// Containers and instances fetched from the memo.
+    reused: u64,
 }
 
 impl<'a, 'p> Symbolic<'a, 'p> {
@@ -155,6 +158,7 @@ impl<'a, 'p> Symbolic<'a, 'p> {
             dunder_states: Vec::new(),
             hash_steps: 0,
             memory: 0,
+            reused: 0,
         }
     }
 
@@ -253,7 +257,8 @@ impl<'a> Domain<'a> for Symbolic<'a, '_> {
     }
 
     #[inline(always)]
-    fn restore(&self, slot: &Symbol) -> Symbol {
+    fn restore(&mut self, slot: &Symbol) -> Symbol {
+        self.reused += u64::from(matches!(slot, Symbol::Node(_)));
         *slot
     }
 
@@ -514,6 +519,7 @@ impl<'a> Domain<'a> for Symbolic<'a, '_> {
     fn stop(&mut self, value: Symbol, site: Site) -> Result<Symbol, FaultBox> {
         self.place(value, site);
         self.check_freeing(site)?;
+        self.check_expansion(value, site)?;
         Ok(value)
     }
 }

@@ -30,6 +30,8 @@ pub enum Symbol {
     Buffer,
     /// A name of the stream, by its place in the table of globals.
     Global(u32),
+    /// `cls.__new__` of a class among the globals: only a `functools.partial` may take it.
+    New(u32),
     /// A container or instance.
     Node(u32),
     /// An object nothing is known of: a persistent object, or what an unrestricted call made.
@@ -40,7 +42,7 @@ impl Symbol {
     /// Plain data without parts: what containers need not remember.
     #[inline(always)]
     pub fn is_atom(&self) -> bool {
-        !matches!(self, Symbol::Global(_) | Symbol::Node(_) | Symbol::Opaque | Symbol::Buffer)
+        !matches!(self, Symbol::Global(_) | Symbol::New(_) | Symbol::Node(_) | Symbol::Opaque | Symbol::Buffer)
     }
 }
 

@@ -69,7 +69,7 @@ impl View for Symbolic<'_, '_> {
                 Shape::Global { module: &global.module, name: &global.qualname, row: global.row }
             }
             Symbol::Node(id) => self.node_shape(id),
-            Symbol::Opaque => Shape::Opaque,
+            Symbol::New(_) | Symbol::Opaque => Shape::Opaque,
         }
     }
 
