@@ -127,13 +127,13 @@ def test_help_shows_examples_and_exit_codes() -> None:
 def test_a_closed_pipe_is_quiet(tmp_path: Path) -> None:
     big = tmp_path / "big.pkl"
     big.write_bytes(torshi.dumps([str(number) for number in range(200_000)]))
-    reader = subprocess.Popen(
+    with subprocess.Popen(
         [sys.executable, "-m", "torshi", "dis", str(big)], stdout=subprocess.PIPE, stderr=subprocess.PIPE
-    )
-    assert reader.stdout is not None
-    assert reader.stderr is not None
-    reader.stdout.readline()
-    reader.stdout.close()
-    assert reader.stderr.read() == b""
-    reader.stderr.close()
-    assert reader.wait(timeout=60) == 141
+    ) as reader:
+        assert reader.stdout is not None
+        assert reader.stderr is not None
+        reader.stdout.readline()
+        reader.stdout.close()
+        complaint = reader.stderr.read()
+    assert complaint == b""
+    assert reader.returncode == 141
