@@ -21,6 +21,7 @@ mod tests;
 
 pub use pattern::{Mismatch, Pattern, Shape, View};
 pub use row::{Kind, Makes, Name, Row};
+pub use rules::deferred_construction;
 
 use selector::Selector;
 
@@ -135,6 +136,11 @@ fn trusted() -> &'static Row {
     ROW.get_or_init(Row::trusted)
 }
 
+fn constructor() -> &'static Row {
+    static ROW: OnceLock<Row> = OnceLock::new();
+    ROW.get_or_init(Row::constructor)
+}
+
 impl Default for Policy {
     fn default() -> Policy {
         Policy::from_base(Base::Default)
@@ -217,6 +223,13 @@ impl Policy {
                     return Ok((row, Matched::Table));
                 }
             }
+        }
+        if let Some(class) = name.strip_suffix(".__new__").filter(|class| selector::reachable(class)) {
+            // Denials were looked at above, for everything below the class too.
+            return match self.look(module, class)? {
+                (row, matched) if row.trusted => Ok((constructor(), matched)),
+                _ => Err(Denial::Unreachable),
+            };
         }
         if !selector::reachable(name) {
             return Err(Denial::Unreachable);

@@ -5,6 +5,7 @@
 //! decides whether a name is listed at all (that is [`super::Policy::find`]) and it never sees a Python object.
 use serde::Deserialize;
 
+use super::rules::numpy::ndarray;
 use super::pattern::{Arguments, Mismatch, Pattern, PatternError, View};
 
 /// A module and a qualified name inside it.
@@ -83,6 +84,10 @@ pub struct Row {
     pub makes: Makes,
     /// A call hashes what its arguments hold (the elements of a list, the keys of pairs): count it as hashing work.
     pub hashes: bool,
+    /// The class keeps containers of its state instead of copying them (numpy.dtype its dict of fields). What was
+    /// checked must stay so: after BUILD the machine freezes every list, dict and set in the state, in its tuples too,
+    /// and refuses to add to a frozen one.
+    pub freezes: bool,
     /// Deallocating nested instances recurses on the C stack.
     pub fragile: bool,
     /// Class or function.
@@ -107,9 +112,29 @@ impl Row {
             value: true,
             makes: Makes::Own,
             hashes: true,
+            freezes: false,
             fragile: true,
             kind: Kind::Class,
             trusted: true,
+        }
+    }
+
+    /// The row of `C.__new__` of a trusted class `C`. It may not be called: it stands only inside the partial that
+    /// protocols 2 and 3 write for `__getnewargs_ex__`, see [`super::deferred_construction`].
+    pub(super) fn constructor() -> Row {
+        Row {
+            reason: "makes instances of a class the caller allowed".to_owned(),
+            call: None,
+            construct: None,
+            state: None,
+            items: false,
+            append: false,
+            add: false,
+            value: false,
+            makes: Makes::FirstArgument,
+            kind: Kind::Function,
+            trusted: false,
+            ..Row::trusted()
         }
     }
 
@@ -133,9 +158,10 @@ impl Row {
     /// state on the instance, so a rule sees whether there was an earlier one.
     pub fn check_state<W: View>(&self, w: &W, target: W::V, state: W::V) -> Result<(), Mismatch> {
         match &self.state {
-            Some(pattern) => pattern.matches_for(w, state, Some(target)),
-            None => Err(Mismatch::new("no state", "a state")),
+            Some(pattern) => pattern.matches_for(w, state, Some(target))?,
+            None => return Err(Mismatch::new("no state", "a state")),
         }
+        if self.trusted { ndarray::honest(w, state, 2) } else { Ok(()) }
     }
 }
 
@@ -160,6 +186,8 @@ pub(super) struct Entry {
     makes: String,
     #[serde(default)]
     hashes: bool,
+    #[serde(default)]
+    freezes: bool,
     #[serde(default)]
     fragile: bool,
     #[serde(default = "class")]
@@ -209,6 +237,7 @@ impl Entry {
             value: self.value,
             makes,
             hashes: self.hashes,
+            freezes: self.freezes,
             fragile: self.fragile,
             kind: self.kind,
             trusted: false,

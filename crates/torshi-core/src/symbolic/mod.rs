@@ -8,6 +8,7 @@ mod cost;
 mod expansion;
 mod fill;
 mod globals;
+mod literal;
 mod value;
 mod view;
 
@@ -20,6 +21,8 @@ use crate::memo::{Memo, SlotSet};
 use crate::policy::Policy;
 use arena::{Arena, NodeKind, NO_GLOBAL};
 use globals::Globals;
+use literal::{decimal_bytes, raw_unicode_escape, unescape};
+use std::borrow::Cow;
 use value::{Span, Symbol, LONGEST};
 
 pub use globals::{usage, GlobalUse, Origin};
@@ -133,7 +136,7 @@ pub struct Symbolic<'a, 'p> {
     arena: Arena,
     globals: Globals,
     texts: Vec<Option<Box<str>>>,
-    long: Vec<&'a [u8]>,
+    held: Vec<Cow<'a, [u8]>>,
     findings: Vec<Finding>,
     dunder_states: Vec<(u32, Site)>,
     hash_steps: u64,
@@ -153,7 +156,7 @@ impl<'a, 'p> Symbolic<'a, 'p> {
             arena: Arena::default(),
             globals: Globals::default(),
             texts: Vec::new(),
-            long: Vec::new(),
+            held: Vec::new(),
             findings: Vec::new(),
             dunder_states: Vec::new(),
             hash_steps: 0,
@@ -175,6 +178,11 @@ impl<'a, 'p> Symbolic<'a, 'p> {
     fn decoded(&mut self, text: Option<String>) -> Symbol {
         self.texts.push(text.map(String::into_boxed_str));
         Symbol::DecodedText((self.texts.len() - 1) as u32)
+    }
+
+    fn hold(&mut self, bytes: Cow<'a, [u8]>) -> u32 {
+        self.held.push(bytes);
+        (self.held.len() - 1) as u32
     }
 
     fn seed(&mut self, seed: &Seed) -> Symbol {
@@ -287,6 +295,9 @@ impl<'a> Domain<'a> for Symbolic<'a, '_> {
     }
 
     fn integer_text(&mut self, text: &'a [u8], _: Site) -> Result<Symbol, FaultBox> {
+        if let Some(bytes) = decimal_bytes(text) {
+            return Ok(Symbol::BigHeld(self.hold(Cow::Owned(bytes))));
+        }
         // Whether it is an integer at all is for the builder to say, who has Python's own rules.
         Ok(Symbol::BigText(u32::try_from(text.len()).unwrap_or(u32::MAX)))
     }
@@ -323,8 +334,7 @@ impl<'a> Domain<'a> for Symbolic<'a, '_> {
     #[inline(always)]
     fn bytes(&mut self, bytes: &'a [u8]) -> Result<Symbol, FaultBox> {
         if bytes.len() as u64 >= LONGEST {
-            self.long.push(bytes);
-            return Ok(Symbol::LongBytes((self.long.len() - 1) as u32));
+            return Ok(Symbol::HeldBytes(self.hold(Cow::Borrowed(bytes))));
         }
         Ok(Symbol::Bytes(Span::of(self.data, bytes)))
     }
@@ -345,10 +355,10 @@ impl<'a> Domain<'a> for Symbolic<'a, '_> {
         if !raw.contains(&b'\\') {
             return self.string(raw, site);
         }
-        if self.settings.encoding == Encoding::Bytes {
-            return Ok(Symbol::Opaque); // bytes whose value no rule needs to see
-        }
         Ok(match unescape(raw) {
+            Some(bytes) if self.settings.encoding == Encoding::Bytes => {
+                Symbol::HeldBytes(self.hold(Cow::Owned(bytes)))
+            }
             Some(bytes) => self.python2_text(&bytes, None),
             None => self.decoded(None),
         })
@@ -522,76 +532,4 @@ impl<'a> Domain<'a> for Symbolic<'a, '_> {
         self.check_expansion(value, site)?;
         Ok(value)
     }
-}
-
-/// Decodes raw-unicode-escape; `None` where a character is no Unicode scalar or an escape is broken.
-fn raw_unicode_escape(raw: &[u8]) -> Option<String> {
-    let mut out = String::with_capacity(raw.len());
-    let mut at = 0;
-    while at < raw.len() {
-        let digits = match (raw[at], raw.get(at + 1)) {
-            (b'\\', Some(b'u')) => 4,
-            (b'\\', Some(b'U')) => 8,
-            (b'\\', Some(b'\\')) => {
-                out.push_str("\\\\"); // a doubled backslash is two, and escapes nothing
-                at += 2;
-                continue;
-            }
-            (byte, _) => {
-                out.push(char::from(byte));
-                at += 1;
-                continue;
-            }
-        };
-        let hex = std::str::from_utf8(raw.get(at + 2..at + 2 + digits)?).ok()?;
-        let sound = hex.bytes().all(|b| b.is_ascii_hexdigit());
-        out.push(char::from_u32(u32::from_str_radix(hex, 16).ok().filter(|_| sound)?)?);
-        at += 2 + digits;
-    }
-    Some(out)
-}
-
-/// Undoes the backslash escapes of a Python 2 string literal; `None` where one is broken.
-fn unescape(raw: &[u8]) -> Option<Vec<u8>> {
-    let mut out = Vec::with_capacity(raw.len());
-    let mut at = 0;
-    while at < raw.len() {
-        if raw[at] != b'\\' {
-            out.push(raw[at]);
-            at += 1;
-            continue;
-        }
-        let escape = *raw.get(at + 1)?;
-        at += 2;
-        match escape {
-            b'\n' => {}
-            b'\\' | b'\'' | b'"' => out.push(escape),
-            b'a' => out.push(7),
-            b'b' => out.push(8),
-            b't' => out.push(b'\t'),
-            b'n' => out.push(b'\n'),
-            b'v' => out.push(11),
-            b'f' => out.push(12),
-            b'r' => out.push(b'\r'),
-            b'x' => {
-                let hex = std::str::from_utf8(raw.get(at..at + 2)?).ok()?;
-                let sound = hex.bytes().all(|b| b.is_ascii_hexdigit());
-                out.push(u8::from_str_radix(hex, 16).ok().filter(|_| sound)?);
-                at += 2;
-            }
-            b'0'..=b'7' => {
-                let mut value = u32::from(escape - b'0');
-                for _ in 0..2 {
-                    match raw.get(at) {
-                        Some(digit @ b'0'..=b'7') => value = value * 8 + u32::from(digit - b'0'),
-                        _ => break,
-                    }
-                    at += 1;
-                }
-                out.push(value as u8);
-            }
-            other => out.extend_from_slice(&[b'\\', other]),
-        }
-    }
-    Some(out)
 }

@@ -12,7 +12,9 @@ pub enum Symbol {
     Int(i64),
     /// A longer integer, by its two's complement bytes.
     BigInt(Span),
-    /// A longer integer written as text, by an upper bound of its length in bytes.
+    /// A longer integer, by the place of its two's complement bytes in the side table.
+    BigHeld(u32),
+    /// An integer of very many digits written as text, by an upper bound of its length in bytes.
     BigText(u32),
     /// A float.
     Float(f64),
@@ -22,8 +24,8 @@ pub enum Symbol {
     DecodedText(u32),
     /// Bytes that stand in the stream.
     Bytes(Span),
-    /// Bytes too long for a span, by their place in the side table.
-    LongBytes(u32),
+    /// Bytes too long for a span, or that had to be decoded, by their place in the side table.
+    HeldBytes(u32),
     /// A bytearray, by its length.
     ByteArray(u64),
     /// An out-of-band buffer.

@@ -55,13 +55,14 @@ impl View for Symbolic<'_, '_> {
             Symbol::Bool(b) => Shape::Bool(b),
             Symbol::Int(n) => Shape::Int(n),
             Symbol::BigInt(span) => Shape::BigInt { bytes: span.len() as usize },
+            Symbol::BigHeld(at) => Shape::BigInt { bytes: self.held.get(at as usize).map_or(usize::MAX, |b| b.len()) },
             Symbol::BigText(bytes) => Shape::BigInt { bytes: bytes as usize },
             Symbol::Float(x) => Shape::Float(x),
             Symbol::Text(_) | Symbol::DecodedText(_) => {
                 self.known_text(symbol).map_or(Shape::OpaqueText, Shape::Text)
             }
             Symbol::Bytes(span) => span.get(self.data).map_or(Shape::Opaque, Shape::Bytes),
-            Symbol::LongBytes(at) => self.long.get(at as usize).map_or(Shape::Opaque, |b| Shape::Bytes(b)),
+            Symbol::HeldBytes(at) => self.held.get(at as usize).map_or(Shape::Opaque, |b| Shape::Bytes(b)),
             Symbol::ByteArray(length) => Shape::ByteArray(length),
             Symbol::Buffer => Shape::Buffer,
             Symbol::Global(id) => {
@@ -100,6 +101,7 @@ impl View for Symbolic<'_, '_> {
     fn digits(&self, symbol: Symbol) -> Option<&[u8]> {
         match symbol {
             Symbol::BigInt(span) => span.get(self.data),
+            Symbol::BigHeld(at) => self.held.get(at as usize).map(|bytes| &**bytes),
             _ => None,
         }
     }

@@ -10,9 +10,13 @@ mod callable;
 pub(crate) mod content;
 mod datetime;
 mod number;
-mod numpy;
+pub(super) mod numpy;
 mod object;
+#[cfg(test)]
+mod tests;
 mod text;
+
+pub use callable::deferred_construction;
 
 /// What a rule answers.
 pub(crate) type Outcome = Result<(), Mismatch>;
