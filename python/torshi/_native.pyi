@@ -8,7 +8,7 @@ from typing_extensions import Buffer
 from torshi._limits import Limits
 from torshi._policy import Trust
 
-T = TypeVar("T")
+_T = TypeVar("_T")
 
 def dump(
     obj: object,
@@ -29,7 +29,7 @@ def dumps(
 def loads(
     data: Buffer,
     /,
-    type: type[T],
+    type: type[_T],
     *,
     fix_imports: bool = True,
     encoding: str = "ASCII",
@@ -37,7 +37,7 @@ def loads(
     buffers: Iterable[Any] | None = (),
     trust: Trust = None,
     limits: Limits | None = None,
-) -> T: ...
+) -> _T: ...
 @overload
 def loads(
     data: Buffer,
@@ -54,7 +54,7 @@ def loads(
 @overload
 def load(
     file: Any,
-    type: type[T],
+    type: type[_T],
     *,
     fix_imports: bool = True,
     encoding: str = "ASCII",
@@ -62,7 +62,7 @@ def load(
     buffers: Iterable[Any] | None = (),
     trust: Trust = None,
     limits: Limits | None = None,
-) -> T: ...
+) -> _T: ...
 @overload
 def load(
     file: Any,
@@ -97,7 +97,7 @@ class Policy:
     def find(self, module: str, name: str) -> dict[str, Any] | None: ...
     def to_toml(self) -> str: ...
     def is_unrestricted(self) -> bool: ...
-    def __eq__(self, other: object) -> bool: ...
+    def __eq__(self, other: object, /) -> bool: ...
     def __hash__(self) -> int: ...
 
 class Unpickler:

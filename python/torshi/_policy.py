@@ -22,11 +22,8 @@ from torshi._shapes import classes_in
 
 __all__ = ["Policy", "Trust", "TrustItem", "resolve", "unrestricted"]
 
-TrustItem: TypeAlias = "str | type | Callable[..., Any]"
+TrustItem: TypeAlias = str | type | Callable[..., Any]
 """What `allow`, `deny` and the items of `trust=` accept: a pattern, a class or a function."""
-
-Trust: TypeAlias = "Policy | TrustItem | Iterable[TrustItem | Policy] | None"
-"""What `trust=` accepts."""
 
 _log = logging.getLogger("torshi")
 
@@ -272,6 +269,9 @@ class Policy:
 
 
 Policy.__module__ = "torshi"
+
+Trust: TypeAlias = Policy | TrustItem | Iterable[TrustItem | Policy] | None
+"""What `trust=` accepts."""
 
 
 def _rebuilt(text: str, name: str) -> Policy:
