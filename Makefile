@@ -18,17 +18,15 @@ help:
 	@echo "make build   the environment and the native module"
 	@echo "make clean   remove what the other targets made"
 
-# The environment with torshi installed in it as an editable package; this also builds the native module.
-$(VENV)/installed: pyproject.toml
+# The environment, everything torshi's tests and checks use in it, and torshi itself as an editable package.
+# Its output is shown only where something went wrong.
+$(VENV)/built: pyproject.toml $(RUST_SOURCES)
 	@$(PYTHON) -c 'import sys; sys.exit("torshi needs Python 3.11 or later") if sys.version_info < (3, 11) else None'
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check "maturin>=1.9,<2"
-	VIRTUAL_ENV= PATH="$(CURDIR)/$(BIN):$$PATH" PYO3_PYTHON="$(CURDIR)/$(BIN)/python" \
-	  $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --editable ".[dev]"
-	@touch $@ $(VENV)/built
-
-$(VENV)/built: $(VENV)/installed $(RUST_SOURCES)
-	VIRTUAL_ENV="$(CURDIR)/$(VENV)" PYO3_PYTHON="$(CURDIR)/$(BIN)/python" $(BIN)/maturin develop --release --locked --quiet
+	@echo "building (a minute or two the first time)"
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@test -x $(BIN)/maturin || $(BIN)/python -m pip install --quiet --disable-pip-version-check "maturin>=1.9,<2"
+	@VIRTUAL_ENV="$(CURDIR)/$(VENV)" $(BIN)/maturin develop --release --locked --extras dev \
+	  >$(VENV)/build.log 2>&1 || { cat $(VENV)/build.log; exit 1; }
 	@touch $@
 
 build: $(VENV)/built
