@@ -25,7 +25,7 @@ $(VENV)/built: pyproject.toml $(RUST_SOURCES)
 	@echo "building (a minute or two the first time)"
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@test -x $(BIN)/maturin || $(BIN)/python -m pip install --quiet --disable-pip-version-check "maturin>=1.9,<2"
-	@VIRTUAL_ENV="$(CURDIR)/$(VENV)" $(BIN)/maturin develop --release --locked --extras dev \
+	@VIRTUAL_ENV="$(CURDIR)/$(VENV)" $(BIN)/maturin develop --release --locked --extras demo,test,dev \
 	  >$(VENV)/build.log 2>&1 || { cat $(VENV)/build.log; exit 1; }
 	@touch $@
 
