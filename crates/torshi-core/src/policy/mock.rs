@@ -360,10 +360,6 @@ impl Reader<'_> {
     }
 
     fn call(&mut self, v: usize, args: usize) -> Evaluated<usize> {
-        if let Some(class) = super::deferred_construction(&self.mock, v, args) {
-            let (_, module, name) = self.callee(class)?;
-            return Ok(self.instance(module, name, args));
-        }
         let (row, module, name) = self.callee(v)?;
         let named = |error: Mismatch| format!("{module}.{name}: {error}");
         row.check_call(&self.mock, args).map_err(named)?;

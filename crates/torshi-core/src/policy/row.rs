@@ -119,23 +119,9 @@ impl Row {
         }
     }
 
-    /// The row of `C.__new__` of a trusted class `C`. It may not be called: it stands only inside the partial that
-    /// protocols 2 and 3 write for `__getnewargs_ex__`, see [`super::deferred_construction`].
-    pub(super) fn constructor() -> Row {
-        Row {
-            reason: "makes instances of a class the caller allowed".to_owned(),
-            call: None,
-            construct: None,
-            state: None,
-            items: false,
-            append: false,
-            add: false,
-            value: false,
-            makes: Makes::FirstArgument,
-            kind: Kind::Function,
-            trusted: false,
-            ..Row::trusted()
-        }
+    /// Does the row only let its names stand as data, knowing nothing of arguments or states?
+    pub fn is_value_only(&self) -> bool {
+        self.call.is_none() && self.construct.is_none() && self.state.is_none()
     }
 
     /// May the global be called with the tuple `args`?

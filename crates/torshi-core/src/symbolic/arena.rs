@@ -33,6 +33,8 @@ pub struct Node {
     pub holds_raw_global: bool,
     /// Of an instance: what it was made by; only what `makes` says may be done with it.
     pub open: bool,
+    /// Kept by reference in a checked state: it may not change any more.
+    pub frozen: bool,
     /// Of an instance: its class among the globals.
     pub global: u32,
     /// Steps that hashing it may take, saturating.
@@ -70,6 +72,7 @@ impl Arena {
             attribute_keys: true,
             holds_raw_global: false,
             open: false,
+            frozen: false,
             global: NO_GLOBAL,
             weight: 1,
             depth: 1,

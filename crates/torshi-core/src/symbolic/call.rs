@@ -30,7 +30,7 @@ impl Symbolic<'_, '_> {
         };
         if !self.unrestricted {
             if let Err(mismatch) = row.check_call(self, arguments) {
-                self.refuse(FindingKind::Call, id, row.call.is_some(), "called", &mismatch, site);
+                self.refuse(FindingKind::Call, id, Some(arguments), &mismatch, site);
             }
         }
         Ok(self.made(id, row, arguments, site))
@@ -47,7 +47,7 @@ impl Symbolic<'_, '_> {
         self.charge_call(id, arguments, site)?;
         if let Some(row) = self.globals.get(id).row.filter(|_| !self.unrestricted) {
             if let Err(mismatch) = row.check_construct(self, arguments, keywords) {
-                self.refuse(FindingKind::Construct, id, row.construct.is_some(), "instantiated", &mismatch, site);
+                self.refuse(FindingKind::Construct, id, Some(arguments), &mismatch, site);
             }
         }
         Ok(self.instance(id, arguments, true))
@@ -96,13 +96,28 @@ impl Symbolic<'_, '_> {
                     self.dunder_states.push((global, site));
                 }
                 Err(mismatch) => {
-                    let known = row.state.is_some() && open;
-                    self.refuse(FindingKind::State, global, known, "given state", &mismatch, site);
+                    self.refuse(FindingKind::State, global, Some(state), &mismatch, site);
                 }
             }
         }
         self.place(state, site);
         self.arena.set_state(instance, state);
+        if self.globals.get(global).row.is_some_and(|row| row.freezes) {
+            self.freeze(state);
+        }
+    }
+
+    /// The containers of a state that its owner keeps by reference may not change any more: what was
+    /// checked must stay what is there.
+    fn freeze(&mut self, state: Symbol) {
+        let mut todo = vec![state];
+        while let Some(symbol) = todo.pop() {
+            let Symbol::Node(id) = symbol else { continue };
+            if !std::mem::replace(&mut self.arena.node_mut(id).frozen, true) {
+                todo.extend_from_slice(self.tuple_items(symbol));
+                todo.extend(self.arena.children(id));
+            }
+        }
     }
 
     // -- `__getnewargs_ex__` at protocols 2 and 3: `partial(cls.__new__, cls, *args, **kwargs)()`
@@ -155,15 +170,38 @@ impl Symbolic<'_, '_> {
         Symbol::Opaque
     }
 
-    fn refuse(&mut self, kind: FindingKind, id: u32, known: bool, verb: &str, mismatch: &Mismatch, site: Site) {
+    fn refuse(&mut self, kind: FindingKind, id: u32, arguments: Option<Symbol>, mismatch: &Mismatch, site: Site) {
         let name = self.globals.get(id).full_name();
-        let message = match (known, kind) {
-            (true, FindingKind::State) => format!("{name} may not be given this state: {mismatch}"),
-            (true, _) => format!("{name} may not be {verb} with these arguments: {mismatch}"),
-            (false, _) => format!("{name} may not be {verb}"),
+        let row = self.globals.get(id).row;
+        let message = match kind {
+            FindingKind::State if row.is_some_and(|row| row.state.is_some()) => {
+                format!("{name} may not be given this state: {mismatch}")
+            }
+            FindingKind::Call if row.is_some_and(|row| row.call.is_some()) => {
+                format!("{name} may not be called with these arguments: {mismatch}")
+            }
+            FindingKind::Construct if row.is_some_and(|row| row.construct.is_some()) => {
+                format!("{name} may not be instantiated with these arguments: {mismatch}")
+            }
+            FindingKind::State => format!("{name} may not be given state"),
+            FindingKind::Call => format!("{name} may not be called"),
+            _ => format!("{name} may not be instantiated"),
         };
-        let remedy = crate::policy::suggest(&self.globals.get(id).module, &self.globals.get(id).qualname);
-        self.report(kind, Some(name), message, remedy, site);
+        self.report(kind, Some(name), message, self.way_out(id, arguments), site);
+    }
+
+    /// The entry that would allow it. A row that knows the dangers of its arguments is not overridden by
+    /// naming it; but vouching for a function among the arguments may be what it asks for.
+    fn way_out(&self, id: u32, arguments: Option<Symbol>) -> Option<String> {
+        let suggest = |id: u32| {
+            let global = self.globals.get(id);
+            let open = global.row.is_none_or(|row| row.is_value_only());
+            if open { crate::policy::suggest(&global.module, &global.qualname) } else { None }
+        };
+        suggest(id).or_else(|| match self.tuple_items(arguments?).first()? {
+            Symbol::Global(first) => suggest(*first),
+            _ => None,
+        })
     }
 
     fn instance(&mut self, id: u32, arguments: Symbol, open: bool) -> Symbol {

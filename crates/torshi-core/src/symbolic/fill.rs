@@ -68,9 +68,27 @@ impl Symbolic<'_, '_> {
         }
     }
 
+    /// Items come into a list.
+    #[inline(always)]
+    pub(super) fn fill_list(&mut self, id: u32, items: &[Symbol], site: Site) {
+        self.thaw(id, site);
+        self.place_all(items, site);
+        self.arena.fill(id, items);
+    }
+
+    /// A container that a checked state keeps by reference is changed behind its back.
+    #[inline(always)]
+    fn thaw(&mut self, id: u32, site: Site) {
+        if self.arena.node(id).frozen && !self.unrestricted {
+            let message = "a container is changed after it became part of a checked state".to_owned();
+            self.report(FindingKind::State, None, message, None, site);
+        }
+    }
+
     /// Pairs come into a dict or a mapping instance.
     #[inline(always)]
     pub(super) fn fill_dict(&mut self, id: u32, pairs: &[Symbol], site: Site) -> Result<(), FaultBox> {
+        self.thaw(id, site);
         self.place_all(pairs, site);
         self.hash(pairs.iter().copied().step_by(2), site)?;
         if self.arena.node(id).attribute_keys && !pairs.iter().step_by(2).all(|&key| self.is_attribute(key)) {
@@ -95,6 +113,7 @@ impl Symbolic<'_, '_> {
     }
 
     pub(super) fn fill_set(&mut self, id: u32, items: &[Symbol], site: Site) -> Result<(), FaultBox> {
+        self.thaw(id, site);
         self.place_all(items, site);
         self.hash(items.iter().copied(), site)?;
         self.arena.fill(id, items);

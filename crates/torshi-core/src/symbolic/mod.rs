@@ -419,8 +419,7 @@ impl<'a> Domain<'a> for Symbolic<'a, '_> {
     #[inline(always)]
     fn list_extend(&mut self, list: &Symbol, items: Items<'_, Symbol>, site: Site) -> Result<(), FaultBox> {
         if let Symbol::Node(id) = *list {
-            self.place_all(items.as_slice(), site);
-            self.arena.fill(id, items.as_slice());
+            self.fill_list(id, items.as_slice(), site);
         }
         Ok(())
     }
@@ -442,9 +441,9 @@ impl<'a> Domain<'a> for Symbolic<'a, '_> {
 
     fn instance_extend(&mut self, target: &Symbol, items: Items<'_, Symbol>, site: Site) -> Result<(), FaultBox> {
         self.may_fill(*target, |row| row.append, "items appended", site);
-        self.place_all(items.as_slice(), site);
-        if let Symbol::Node(id) = *target {
-            self.arena.fill(id, items.as_slice());
+        match *target {
+            Symbol::Node(id) => self.fill_list(id, items.as_slice(), site),
+            _ => self.place_all(items.as_slice(), site),
         }
         Ok(())
     }

@@ -98,6 +98,17 @@ impl View for Symbolic<'_, '_> {
         pairs.find(|(k, _)| self.known_text(*k) == Some(key)).map(|(_, value)| value)
     }
 
+    fn reserved(&self, symbol: Symbol) -> bool {
+        let Symbol::Node(id) = symbol else { return false };
+        let node = self.arena.node(id);
+        // Beyond the pairs kept whole a key may be anything, so what is not known counts as reserved.
+        let unseen = !node.attribute_keys && self.arena.pairs(id).count() < node.count as usize;
+        unseen || self.arena.pairs(id).any(|(key, _)| match key {
+            Symbol::Text(_) | Symbol::DecodedText(_) => self.known_text(key).is_none_or(crate::policy::reserved),
+            _ => false,
+        })
+    }
+
     fn digits(&self, symbol: Symbol) -> Option<&[u8]> {
         match symbol {
             Symbol::BigInt(span) => span.get(self.data),

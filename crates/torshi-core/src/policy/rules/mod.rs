@@ -16,7 +16,6 @@ mod object;
 mod tests;
 mod text;
 
-pub use callable::deferred_construction;
 
 /// What a rule answers.
 pub(crate) type Outcome = Result<(), Mismatch>;

@@ -157,7 +157,7 @@ fn factories_partials_and_types() {
         &[
             "collections:defaultdict(builtins:list)<ITEMS>",
             "collections:defaultdict()<ITEMS>",
-            "functools:partial(builtins:int)<BUILD (builtins:int, (), {'base': 2}, None)>",
+            "functools:partial(app:f)<BUILD (app:f, (), {'base': 2}, None)>",
             "functools:partial(app:f, 1)",
             "types:GenericAlias(builtins:dict, (builtins:str, types:GenericAlias(builtins:list, (builtins:int,))))",
             "functools:reduce(_operator:or_, (builtins:int, builtins:type(None)))",
@@ -174,26 +174,6 @@ fn factories_partials_and_types() {
             "functools:reduce(app:f, (1, 2))",
             "functools:reduce(_operator:or_, (builtins:set([1]), builtins:set([2])))",
             "types:GenericAlias(builtins:list, (app:C(),))",
-        ],
-    );
-}
-
-#[test]
-fn constructors_stand_only_in_the_partial_of_old_protocols() {
-    let new = "builtins:getattr(app:C, '__new__')";
-    let partial = |class: &str| format!("functools:partial({new})<BUILD ({new}, ({class}, 'a'), {{'k': 1}}, None)>");
-    check(
-        &[&format!("{}()<BUILD {{'a': 1}}>", partial("app:C"))],
-        &[
-            &format!("{new}(app:C)"),
-            &format!("[{new}](1)"),
-            &format!("{}()", partial("app:D")),
-            &format!("{}(1)", partial("app:C")),
-            &format!("functools:partial({new})()"),
-            &format!("app:f({new})<BUILD (1, {new})>()"),
-            "builtins:getattr(builtins:int, '__new__')",
-            "builtins:getattr(app:C, '__init__')",
-            "functools:partial(builtins:int)()",
         ],
     );
 }
