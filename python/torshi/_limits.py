@@ -36,8 +36,8 @@ class Limits:
     """
 
     memory: int | None = None
-    hash_steps: int = 1 << 26
-    collisions: int = 1000
+    hash_steps: int = 20_000_000
+    collisions: int = 500
     depth: int = 1000
     expansion: int = 10**12
     stream: int | None = None
