@@ -1,7 +1,11 @@
 //! torshi._native: the Python face of the pickle machine.
 use pyo3::prelude::*;
 
+mod encoder;
+mod ffi;
+mod pickler;
+
 #[pymodule]
-fn _native(_m: &Bound<'_, PyModule>) -> PyResult<()> {
-    Ok(())
+fn _native(m: &Bound<'_, PyModule>) -> PyResult<()> {
+    pickler::register(m)
 }

@@ -1,0 +1,10 @@
+//! The only place where `unsafe` is allowed: safe, small doors into the interpreter's innards.
+//!
+//! `peek` reads objects without calling them, `output` builds the result bytes, `call` calls and
+//! constructs with every failure handed back as an error (pyo3's own constructors panic when
+//! memory runs out), `held` owns the references of a memo.
+pub mod call;
+pub mod held;
+pub mod instance;
+pub mod output;
+pub mod peek;
