@@ -34,7 +34,7 @@ impl<'py> Encoder<'py> {
             return self.memoize_late(object, ways, shared, epoch);
         }
         // Python 2 had no bytes: Latin-1 text, to be encoded again.
-        self.foreign()?;
+        self.settle()?;
         if bytes.is_empty() {
             let args = call::tuple(self.py, &[])?;
             return self.save_call(self.imports.bytes.bind(self.py), &args, object, ways, shared);
@@ -52,7 +52,7 @@ impl<'py> Encoder<'py> {
             self.write_export(object, export, As::ByteArray)?;
             return self.memoize_late(object, ways, shared, epoch);
         }
-        self.foreign()?;
+        self.settle()?;
         let class = self.imports.bytearray.bind(self.py);
         if export.bytes().is_empty() {
             drop(export);

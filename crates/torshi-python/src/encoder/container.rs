@@ -213,7 +213,7 @@ impl<'py> Encoder<'py> {
 
     /// `set([...])` for protocols that have no opcode for it.
     fn save_set_as_call(&mut self, set: &Bound<'py, PyAny>, class: &Bound<'py, PyAny>, ways: Ways, shared: bool) -> Done {
-        self.foreign()?;
+        self.settle()?;
         let items = call::list(set)?;
         let args = call::tuple(self.py, &[&items])?;
         self.save_call(class, &args, set, ways, shared)
@@ -233,7 +233,7 @@ impl<'py> Encoder<'py> {
         self.save(args, Ways::Passing)?;
         self.out.op(REDUCE);
         // The argument tuple is about to go, and with it what only it holds.
-        self.foreign()?;
+        self.settle()?;
         if let Some(index) = self.recursive(object, shared, epoch) {
             self.out.op(POP);
             self.get(index);

@@ -42,7 +42,7 @@ impl<'py> Encoder<'py> {
         epoch: u32,
     ) -> Done {
         let (py, names) = (self.py, &self.imports.names);
-        self.foreign()?;
+        self.settle()?;
         let name = match name {
             Some(name) => name.clone(),
             None => match call::lookup(object, names.qualname.bind(py).as_any())? {
@@ -81,7 +81,7 @@ impl<'py> Encoder<'py> {
             self.save(self.imports.getattr.bind(py), Ways::Again)?;
             self.save(&args, Ways::Passing)?;
             self.out.op(REDUCE);
-            self.foreign()?;
+            self.settle()?;
         } else {
             self.write_global(&module_name, last)?;
         }

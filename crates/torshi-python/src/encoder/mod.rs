@@ -129,6 +129,13 @@ impl<'py> Encoder<'py> {
     #[inline]
     fn foreign(&mut self) -> Done {
         self.out.freeze(self.py)?;
+        self.settle()
+    }
+
+    /// To be called before lookups, drops of temporaries and classes' own C code: enough for the memo's safety.
+    /// Large buffers are then not copied, as they must be before code that could want to write to them.
+    #[inline]
+    fn settle(&mut self) -> Done {
         self.memo.settle().map_err(|Full| self.full())
     }
 
@@ -276,14 +283,9 @@ impl<'py> Encoder<'py> {
         };
         self.put(index);
         if shared && (ways == Ways::Passing || peek::references(object) < 2) {
-            self.hold()?;
+            self.settle()?;
         }
         Ok(())
-    }
-
-    #[inline(never)]
-    fn hold(&mut self) -> Done {
-        self.memo.settle().map_err(|Full| self.full())
     }
 
     /// Memoizes an object after its parts, which may have run foreign code since `epoch`. If that has put the
@@ -292,7 +294,7 @@ impl<'py> Encoder<'py> {
         let disturbed = self.memo.epoch() != epoch;
         self.memoize(object, ways, shared || disturbed)?;
         if disturbed {
-            self.hold()?;
+            self.settle()?;
         }
         Ok(())
     }

@@ -31,12 +31,18 @@ impl<'py> Encoder<'py> {
     /// An int of up to 60 bits, at protocol 2 or later.
     #[inline(always)]
     fn save_small(&mut self, value: i64) {
-        if let Ok(value) = i32::try_from(value) {
-            self.save_i32(value);
+        // Sizes of ints are hard to guess for a processor, so all forms are computed and one is chosen.
+        const OPCODES: [u8; 3] = [BININT1, BININT2, BININT];
+        const LENGTHS: [usize; 3] = [2, 3, 5];
+        let low = value as u32;
+        let size = usize::from(low > 0xff) + usize::from(low > 0xffff);
+        let narrow = u64::from(OPCODES[size]) | u64::from(low) << 8;
+        if value == i64::from(value as i32) {
+            self.out.buffer.put_prefix(narrow.to_le_bytes(), LENGTHS[size]);
         } else {
-            let bytes = value.to_le_bytes();
             let len = signed_len(value);
-            self.out.buffer.put_prefix([LONG1, len as u8, bytes[0], bytes[1], bytes[2], bytes[3], bytes[4], bytes[5], bytes[6], bytes[7]], 2 + len);
+            let wide = u128::from(LONG1) | (len as u128) << 8 | u128::from(value as u64) << 16;
+            self.out.buffer.put_prefix(wide.to_le_bytes(), 2 + len);
         }
     }
 

@@ -6,7 +6,7 @@ use super::failure::{Done, Failed, Step};
 use super::opcode::*;
 use super::{Encoder, Ways};
 use crate::ffi::peek::{self, Kind, Text};
-use crate::ffi::call;
+use crate::ffi::{call, instance};
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
 
@@ -25,7 +25,14 @@ impl<'py> Encoder<'py> {
             return Ok(());
         }
         let epoch = self.memo.epoch();
-        self.foreign()?;
+        let unhooked = self.hooks.reducer_override.is_none() && self.hooks.dispatch_table.is_none();
+        let names = &self.imports.names;
+        let own = [names.reduce_ex.bind(self.py).as_any(), names.reduce.bind(self.py).as_any()];
+        if unhooked && (kind != Kind::Other || peek::is_type(object) || instance::reduces_in_c(object, own)) {
+            self.settle()?;
+        } else {
+            self.foreign()?;
+        }
         let mut answer = None;
         if let Some(hook) = self.hooks.reducer_override.clone() {
             let value = call::call1(&hook, object)?;
@@ -51,7 +58,7 @@ impl<'py> Encoder<'py> {
         }
         let done = self.save_answer(&answer, Subject { object, ways, shared, epoch });
         self.calls -= 1;
-        self.foreign().and(done)
+        self.settle().and(done)
     }
 
     /// What the dispatch table, `__reduce_ex__` or `__reduce__` say; `None`: a class, saved by name.
@@ -176,7 +183,7 @@ impl<'py> Encoder<'py> {
         let rest = call::tuple_tail(as_tuple(args), 1)?;
         self.save(&rest, Ways::Passing).map_err(|e| e.at(Step::Inside("arguments")))?;
         self.out.op(NEWOBJ);
-        self.foreign()
+        self.settle()
     }
 
     fn save_newobj_ex(&mut self, args: &Bound<'py, PyAny>) -> Done {

@@ -80,6 +80,22 @@ pub fn class_attribute<'py>(class: &Bound<'py, PyAny>, name: &Bound<'py, PyAny>)
     unsafe { Bound::from_borrowed_ptr_or_opt(class.py(), _PyType_Lookup(class.as_ptr().cast(), name.as_ptr())) }
 }
 
+/// Does the object's own class (or `numpy.dtype`, for the dtypes) define one of the methods `names` in C?
+pub fn reduces_in_c(object: &Bound<'_, PyAny>, names: [&Bound<'_, PyAny>; 2]) -> bool {
+    let class = object.get_type_ptr();
+    names.iter().any(|name| {
+        // SAFETY: the type of a live object and a live str; the attribute found is only looked at.
+        unsafe {
+            let found = _PyType_Lookup(class, name.as_ptr());
+            if found.is_null() || ffi::Py_TYPE(found) != &raw mut ffi::PyMethodDescr_Type {
+                return false;
+            }
+            let owner = (*found.cast::<ffi::PyMethodDescrObject>()).d_common.d_type;
+            owner == class || std::ffi::CStr::from_ptr((*owner).tp_name) == c"numpy.dtype"
+        }
+    })
+}
+
 /// Have instances of the class a `__dict__`?
 pub fn has_dict(class: &Bound<'_, PyAny>) -> bool {
     // SAFETY: a live class by the caller's dispatch.

@@ -130,14 +130,14 @@ impl Buffer {
     pub fn put_utf8(&mut self, text: Text<'_>, size: usize) {
         match text {
             Text::Ascii(bytes) => self.put_slice(bytes),
-            Text::Latin1(units) => self.encode(units.iter().map(|&u| u.into()), size),
-            Text::Ucs2(units) => self.encode(units.iter().map(|&u| u.into()), size),
-            Text::Ucs4(units) => self.encode(units.iter().copied(), size),
+            Text::Latin1(units) => self.encode::<2>(units.iter().map(|&u| u.into()), size),
+            Text::Ucs2(units) => self.encode::<3>(units.iter().map(|&u| u.into()), size),
+            Text::Ucs4(units) => self.encode::<4>(units.iter().copied(), size),
         }
     }
 
     #[inline(always)]
-    fn encode(&mut self, units: impl Iterator<Item = u32>, size: usize) {
+    fn encode<const WIDEST: usize>(&mut self, units: impl Iterator<Item = u32>, size: usize) {
         if !self.room(size + 4) {
             return;
         }
@@ -148,30 +148,29 @@ impl Buffer {
             let start = self.bytes.as_mut_ptr().add(len);
             let mut to = start;
             for u in units {
-                if u < 0x80 {
-                    *to = u as u8;
-                    to = to.add(1);
-                } else if u < 0x800 {
-                    to.cast::<[u8; 2]>().write_unaligned([0xc0 | (u >> 6) as u8, tail(u)]);
-                    to = to.add(2);
-                } else if u < 0x10000 {
-                    to.cast::<[u8; 3]>().write_unaligned([0xe0 | (u >> 12) as u8, tail(u >> 6), tail(u)]);
-                    to = to.add(3);
-                } else {
-                    let lead = 0xf0 | (u >> 18) as u8;
-                    to.cast::<[u8; 4]>().write_unaligned([lead, tail(u >> 12), tail(u >> 6), tail(u)]);
-                    to = to.add(4);
+                // Computed both ways and chosen: text of mixed scripts defeats branch prediction.
+                let two = (0xc0 | u >> 6) | (0x80 | u & 0x3f) << 8;
+                let three = (0xe0 | u >> 12) | (0x80 | u >> 6 & 0x3f) << 8 | (0x80 | u & 0x3f) << 16;
+                let mut word = if u < 0x80 { u } else { two };
+                let mut len = 1 + usize::from(u >= 0x80);
+                if WIDEST >= 3 {
+                    word = if u < 0x800 { word } else { three };
+                    len += usize::from(u >= 0x800);
                 }
+                if WIDEST >= 4 && u >= 0x10000 {
+                    word = (0xf0 | u >> 18)
+                        | (0x80 | u >> 12 & 0x3f) << 8
+                        | (0x80 | u >> 6 & 0x3f) << 16
+                        | (0x80 | u & 0x3f) << 24;
+                    len = 4;
+                }
+                to.cast::<[u8; 4]>().write_unaligned(word.to_le_bytes());
+                to = to.add(len);
             }
             debug_assert_eq!(to.offset_from(start) as usize, size);
             self.bytes.set_len(len + size);
         }
     }
-}
-
-#[inline(always)]
-fn tail(u: u32) -> u8 {
-    0x80 | (u & 0x3f) as u8
 }
 
 /// Copies n bytes, N <= n <= 2 N, as the first N and the last N.

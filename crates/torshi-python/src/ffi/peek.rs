@@ -323,6 +323,9 @@ pub fn int<'a>(object: &'a Bound<'_, PyAny>) -> Int<'a> {
             0 => 0,
             1 => i64::from(*first),
             2 => i64::from(*first) | i64::from(*first.add(1)) << 30,
+            3 if *first.add(2) < 8 => {
+                i64::from(*first) | i64::from(*first.add(1)) << 30 | i64::from(*first.add(2)) << 60
+            }
             _ => return Int::Big { negative, digits: std::slice::from_raw_parts(first, count) },
         };
         Int::Small(if negative { -magnitude } else { magnitude })
@@ -331,7 +334,7 @@ pub fn int<'a>(object: &'a Bound<'_, PyAny>) -> Int<'a> {
 
 /// Do the innards read here lie where they are expected to? (Asked once, at import.)
 pub fn layout_as_expected(py: Python<'_>) -> bool {
-    let cases: [i64; 6] = [0, 1, -5, 1 << 29, -(1 << 45), (1 << 59) + 12345];
+    let cases: [i64; 8] = [0, 1, -5, 1 << 29, -(1 << 45), (1 << 59) + 12345, i64::MAX, -i64::MAX];
     cases.iter().all(|&value| match super::call::int(py, value) {
         Ok(object) => matches!(int(&object), Int::Small(read) if read == value),
         Err(_) => false,
