@@ -5,6 +5,7 @@
 use crate::ffi::held::Held;
 use crate::ffi::peek;
 use pyo3::prelude::*;
+use std::sync::Mutex;
 
 /// The memo of one dump, or of a pickler between dumps.
 #[derive(Default)]
@@ -115,6 +116,21 @@ impl Memo {
 #[derive(Debug)]
 pub struct Full;
 
+/// Tables up to this many places are kept for the next dump.
+const KEEP: usize = 256;
+
+static SPARE: Mutex<Vec<(usize, u32)>> = Mutex::new(Vec::new());
+
+impl Drop for Table {
+    fn drop(&mut self) {
+        if (1..=KEEP).contains(&self.places.len()) {
+            if let Ok(mut spare) = SPARE.try_lock() {
+                *spare = std::mem::take(&mut self.places);
+            }
+        }
+    }
+}
+
 /// Open addressing with linear probing; address 0 is an empty place.
 #[derive(Default)]
 struct Table {
@@ -166,7 +182,16 @@ impl Table {
 
     #[cold]
     fn grow(&mut self) -> Result<(), Full> {
-        let size = if self.places.len() < 1 << 16 { (self.places.len() * 4).max(16) } else { self.places.len() * 2 };
+        if self.places.is_empty() {
+            let mut places = SPARE.try_lock().map(|mut spare| std::mem::take(&mut *spare)).unwrap_or_default();
+            if !places.is_empty() {
+                places.fill((0, 0));
+                self.shift = 64 - places.len().trailing_zeros();
+                self.places = places;
+                return Ok(());
+            }
+        }
+        let size = if self.places.len() < 1 << 16 { (self.places.len() * 4).max(64) } else { self.places.len() * 2 };
         let mut places = Vec::new();
         places.try_reserve_exact(size).map_err(|_| Full)?;
         places.resize(size, (0, 0));

@@ -15,6 +15,7 @@ mod opcode;
 mod plan;
 mod reduce;
 mod text;
+mod value;
 pub mod writer;
 
 use crate::ffi::peek::{self, Kind};
@@ -69,6 +70,7 @@ pub struct Encoder<'py> {
     /// Reduce calls on the way from the root to here.
     calls: usize,
     plans: plan::Recent<'py>,
+    arrays: value::Arrays<'py>,
     /// In fast mode: the containers on the way from the root to here.
     entered: Vec<usize>,
 }
@@ -90,6 +92,7 @@ impl<'py> Encoder<'py> {
             depth: 0,
             calls: 0,
             plans: plan::Recent::default(),
+            arrays: value::Arrays::default(),
             entered: Vec::new(),
         })
     }

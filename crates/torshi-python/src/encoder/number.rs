@@ -30,7 +30,7 @@ impl<'py> Encoder<'py> {
 
     /// An int of up to 60 bits, at protocol 2 or later.
     #[inline(always)]
-    fn save_small(&mut self, value: i64) {
+    pub(super) fn save_small(&mut self, value: i64) {
         // Sizes of ints are hard to guess for a processor, so all forms are computed and one is chosen.
         const OPCODES: [u8; 3] = [BININT1, BININT2, BININT];
         const LENGTHS: [usize; 3] = [2, 3, 5];

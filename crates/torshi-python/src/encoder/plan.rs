@@ -9,6 +9,7 @@ use super::memo::Full;
 use super::opcode::*;
 use super::{Encoder, Ways};
 use crate::ffi::peek::{self, Text};
+use crate::ffi::value::{recognize, Value};
 use crate::ffi::{call, instance};
 use pyo3::prelude::*;
 use rustc_hash::FxHashMap;
@@ -20,6 +21,7 @@ pub struct Plan {
     slots: Vec<(Py<PyAny>, isize)>,
     has_dict: bool,
     is_named_tuple: bool,
+    value: Option<Value>,
 }
 
 /// What is known about one version of a class: `None`, that it has no plan.
@@ -109,6 +111,9 @@ impl<'py> Encoder<'py> {
     fn make_plan(&self, class: &Bound<'py, PyAny>) -> Result<Option<Plan>, Failed> {
         let (py, imports) = (self.py, self.imports);
         let names = &imports.names;
+        if let value @ Some(_) = recognize(class) {
+            return Ok(Some(Plan { slots: Vec::new(), has_dict: false, is_named_tuple: false, value }));
+        }
         let is = |name: &Py<pyo3::types::PyString>, expected: &Py<PyAny>| {
             instance::class_attribute(class, name.bind(py).as_any()).is_some_and(|found| found.is(expected))
         };
@@ -137,7 +142,7 @@ impl<'py> Encoder<'py> {
         if !is_named_tuple && (instance::derives_from_builtin(class) || !instance::has_plain_layout(class, slots.len())) {
             return Ok(None);
         }
-        Ok(Some(Plan { slots, has_dict: instance::has_dict(class), is_named_tuple }))
+        Ok(Some(Plan { slots, has_dict: instance::has_dict(class), is_named_tuple, value: None }))
     }
 
     /// The slots `copyreg` finds, with their places; `None` if one of them is not a plain slot.
@@ -164,6 +169,9 @@ impl<'py> Encoder<'py> {
             return Ok(false);
         }
         let Some(plan) = self.plan(object)? else { return Ok(false) };
+        if let Some(kind) = plan.value {
+            return self.save_known_value(object, kind, ways, shared, below);
+        }
         let dict = if plan.has_dict { instance::dict(object)? } else { None };
         if dict.as_ref().is_some_and(|dict| !is_ordinary(dict)) {
             return Ok(false);
@@ -189,7 +197,7 @@ impl<'py> Encoder<'py> {
     }
 
     #[inline(always)]
-    fn between(&mut self) -> Done {
+    pub(super) fn between(&mut self) -> Done {
         if self.out.is_full() {
             self.boundary()?;
         }
@@ -198,7 +206,7 @@ impl<'py> Encoder<'py> {
 
     /// Memoizes something that stock makes anew each time, and that nothing can lead to again.
     #[inline(always)]
-    fn memoize_nothing(&mut self) -> Done {
+    pub(super) fn memoize_nothing(&mut self) -> Done {
         match self.memo.put_nothing() {
             Ok(index) => {
                 self.put(index);

@@ -51,6 +51,9 @@ impl<'py> Encoder<'py> {
                 },
             },
         };
+        if self.planned {
+            self.learn_array(object, &answer);
+        }
         // A chain of new objects that make new objects must end; containers may be as deep as they like.
         self.calls += 1;
         if self.calls > call::recursion_limit() {

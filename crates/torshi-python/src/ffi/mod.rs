@@ -8,3 +8,4 @@ pub mod held;
 pub mod instance;
 pub mod output;
 pub mod peek;
+pub mod value;
