@@ -23,6 +23,7 @@ pub fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
         return Err(PyRuntimeError::new_err("torshi: this interpreter lays out its objects in an unknown way"));
     }
     imports(m.py())?;
+    pickling_error(m.py())?;
     m.add_function(wrap_pyfunction!(dumps, m)?)?;
     m.add_function(wrap_pyfunction!(dump, m)?)?;
     m.add_class::<Pickler>()?;

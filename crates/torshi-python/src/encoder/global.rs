@@ -175,6 +175,10 @@ impl<'py> Encoder<'py> {
         }
         let key = call::tuple(py, &[module, name])?;
         let Some(code) = call::dict_get(registry, key.as_any())? else { return Ok(false) };
+        if self.imports.version >= (3, 13) {
+            // TypeError for what is no number, OverflowError for what is too large.
+            code.extract::<i64>()?;
+        }
         if !peek::is_int(&code) {
             let code = call::repr(&code)?;
             return Err(self.cannot(object, |what| format!("{what}: extension code {} isn't an integer", shown(&code))));

@@ -19,18 +19,19 @@ unsafe fn owned<'py>(py: Python<'py>, ptr: *mut ffi::PyObject) -> PyResult<Bound
     }
 }
 
-/// An exception of `class` with `message`; a `MemoryError` if even that cannot be made.
+/// An exception of `class` with `message`; a `MemoryError` if even that cannot be made. Making it does not
+/// start the cyclic collector, so no finalizer runs because something failed.
 #[cold]
 pub fn error(class: &Bound<'_, PyAny>, message: &str) -> PyErr {
     let py = class.py();
-    match text(py, message) {
+    without_collection(py, || match text(py, message) {
         Ok(text) => {
             // SAFETY: both are live objects; PyErr_SetObject takes its own references and checks the class.
             unsafe { ffi::PyErr_SetObject(class.as_ptr(), text.as_ptr()) };
             PyErr::fetch(py)
         }
         Err(failure) => failure,
-    }
+    })
 }
 
 /// The interpreter's `MemoryError`, made without allocating anything that may fail.

@@ -146,12 +146,31 @@ pub fn list_len(list: &Bound<'_, PyAny>) -> usize {
     unsafe { ffi::Py_SIZE(list.as_ptr()) as usize }
 }
 
+/// Items of a list that are fetched into the cache before they are needed.
+const AHEAD: usize = 6;
+
+/// Brings item `i` of a list into the cache, if there is one.
+#[inline(always)]
+fn prefetch(list: &Bound<'_, PyAny>, i: usize) {
+    #[cfg(target_arch = "x86_64")]
+    if i < list_len(list) {
+        // SAFETY: `i` is within the list; a prefetch reads nothing that could fault.
+        unsafe {
+            use std::arch::x86_64::{_mm_prefetch, _MM_HINT_T0};
+            _mm_prefetch::<_MM_HINT_T0>(ffi::PyList_GET_ITEM(list.as_ptr(), i as isize).cast());
+        }
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = (list, i);
+}
+
 /// Item `i` of a list, if it is (still) that long.
 #[inline(always)]
 pub fn list_item<'py>(list: &Bound<'py, PyAny>, i: usize) -> Option<Bound<'py, PyAny>> {
     if i >= list_len(list) {
         return None;
     }
+    prefetch(list, i + AHEAD);
     // SAFETY: `i` is within the list at this moment and the interpreter is attached, so the slot holds a live object.
     unsafe { Some(Bound::from_borrowed_ptr(list.py(), ffi::PyList_GET_ITEM(list.as_ptr(), i as isize))) }
 }
@@ -365,10 +384,13 @@ impl Export {
     /// Asks `object` for its buffer, whatever its shape.
     pub fn new(object: &Bound<'_, PyAny>) -> PyResult<Export> {
         let mut view = Box::new(ffi::Py_buffer::new());
-        // SAFETY: fills `view`, which stays at its address in the box until it is released; on failure it owns nothing.
-        if unsafe { ffi::PyObject_GetBuffer(object.as_ptr(), &mut *view, ffi::PyBUF_FULL_RO) } != 0 {
-            return Err(PyErr::fetch(object.py()));
-        }
+        super::call::without_collection(object.py(), || {
+            // SAFETY: fills `view`, which stays at its address in the box until it is released; on failure it owns nothing.
+            if unsafe { ffi::PyObject_GetBuffer(object.as_ptr(), &mut *view, ffi::PyBUF_FULL_RO) } != 0 {
+                return Err(PyErr::fetch(object.py()));
+            }
+            Ok(())
+        })?;
         Ok(Export(view))
     }
 
