@@ -66,7 +66,7 @@ impl Failed {
 
     /// The last step was into the state of an instance: a key that is a name is an attribute.
     #[cold]
-    pub fn as_attribute(mut self) -> Self {
+    pub fn in_state(mut self) -> Self {
         if let Some(Step::Key(key)) = self.0.steps.last() {
             let name = key.trim_matches('\'');
             if !name.is_empty() && name.chars().all(|c| c.is_alphanumeric() || c == '_') {

@@ -15,10 +15,13 @@ use pyo3::prelude::*;
 use rustc_hash::FxHashMap;
 use std::sync::{Arc, Mutex};
 
+/// Name and place of a slot.
+type Slot = (Py<PyAny>, isize);
+
 /// How instances of one class are written.
 pub struct Plan {
     /// Slots by name and place.
-    slots: Vec<(Py<PyAny>, isize)>,
+    slots: Vec<Slot>,
     has_dict: bool,
     is_named_tuple: bool,
     value: Option<Value>,
@@ -146,7 +149,7 @@ impl<'py> Encoder<'py> {
     }
 
     /// The slots `copyreg` finds, with their places; `None` if one of them is not a plain slot.
-    fn slots(&self, class: &Bound<'py, PyAny>) -> Result<Option<Vec<(Py<PyAny>, isize)>>, Failed> {
+    fn slots(&self, class: &Bound<'py, PyAny>) -> Result<Option<Vec<Slot>>, Failed> {
         let names = call::call1(self.imports.slotnames.bind(self.py), class)?;
         if peek::kind(&names) != peek::Kind::List || peek::list_len(&names) > MOST_SLOTS {
             return Ok(None);
@@ -245,7 +248,7 @@ impl<'py> Encoder<'py> {
         let filled = plan.slots.iter().filter(|(_, place)| instance::slot(object, *place).is_some()).count();
         if filled == 0 {
             if let Some(dict) = dict {
-                self.save(dict, Ways::Counted).map_err(Failed::as_attribute)?;
+                self.save(dict, Ways::Counted).map_err(Failed::in_state)?;
                 self.out.op(BUILD);
             }
             return Ok(());
@@ -253,7 +256,7 @@ impl<'py> Encoder<'py> {
         // (dict or None, {slot: value}), the pair and the second dict made anew each time.
         self.between()?;
         match dict {
-            Some(dict) => self.save(dict, Ways::Counted).map_err(Failed::as_attribute)?,
+            Some(dict) => self.save(dict, Ways::Counted).map_err(Failed::in_state)?,
             None => {
                 self.between()?;
                 self.out.op(NONE);
@@ -274,7 +277,7 @@ impl<'py> Encoder<'py> {
             }
             left -= 1;
             self.save(name, Ways::Again)?;
-            self.save(&value, Ways::Counted).map_err(|e| e.at_key(name).as_attribute())?;
+            self.save(&value, Ways::Counted).map_err(|e| e.at_key(name).in_state())?;
         }
         if left > 0 {
             return Err(self.changed("slots changed during iteration"));

@@ -141,13 +141,13 @@ impl<'py> Encoder<'py> {
         match (state, setter) {
             (None, _) => {}
             (Some(state), None) => {
-                self.save(&state, Ways::Passing).map_err(Failed::as_attribute)?;
+                self.save(&state, Ways::Passing).map_err(Failed::in_state)?;
                 self.out.op(BUILD);
             }
             (Some(state), Some(setter)) => {
                 self.save(&setter, Ways::Passing)?;
                 self.save(subject.object, Ways::Again)?;
-                self.save(&state, Ways::Passing).map_err(Failed::as_attribute)?;
+                self.save(&state, Ways::Passing).map_err(Failed::in_state)?;
                 self.out.buffer.put([TUPLE2, REDUCE, POP]);
             }
         }
