@@ -347,6 +347,24 @@ def test_buffers_in_and_out_of_band():
         WithHook.hook = staticmethod(lambda: None)
 
 
+def test_arrays_are_written_as_numpy_would_write_them():
+    """Broken: the short way for arrays taken for one that numpy reduces otherwise (datetime64, objects, views)."""
+    numpy = pytest.importorskip("numpy")
+    arrays = []
+    for dtype in ("f8", ">f8", "?", "c16", "S5", "U4", "M8[s]", "O", [("a", "i4"), ("b", "f8")]):
+        for shape in ((), (0,), (4,), (2, 3), (2, 1, 2, 2)):
+            array = numpy.zeros(shape, dtype)
+            readonly = numpy.zeros(shape, dtype)
+            readonly.flags.writeable = False
+            arrays += [array, numpy.asfortranarray(array), array.T, readonly, array[..., None], array[::-1] if shape else array]
+    arrays += [numpy.zeros(20_000), numpy.broadcast_to(numpy.zeros(3), (4, 3)), numpy.float64(3), numpy.dtype("f8")]
+    for protocol in PROTOCOLS:
+        assert dumps(arrays + arrays, protocol) == _pickle.dumps(arrays + arrays, protocol)
+        for array in arrays:
+            value = [numpy.zeros(2), array, (array,)]
+            assert dumps(value, protocol) == _pickle.dumps(value, protocol)
+
+
 def test_picklers_are_collected_and_keep_no_references():
     """Broken: a cycle through a pickler that is never freed, or a reference the memo does not give back."""
 

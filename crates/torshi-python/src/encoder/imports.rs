@@ -25,7 +25,7 @@ names! {
     persistent_id = "persistent_id", reducer_override = "reducer_override", dispatch_table = "dispatch_table",
     getstate = "__getstate__", getnewargs = "__getnewargs__", getnewargs_ex = "__getnewargs_ex__",
     code = "__code__", split = "split", copy = "copy", path = "path",
-    hasobject = "hasobject", itemsize = "itemsize", add_note = "add_note", args = "args",
+    kind = "kind", isbuiltin = "isbuiltin", itemsize = "itemsize", add_note = "add_note", args = "args",
 }
 
 /// See the module.

@@ -97,7 +97,7 @@ impl<'py> Encoder<'py> {
         }
     }
 
-    /// Size of the items of a dtype, if they are plain bytes.
+    /// Size of the items of a dtype, if they are plain numbers.
     fn item_size(&mut self, dtype: &Bound<'py, PyAny>) -> Result<Option<usize>, Failed> {
         if let Some((last, size)) = &self.arrays.dtype {
             if last.is(dtype) {
@@ -105,10 +105,16 @@ impl<'py> Encoder<'py> {
             }
         }
         let names = &self.imports.names;
-        let has_objects = call::truth(&call::attribute(dtype, names.hasobject.bind(self.py))?)?;
+        let kind = call::attribute(dtype, names.kind.bind(self.py))?;
+        let own = call::attribute(dtype, names.isbuiltin.bind(self.py))?;
+        // Numbers in native order: every one of them has a buffer format, as datetime64 for instance has not.
+        let is_number = peek::is_text(&kind)
+            && matches!(peek::text(&kind), Some(Text::Ascii([b'b' | b'i' | b'u' | b'f' | b'c'])))
+            && peek::is_int(&own)
+            && matches!(peek::int(&own), peek::Int::Small(1));
         let size = call::attribute(dtype, names.itemsize.bind(self.py))?;
         let size = match peek::is_int(&size).then(|| peek::int(&size)) {
-            Some(peek::Int::Small(size)) if size > 0 && !has_objects => usize::try_from(size).ok(),
+            Some(peek::Int::Small(size)) if size > 0 && is_number => usize::try_from(size).ok(),
             _ => None,
         };
         self.arrays.dtype = Some((dtype.clone(), size));
