@@ -47,7 +47,7 @@ impl<'py> Encoder<'py> {
 
     pub(super) fn save_bytearray(&mut self, object: &Bound<'py, PyAny>, ways: Ways, shared: bool) -> Done {
         let epoch = self.memo.epoch();
-        let export = Export::new(object)?;
+        let export = call::without_collection(self.py, || Export::new(object))?;
         if self.protocol >= 5 {
             self.write_export(object, export, As::ByteArray)?;
             return self.memoize_late(object, ways, shared, epoch);
@@ -72,6 +72,7 @@ impl<'py> Encoder<'py> {
             return Err(self.refuse(&format!("PickleBuffer can only {be}pickled with protocol >= 5")));
         }
         let epoch = self.memo.epoch();
+        self.settle()?;
         // An export of our own: the callback may release the one in the PickleBuffer.
         let export = Export::new(object)?;
         if !export.is_contiguous() {

@@ -131,8 +131,9 @@ impl<'py> Encoder<'py> {
     /// To be called before anything that may run foreign code.
     #[inline]
     fn foreign(&mut self) -> Done {
-        self.out.freeze(self.py)?;
-        self.settle()
+        // In this order: giving an export back may run its owner's `__release_buffer__`.
+        self.settle()?;
+        self.out.freeze(self.py)
     }
 
     /// To be called before lookups, drops of temporaries and classes' own C code: enough for the memo's safety.

@@ -1,6 +1,6 @@
 //! Reads the innards of live objects: kinds, items, text, digits, buffers, counts.
 //!
-//! Nothing here runs Python code, changes an object or keeps a borrowed pointer beyond the
+//! Nothing here runs Python code (`Export` aside), changes an object or keeps a borrowed pointer beyond the
 //! borrow it was given; items come out as owned references, so a container may change meanwhile.
 use pyo3::ffi;
 use pyo3::prelude::*;
@@ -381,16 +381,13 @@ pub fn bytes<'a>(object: &'a Bound<'_, PyAny>) -> &'a [u8] {
 pub struct Export(Box<ffi::Py_buffer>);
 
 impl Export {
-    /// Asks `object` for its buffer, whatever its shape.
+    /// Asks `object` for its buffer, whatever its shape. What is behind a PickleBuffer may run Python code for that.
     pub fn new(object: &Bound<'_, PyAny>) -> PyResult<Export> {
         let mut view = Box::new(ffi::Py_buffer::new());
-        super::call::without_collection(object.py(), || {
-            // SAFETY: fills `view`, which stays at its address in the box until it is released; on failure it owns nothing.
-            if unsafe { ffi::PyObject_GetBuffer(object.as_ptr(), &mut *view, ffi::PyBUF_FULL_RO) } != 0 {
-                return Err(PyErr::fetch(object.py()));
-            }
-            Ok(())
-        })?;
+        // SAFETY: fills `view`, which stays at its address in the box until it is released; on failure it owns nothing.
+        if unsafe { ffi::PyObject_GetBuffer(object.as_ptr(), &mut *view, ffi::PyBUF_FULL_RO) } != 0 {
+            return Err(PyErr::fetch(object.py()));
+        }
         Ok(Export(view))
     }
 
