@@ -88,17 +88,9 @@ impl<'a, D: Domain<'a>> Machine<'a, D> {
             }
             Opcode::Newtrue => self.push_boolean(true),
             Opcode::Newfalse => self.push_boolean(false),
-            Opcode::Binint1 => {
-                let n = reader.uint1()?;
-                self.push_integer(n.into())?
-            }
-            Opcode::Binint2 => {
-                let n = reader.uint2()?;
-                self.push_integer(n.into())?
-            }
-            Opcode::Binint => {
-                let n = reader.int4()?;
-                self.push_integer(n.into())?
+            Opcode::Binint1 | Opcode::Binint2 | Opcode::Binint => {
+                let n = reader.number()?;
+                self.push_integer(n)?
             }
             Opcode::Int => {
                 let line = reader.line()?;
@@ -126,34 +118,20 @@ impl<'a, D: Domain<'a>> Machine<'a, D> {
                 let value = self.domain.float_text(line, site)?;
                 self.push(value)
             }
-            Opcode::ShortBinunicode => {
-                let utf8 = reader.counted1()?;
-                self.push_text(utf8)?
-            }
-            Opcode::Binunicode => {
-                let utf8 = reader.counted4()?;
-                self.push_text(utf8)?
-            }
-            Opcode::Binunicode8 => {
-                let utf8 = reader.counted8()?;
-                self.push_text(utf8)?
+            Opcode::ShortBinunicode | Opcode::Binunicode | Opcode::Binunicode8 => {
+                let utf8 = reader.counted()?;
+                let value = self.domain.text(utf8)?;
+                self.push(value)
             }
             Opcode::Unicode => {
                 let line = reader.line()?;
                 let value = self.domain.text_escaped(line, site)?;
                 self.push(value)
             }
-            Opcode::ShortBinbytes => {
-                let bytes = reader.counted1()?;
-                self.push_bytes(bytes)?
-            }
-            Opcode::Binbytes => {
-                let bytes = reader.counted4()?;
-                self.push_bytes(bytes)?
-            }
-            Opcode::Binbytes8 => {
-                let bytes = reader.counted8()?;
-                self.push_bytes(bytes)?
+            Opcode::ShortBinbytes | Opcode::Binbytes | Opcode::Binbytes8 => {
+                let bytes = reader.counted()?;
+                let value = self.domain.bytes(bytes)?;
+                self.push(value)
             }
             Opcode::Bytearray8 => {
                 let bytes = reader.counted8()?;
@@ -262,13 +240,9 @@ impl<'a, D: Domain<'a>> Machine<'a, D> {
                 let value = self.top(site)?.clone();
                 self.push(value)
             }
-            Opcode::Binget => {
-                let index = reader.uint1()?;
-                self.fetch(index.into(), site)?
-            }
-            Opcode::LongBinget => {
-                let index = reader.uint4()?;
-                self.fetch(index.into(), site)?
+            Opcode::Binget | Opcode::LongBinget => {
+                let index = reader.number()?;
+                self.fetch(index as u64, site)?
             }
             Opcode::Get => {
                 let index = index_of(reader.line()?, site)?;
@@ -278,13 +252,9 @@ impl<'a, D: Domain<'a>> Machine<'a, D> {
                 let index = self.memo.len();
                 self.store(index, site)?
             }
-            Opcode::Binput => {
-                let index = reader.uint1()?;
-                self.store(index.into(), site)?
-            }
-            Opcode::LongBinput => {
-                let index = reader.uint4()?;
-                self.store(index.into(), site)?
+            Opcode::Binput | Opcode::LongBinput => {
+                let index = reader.number()?;
+                self.store(index as u64, site)?
             }
             Opcode::Put => {
                 let index = index_of(reader.line()?, site)?;
@@ -299,17 +269,9 @@ impl<'a, D: Domain<'a>> Machine<'a, D> {
                 self.push(value)
             }
             Opcode::StackGlobal => self.stack_global(site)?,
-            Opcode::Ext1 => {
-                let code = reader.uint1()?;
-                self.extension(code.into(), site)?
-            }
-            Opcode::Ext2 => {
-                let code = reader.uint2()?;
-                self.extension(code.into(), site)?
-            }
-            Opcode::Ext4 => {
-                let code = reader.int4()?;
-                self.extension(code.into(), site)?
+            Opcode::Ext1 | Opcode::Ext2 | Opcode::Ext4 => {
+                let code = reader.number()?;
+                self.extension(code, site)?
             }
             Opcode::Reduce => self.reduce(site)?,
             Opcode::Newobj => self.newobj(site)?,
@@ -411,20 +373,6 @@ impl<'a, D: Domain<'a>> Machine<'a, D> {
     #[inline(always)]
     fn push_integer(&mut self, n: i64) -> Result<(), D::Error> {
         let value = self.domain.integer(n)?;
-        self.push(value);
-        Ok(())
-    }
-
-    #[inline(always)]
-    fn push_text(&mut self, utf8: &'a [u8]) -> Result<(), D::Error> {
-        let value = self.domain.text(utf8)?;
-        self.push(value);
-        Ok(())
-    }
-
-    #[inline(always)]
-    fn push_bytes(&mut self, bytes: &'a [u8]) -> Result<(), D::Error> {
-        let value = self.domain.bytes(bytes)?;
         self.push(value);
         Ok(())
     }

@@ -8,7 +8,6 @@ use rustc_hash::FxHashMap;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SlotSet {
     words: Vec<u64>,
-    count: usize,
 }
 
 impl SlotSet {
@@ -19,7 +18,6 @@ impl SlotSet {
         if word >= self.words.len() {
             self.words.resize(word + 1, 0);
         }
-        self.count += usize::from(self.words[word] & bit == 0);
         self.words[word] |= bit;
     }
 
@@ -31,12 +29,12 @@ impl SlotSet {
 
     /// How many different slots are read.
     pub fn len(&self) -> usize {
-        self.count
+        self.words.iter().map(|word| word.count_ones() as usize).sum()
     }
 
     /// Whether none is read.
     pub fn is_empty(&self) -> bool {
-        self.count == 0
+        self.words.iter().all(|word| *word == 0)
     }
 }
 

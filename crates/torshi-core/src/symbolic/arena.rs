@@ -20,14 +20,14 @@ pub enum NodeKind {
 pub const NO_GLOBAL: u32 = u32::MAX;
 const END: u32 = u32::MAX;
 /// Pairs of a dict kept whole: more than any state that a rule looks into has.
-const KEPT_PAIRS: usize = 32;
+pub const KEPT_PAIRS: usize = 32;
 
 /// One container or instance.
 #[derive(Clone, Debug)]
 pub struct Node {
     /// What it is.
     pub kind: NodeKind,
-    /// Of a dict: every key is text and none is a dunder name.
+    /// Of a dict: of the pairs not kept whole, every key is text and none is a dunder name.
     pub attribute_keys: bool,
     /// Of a tuple: it holds a global that may not stand as data, directly or in a tuple.
     pub holds_raw_global: bool,
@@ -151,7 +151,9 @@ impl Arena {
     #[inline]
     pub fn fill(&mut self, id: u32, items: &[Symbol]) {
         let first = self.symbols.len();
-        self.symbols.extend(items.iter().filter(|item| !item.is_atom()));
+        if !all_atoms(items) {
+            self.symbols.extend(items.iter().filter(|item| !item.is_atom()));
+        }
         self.filled(id, first, items.len(), false);
     }
 
@@ -163,7 +165,11 @@ impl Arena {
         let (whole, rest) = pairs.split_at((room * 2).min(pairs.len()));
         let first = self.symbols.len();
         self.symbols.extend_from_slice(whole);
-        self.filled(id, first, whole.len() / 2, true);
+        if all_atoms(whole) {
+            self.linked(id, first, whole.len() / 2, true);
+        } else {
+            self.filled(id, first, whole.len() / 2, true);
+        }
         if !rest.is_empty() {
             let first = self.symbols.len();
             let values = rest.iter().skip(1).step_by(2);
@@ -175,14 +181,24 @@ impl Arena {
     /// Accounts for symbols kept from `first` on.
     #[inline]
     fn filled(&mut self, id: u32, first: usize, count: usize, pairs: bool) {
-        let len = self.symbols.len() - first;
-        let (weight, depth) = self.reckon(first);
-        self.grown_late |= self.nodes[id as usize].held;
-        let node = &mut self.nodes[id as usize];
-        node.count = node.count.saturating_add(count as u32);
-        node.weight = node.weight.saturating_add(count as u32).saturating_add(weight);
-        if len > 0 {
+        if self.symbols.len() > first {
+            let (weight, depth) = self.reckon(first);
+            let node = &mut self.nodes[id as usize];
+            node.weight = node.weight.saturating_add(weight);
             node.depth = node.depth.max(depth.saturating_add(1));
+        }
+        self.linked(id, first, count, pairs);
+    }
+
+    /// Counts items, and links the symbols kept from `first` on to their container.
+    #[inline]
+    fn linked(&mut self, id: u32, first: usize, count: usize, pairs: bool) {
+        let len = self.symbols.len() - first;
+        let node = &mut self.nodes[id as usize];
+        self.grown_late |= node.held;
+        node.count = node.count.saturating_add(count as u32);
+        node.weight = node.weight.saturating_add(count as u32);
+        if len > 0 {
             let next = std::mem::replace(&mut node.chunk, self.chunks.len() as u32);
             self.chunks.push(Chunk { first: first as u32, len: len as u32, next, pairs });
         }
@@ -269,6 +285,12 @@ impl Arena {
         let nodes = self.nodes.iter().enumerate();
         nodes.filter(|(_, n)| n.kind == NodeKind::Instance).map(|(i, n)| (i as u32, n))
     }
+}
+
+/// Whether nothing among these has parts of its own.
+#[inline(always)]
+pub fn all_atoms(symbols: &[Symbol]) -> bool {
+    symbols.iter().fold(true, |all, symbol| all & symbol.is_atom())
 }
 
 impl Node {

@@ -1,7 +1,7 @@
 //! Filling containers with symbols: what may stand as data, and what keys cost to hash. It keeps
 //! what later rules look at, and never looks into instances.
 
-use super::arena::NodeKind;
+use super::arena::{all_atoms, NodeKind, KEPT_PAIRS};
 use super::globals::usage;
 use super::value::Symbol;
 use super::Symbolic;
@@ -40,6 +40,9 @@ impl Symbolic<'_, '_> {
 
     #[inline(always)]
     pub(super) fn place_all(&mut self, symbols: &[Symbol], site: Site) {
+        if all_atoms(symbols) {
+            return;
+        }
         for &symbol in symbols {
             self.place(symbol, site);
         }
@@ -89,10 +92,18 @@ impl Symbolic<'_, '_> {
     #[inline(always)]
     pub(super) fn fill_dict(&mut self, id: u32, pairs: &[Symbol], site: Site) -> Result<(), FaultBox> {
         self.thaw(id, site);
-        self.place_all(pairs, site);
-        self.hash(pairs.iter().copied().step_by(2), site)?;
-        if self.arena.node(id).attribute_keys && !pairs.iter().step_by(2).all(|&key| self.is_attribute(key)) {
-            self.arena.node_mut(id).attribute_keys = false;
+        if !all_atoms(pairs) {
+            for &symbol in pairs {
+                self.place(symbol, site);
+            }
+            self.hash(pairs.iter().copied().step_by(2), site)?;
+        }
+        let kept = KEPT_PAIRS.saturating_sub(self.arena.node(id).count as usize);
+        if pairs.len() > 2 * kept && self.arena.node(id).attribute_keys {
+            // Keys of pairs kept whole are looked at when somebody asks; these never again.
+            let unkept = &pairs[2 * kept..];
+            let sound = unkept.iter().step_by(2).all(|&key| self.is_attribute(key));
+            self.arena.node_mut(id).attribute_keys = sound;
         }
         self.arena.fill_pairs(id, pairs);
         Ok(())
@@ -100,7 +111,7 @@ impl Symbolic<'_, '_> {
 
     /// Whether a key may name an attribute in a state.
     #[inline(always)]
-    fn is_attribute(&self, key: Symbol) -> bool {
+    pub(super) fn is_attribute(&self, key: Symbol) -> bool {
         match key {
             Symbol::Text(span) => match span.get(self.data) {
                 Some([b'_', b'_', ..]) => self.known_text(key).is_some_and(|text| !reserved(text)),

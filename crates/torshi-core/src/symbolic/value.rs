@@ -28,6 +28,7 @@ pub enum Symbol {
     HeldBytes(u32),
     /// A bytearray, by its length.
     ByteArray(u64),
+    // From here on: what containers must remember. In a row, so that telling them apart is one comparison.
     /// An out-of-band buffer.
     Buffer,
     /// A name of the stream, by its place in the table of globals.

@@ -27,7 +27,9 @@ impl Symbolic<'_, '_> {
         let node = self.arena.node(id);
         match node.kind {
             NodeKind::List => Shape::List,
-            NodeKind::Dict => Shape::Dict { attrs: node.attribute_keys },
+            NodeKind::Dict => Shape::Dict {
+                attrs: node.attribute_keys && self.arena.pairs(id).all(|(key, _)| self.is_attribute(key)),
+            },
             NodeKind::Set => Shape::Set,
             NodeKind::FrozenSet => Shape::FrozenSet,
             NodeKind::Tuple => Shape::Tuple(self.arena.items(id)),

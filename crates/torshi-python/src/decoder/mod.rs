@@ -250,10 +250,7 @@ impl<'a, 'py> Domain<'a> for Objects<'py, '_> {
     #[inline(always)]
     fn list_extend(&mut self, list: &Object<'py>, mut items: Items<'_, Object<'py>>, _: Site) -> Built<()> {
         let list = list.cast::<PyList>().map_err(PyErr::from)?;
-        for item in items.drain() {
-            make::append(list, &item)?;
-        }
-        Ok(())
+        Ok(make::extend_list(list, items.drain())?)
     }
 
     #[inline(always)]

@@ -124,10 +124,52 @@ pub fn list_of<'py>(
     }
 }
 
-/// Appends to an exact list.
+/// Appends items to an exact list, which takes them over: one growth, then one store an item.
+#[cfg(not(Py_GIL_DISABLED))]
 #[inline(always)]
-pub fn append<'py>(list: &Bound<'py, PyList>, item: &Bound<'py, PyAny>) -> PyResult<()> {
-    list.append(item)
+pub fn extend_list<'py>(
+    list: &Bound<'py, PyList>, items: impl ExactSizeIterator<Item = Bound<'py, PyAny>>,
+) -> PyResult<()> {
+    let object = list.as_ptr().cast::<ffi::PyListObject>();
+    let (old, more) = (list.len(), items.len());
+    let Some(new) = old.checked_add(more).filter(|n| *n <= isize::MAX as usize / 16) else {
+        return Err(pyo3::exceptions::PyMemoryError::new_err(()));
+    };
+    // SAFETY: `object` is a live exact list, and no Python code runs between here and the end, so
+    // nobody else sees it change (the interpreter lock is held: `list` is bound). CPython allocates
+    // `ob_item` with the PyMem family and keeps `0 <= ob_size <= allocated`; both stay true: the block
+    // is grown with PyMem_Realloc, every new slot is filled with a reference the iterator gives up,
+    // and the size is raised only to slots already filled.
+    unsafe {
+        if (*object).allocated < new as ffi::Py_ssize_t {
+            // A list in the making is filled in batches: exactly once, or with room for as much again.
+            let room = if old == 0 { new } else { new + new / 2 };
+            let block = ffi::PyMem_Realloc((*object).ob_item.cast(), room * size_of::<*mut ffi::PyObject>());
+            if block.is_null() {
+                return Err(pyo3::exceptions::PyMemoryError::new_err(()));
+            }
+            (*object).ob_item = block.cast();
+            (*object).allocated = room as ffi::Py_ssize_t;
+        }
+        let mut slot = (*object).ob_item.add(old);
+        for item in items.take(more) {
+            slot.write(item.into_ptr());
+            slot = slot.add(1);
+            (*object).ob_base.ob_size += 1;
+        }
+    }
+    Ok(())
+}
+
+/// Appends items to an exact list.
+#[cfg(Py_GIL_DISABLED)]
+pub fn extend_list<'py>(
+    list: &Bound<'py, PyList>, items: impl ExactSizeIterator<Item = Bound<'py, PyAny>>,
+) -> PyResult<()> {
+    for item in items {
+        list.append(item)?;
+    }
+    Ok(())
 }
 
 /// A `frozenset`, filled by `add` before anyone else sees it.
