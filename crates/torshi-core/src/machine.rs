@@ -74,6 +74,20 @@ impl<'a, D: Domain<'a>> Machine<'a, D> {
         }
     }
 
+    /// Runs one instruction; gives the value of the pickle if that was its STOP.
+    pub fn advance(&mut self) -> Result<Option<D::Value>, D::Error> {
+        self.steps += 1;
+        Ok(match self.step()? {
+            Flow::Stop(value) => Some(value),
+            Flow::Next => None,
+        })
+    }
+
+    /// What stands on the stack, deepest first: of a broken stream, all there is.
+    pub fn stack(&self) -> &[D::Value] {
+        &self.stack
+    }
+
     #[inline(always)]
     fn step(&mut self) -> Result<Flow<D::Value>, D::Error> {
         let opcode = self.reader.opcode()?;

@@ -21,6 +21,7 @@ use arena::{Arena, NodeKind, NO_GLOBAL};
 use globals::Globals;
 use value::{Span, Symbol, LONGEST};
 
+pub(crate) use globals::modern;
 pub use globals::{usage, GlobalUse, Origin};
 
 /// Findings kept: enough to show a person, few enough to bound memory.
@@ -519,7 +520,7 @@ impl<'a> Domain<'a> for Symbolic<'a, '_> {
 }
 
 /// Decodes raw-unicode-escape; `None` where a character is no Unicode scalar or an escape is broken.
-fn raw_unicode_escape(raw: &[u8]) -> Option<String> {
+pub(crate) fn raw_unicode_escape(raw: &[u8]) -> Option<String> {
     let mut out = String::with_capacity(raw.len());
     let mut at = 0;
     while at < raw.len() {
@@ -546,7 +547,7 @@ fn raw_unicode_escape(raw: &[u8]) -> Option<String> {
 }
 
 /// Undoes the backslash escapes of a Python 2 string literal; `None` where one is broken.
-fn unescape(raw: &[u8]) -> Option<Vec<u8>> {
+pub(crate) fn unescape(raw: &[u8]) -> Option<Vec<u8>> {
     let mut out = Vec::with_capacity(raw.len());
     let mut at = 0;
     while at < raw.len() {
