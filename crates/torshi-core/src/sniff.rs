@@ -1,6 +1,9 @@
 //! What data is that is not a pickle: its first bytes in, a name a person knows out. Asked only after a
 //! stream failed to parse near its beginning; it never decides that something is a pickle.
 
+use crate::opcode::ArgumentKind;
+use crate::reader::{Argument, Reader};
+
 /// Signatures: offset, bytes, what has them there. The first that fits counts.
 const SIGNATURES: &[(usize, &[u8], &str)] = &[
     (0, b"PK\x03\x04", "a zip archive (PyTorch and npz files are zip archives)"),
@@ -104,6 +107,10 @@ fn text(window: &[u8]) -> Option<&'static str> {
     if is_json(head, bytes.len() == WINDOW) {
         return Some("JSON");
     }
+    // From here on, words and lines: a damaged text pickle has those too.
+    if reads_like_a_pickle(bytes) {
+        return None;
+    }
     if starts(&["#!"]) {
         return Some("a script");
     }
@@ -114,8 +121,33 @@ fn text(window: &[u8]) -> Option<&'static str> {
     if is_table(head) {
         return Some("CSV text");
     }
-    // A single word may be the beginning of a text pickle with a spelling mistake.
+    // A word or two may be the beginning of a text pickle with a spelling mistake.
     (head.len() >= 16 && head.contains([' ', '\n'])).then_some("plain text")
+}
+
+/// Whether the beginning makes sense as instructions: three of them, or all there is.
+fn reads_like_a_pickle(data: &[u8]) -> bool {
+    let mut reader = Reader::new(data);
+    let word = |line: &[u8]| !line.is_empty() && line.iter().all(|b| b.is_ascii_alphanumeric() || b"._".contains(b));
+    for sensible in 0..3 {
+        if sensible > 0 && reader.offset() == data.len() {
+            return true;
+        }
+        let argument = reader.opcode().and_then(|_| reader.argument());
+        let kind = reader.site().opcode.row().argument;
+        let sound = match argument {
+            Ok(Argument::Pair(module, name)) => word(module) && word(name),
+            Ok(Argument::Line(line)) if kind == ArgumentKind::DecimalLine => {
+                line.iter().all(|b| b.is_ascii_digit() || b"-L".contains(b))
+            }
+            Ok(_) => true,
+            Err(_) => false,
+        };
+        if !sound {
+            return false;
+        }
+    }
+    true
 }
 
 /// Latin text in two bytes a character, without the mark that usually tells.
@@ -133,7 +165,9 @@ fn is_json(head: &str, cut: bool) -> bool {
     }
     match serde_json::from_str::<serde::de::IgnoredAny>(head) {
         Ok(_) => true,
-        Err(fault) => fault.is_eof() && (cut || head.len() > 8) || fault.to_string().starts_with("trailing"),
+        Err(fault) if fault.is_eof() => cut || head.len() > 8,
+        // Lines of JSON are JSON, a line that begins with a quoted word need not be.
+        Err(fault) => fault.to_string().starts_with("trailing") && !head.starts_with('"'),
     }
 }
 
