@@ -160,19 +160,34 @@ fn float(x: f64) -> String {
     }
 }
 
-/// Decimal as far as a machine integer goes, then the low digits in hexadecimal would mislead: a length does not.
+/// Decimal where it fits; a longer integer is only measured, since decimal digits cost the square of them.
 fn long(bytes: &[u8], most: usize) -> String {
-    if bytes.len() <= 16 {
-        let negative = bytes.last().is_some_and(|&b| b >= 0x80);
-        let mut wide = [if negative { 0xff } else { 0 }; 16];
-        wide[..bytes.len()].copy_from_slice(bytes);
-        return i128::from_le_bytes(wide).to_string();
+    let negative = bytes.last().is_some_and(|&b| b >= 0x80);
+    // 2.41 decimal digits a byte.
+    if bytes.len() * 5 / 2 > most {
+        return format!("<integer of {} bytes>", bytes.len());
     }
-    if bytes.len() * 2 + 2 <= most && bytes.last().is_some_and(|&b| b < 0x80) {
-        let digits: String = bytes.iter().rev().map(|b| format!("{b:02x}")).collect();
-        return format!("0x{}", digits.trim_start_matches('0'));
+    let mut magnitude = bytes.to_vec();
+    if negative {
+        magnitude.iter_mut().for_each(|byte| *byte = !*byte);
+        let carry = magnitude.iter().take_while(|&&byte| byte == 0xff).count();
+        magnitude[..carry].fill(0);
+        match magnitude.get_mut(carry) {
+            Some(byte) => *byte += 1,
+            None => magnitude.push(1),
+        }
     }
-    format!("<integer of {} bytes>", bytes.len())
+    let mut digits = Vec::new();
+    while digits.is_empty() || magnitude.iter().any(|&byte| byte != 0) {
+        let mut rest = 0u32;
+        for byte in magnitude.iter_mut().rev() {
+            let n = rest << 8 | u32::from(*byte);
+            (*byte, rest) = ((n / 10) as u8, n % 10);
+        }
+        digits.push(char::from(b'0' + rest as u8));
+    }
+    let sign = if negative { "-" } else { "" };
+    format!("{sign}{}", digits.iter().rev().collect::<String>())
 }
 
 /// Text as a Python literal, cut after `most` characters; whether it was cut.
@@ -277,6 +292,10 @@ mod tests {
     #[test]
     fn numbers_are_python_numbers() {
         assert_eq!(value(b"\x8a\x01\xff", 0, 60).unwrap(), "-1");
+        assert_eq!(value(b"\x8a\0", 0, 60).unwrap(), "0");
+        assert_eq!(value(b"\x8a\x09\0\0\0\0\0\0\0\0\xff", 0, 60).unwrap(), "-18446744073709551616");
+        assert_eq!(value(b"\x8a\x09\0\0\0\0\0\0\0\x80\0", 0, 60).unwrap(), "9223372036854775808");
+        assert_eq!(value(b"\x8a\x01\x80", 0, 60).unwrap(), "-128");
         assert_eq!(value(b"I01\n", 0, 60).unwrap(), "True");
         assert_eq!(value(b"L12L\n", 0, 60).unwrap(), "12");
         assert_eq!(float(1e100), "1e+100");

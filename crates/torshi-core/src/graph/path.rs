@@ -45,6 +45,10 @@ impl Graph<'_, '_> {
                 Role::Key(at) => visit(Step::Key(at), value),
                 Role::Callable => visit(Step::Callable, value),
                 Role::Id => visit(Step::Id, value),
+                // The classes a reconstructor is given are what makes the object, not parts of it.
+                Role::Arguments if self.class_of(id).is_some() => self.each_argument(value, &mut |step, value| {
+                    visit(if self.is_global(value) { Step::Callable } else { step }, value)
+                }),
                 Role::Arguments => self.each_argument(value, visit),
                 Role::Keywords => self.each_entry(value, Step::Keyword, Step::Keywords, visit),
                 Role::State => self.each_state(value, visit),
@@ -53,6 +57,11 @@ impl Graph<'_, '_> {
                 return;
             }
         }
+    }
+
+    /// Whether a value is a global by its own name.
+    pub fn is_global(&self, value: Value) -> bool {
+        value.node().is_some_and(|id| matches!(self.arena.node(id).shape, Shape::Global { .. }))
     }
 
     /// Elements that were not kept of the parts that `each_part` shows as the node's own.
@@ -249,8 +258,7 @@ fn place(
     if let (Some(name), Some(id)) = (global, value.node()) {
         let mut looks = MOST_LOOKS;
         graph.each_part(id, &mut |_, part| {
-            let is_global = part.node().is_some_and(|id| matches!(graph.arena.node(id).shape, Shape::Global { .. }));
-            if is_global && graph.full_name(part).as_deref() == Some(name) {
+            if graph.is_global(part) && graph.full_name(part).as_deref() == Some(name) {
                 exact = Some(part);
             }
             looks -= 1;

@@ -103,6 +103,8 @@ fn old_instances_have_their_class() {
     let node = tree_of(b"ccopy_reg\n_reconstructor\n(c__main__\nPoint\nc__builtin__\nobject\nNtR(dVx\nI1\nsb.");
     assert_eq!((node.kind, node.type_name.as_deref()), ("instance", Some("__main__.Point")));
     assert!(node.children.iter().any(|child| child.node.path == "$.x"));
+    let data = b"ccopy_reg\n_reconstructor\n(c__main__\nPoint\nc__builtin__\nobject\nNtR.";
+    assert_eq!(locate(data, &[26], &settings()), [Some("$".to_string())]);
 }
 
 /// INST and OBJ put class and arguments in other places.

@@ -135,7 +135,7 @@ impl Growth<'_, '_, '_> {
         let mut node = self.describe(value, path);
         let at = self.entries.len();
         if let Some(id) = value.node() {
-            let expands = !matches!(self.graph.arena.node(id).shape, Shape::Global { .. });
+            let expands = !self.graph.is_global(value);
             match self.places[id as usize] {
                 NOWHERE if expands => {
                     self.places[id as usize] = at;
@@ -179,7 +179,13 @@ impl Growth<'_, '_, '_> {
             }
             What::Node(id) => {
                 let inner = graph.arena.node(id);
-                (node.start, node.end) = (inner.start, inner.end);
+                if !graph.is_global(value) {
+                    (node.start, node.end) = (inner.start, inner.end);
+                } else if value.from == inner.start {
+                    node.end = inner.end;
+                } else {
+                    node.end = self.end_of(value.from); // a global read from the memo stands where it is read
+                }
                 node.truncated = inner.left_out + graph.merged_left_out(id);
                 node.type_name = match (graph.class_of(id), inner.shape) {
                     (Some(class), _) => graph.full_name(class),
@@ -202,8 +208,7 @@ impl Growth<'_, '_, '_> {
         let graph = self.graph;
         let (mut shown, mut left_out) = (0, 0);
         graph.each_part(id, &mut |step, value| {
-            let is_global = value.node().is_some_and(|id| matches!(graph.arena.node(id).shape, Shape::Global { .. }));
-            if matches!(step, Step::Callable) && is_global {
+            if matches!(step, Step::Callable) && graph.is_global(value) {
                 return true; // it is the type already
             }
             if depth >= self.bounds.depth || shown >= self.bounds.children || self.is_full() {
