@@ -16,6 +16,9 @@ from typing import Annotated, Any, Literal, Never, Optional, Union
 import numpy as np
 import numpy.typing as npt
 import pytest
+
+import torshi
+from torshi._typed import validate
 from typed_models import (
     Bare,
     Box,
@@ -37,9 +40,6 @@ from typed_models import (
     Tree,
     UserId,
 )
-
-import torshi
-from torshi._typed import validate
 
 
 def failure(obj: Any, annotation: Any) -> str:

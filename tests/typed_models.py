@@ -26,7 +26,7 @@ import attrs
 import pydantic
 
 if TYPE_CHECKING:
-    from nowhere import Nothing  # noqa: F401  # a name for type checkers alone, as real code has them
+    from nowhere import Nothing  # a name for type checkers alone, as real code has them
 
 T = TypeVar("T")
 B = TypeVar("B", bound="Server")
@@ -59,6 +59,12 @@ class Config:
     limits: dict[str, int] = field(default_factory=dict)
     owner: Optional[UserId] = None
     mode: Literal["fast", "careful"] = "fast"
+
+
+@dataclass
+class Point:
+    x: int
+    y: int
 
 
 @dataclass(slots=True, frozen=True)

@@ -15,7 +15,6 @@ Example:
 
 from pickle import DEFAULT_PROTOCOL, HIGHEST_PROTOCOL, PickleBuffer
 
-from torshi import _opcodes
 from torshi._errors import (
     LimitError,
     MalformedError,
@@ -73,4 +72,16 @@ __all__ = [
     "SealError",
     "__version__",
 ]
-__all__ += _opcodes.__all__
+# The opcode constants, written out because type checkers do not follow another module's list.
+# fmt: off
+__all__ += [
+    "ADDITEMS", "APPEND", "APPENDS", "BINBYTES", "BINBYTES8", "BINFLOAT", "BINGET", "BININT", "BININT1",
+    "BININT2", "BINPERSID", "BINPUT", "BINSTRING", "BINUNICODE", "BINUNICODE8", "BUILD", "BYTEARRAY8", "DICT",
+    "DUP", "EMPTY_DICT", "EMPTY_LIST", "EMPTY_SET", "EMPTY_TUPLE", "EXT1", "EXT2", "EXT4", "FALSE", "FLOAT",
+    "FRAME", "FROZENSET", "GET", "GLOBAL", "INST", "INT", "LIST", "LONG", "LONG1", "LONG4", "LONG_BINGET",
+    "LONG_BINPUT", "MARK", "MEMOIZE", "NEWFALSE", "NEWOBJ", "NEWOBJ_EX", "NEWTRUE", "NEXT_BUFFER", "NONE",
+    "OBJ", "PERSID", "POP", "POP_MARK", "PROTO", "PUT", "READONLY_BUFFER", "REDUCE", "SETITEM", "SETITEMS",
+    "SHORT_BINBYTES", "SHORT_BINSTRING", "SHORT_BINUNICODE", "STACK_GLOBAL", "STOP", "STRING", "TRUE", "TUPLE",
+    "TUPLE1", "TUPLE2", "TUPLE3", "UNICODE",
+]
+# fmt: on

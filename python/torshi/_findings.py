@@ -24,8 +24,8 @@ class Finding:
         offset: byte offset of the opcode, counted from the start of the stream.
         opcode: name of that opcode, as in `pickletools`.
         path: where in the object the value would stand, such as ``$.owner``, or None where it has no place.
-        message: the finding in one line of text.
-        remedy: the shortest change that would allow it, or None where nothing should.
+        message: what is wrong, without the place.
+        remedy: the shortest entry of a trust list that would allow it, or None where none can.
 
     Example:
         >>> import torshi
@@ -44,7 +44,10 @@ class Finding:
     remedy: str | None
 
     def __str__(self) -> str:
-        return self.message
+        """The whole finding in one line: what, where, and the way out."""
+        at = f", at {self.path}" if self.path else ""
+        way = f'; expected it? load(..., trust=["{self.remedy}"])' if self.remedy else ""
+        return f"{self.message} ({self.opcode} at byte {self.offset}{at}){way}"
 
 
 # Shown as `torshi.Finding`, the name users import it by (a dataclass body would take an assignment

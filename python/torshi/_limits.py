@@ -22,6 +22,8 @@ class Limits:
         collisions: keys of one hash value allowed in one dictionary or set. Stops tables made quadratic.
         depth: nesting of those types whose deallocation recurses on the C stack (deque, defaultdict, ...).
             Lists, dictionaries and tuples nest without limit.
+        expansion: elements the value may unfold to for a reader that does not remember shared containers
+            (a printer, a comparison, a JSON writer). Stops a few nested shared lists that mean 10**29.
         stream: bytes of input, or None for no limit.
 
     Example:
@@ -34,13 +36,14 @@ class Limits:
     """
 
     memory: int | None = None
-    hash_steps: int = 1 << 26
-    collisions: int = 1000
+    hash_steps: int = 20_000_000
+    collisions: int = 500
     depth: int = 1000
+    expansion: int = 10**12
     stream: int | None = None
 
     def __post_init__(self) -> None:
-        for name in ("memory", "hash_steps", "collisions", "depth", "stream"):
+        for name in ("memory", "hash_steps", "collisions", "depth", "expansion", "stream"):
             value = getattr(self, name)
             if value is None and name in ("memory", "stream"):
                 continue

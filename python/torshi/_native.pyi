@@ -1,9 +1,14 @@
 """Types of the compiled module; the documentation of each name stands where the package offers it."""
 
-from collections.abc import Callable
-from typing import Any, final
+from collections.abc import Callable, Iterable
+from typing import Any, TypeVar, final, overload
 
 from typing_extensions import Buffer
+
+from torshi._limits import Limits
+from torshi._policy import Trust
+
+_T = TypeVar("_T")
 
 def dump(
     obj: object,
@@ -20,8 +25,58 @@ def dumps(
     fix_imports: bool = True,
     buffer_callback: Callable[[Any], object] | None = None,
 ) -> bytes: ...
-def inspect(data: Buffer, policy: Policy, limits: Any) -> str: ...
-def check(data: Buffer, policy: Policy, limits: Any) -> None: ...
+@overload
+def loads(
+    data: Buffer,
+    /,
+    type: type[_T],
+    *,
+    fix_imports: bool = True,
+    encoding: str = "ASCII",
+    errors: str = "strict",
+    buffers: Iterable[Any] | None = (),
+    trust: Trust = None,
+    limits: Limits | None = None,
+) -> _T: ...
+@overload
+def loads(
+    data: Buffer,
+    /,
+    type: Any = None,
+    *,
+    fix_imports: bool = True,
+    encoding: str = "ASCII",
+    errors: str = "strict",
+    buffers: Iterable[Any] | None = (),
+    trust: Trust = None,
+    limits: Limits | None = None,
+) -> Any: ...
+@overload
+def load(
+    file: Any,
+    type: type[_T],
+    *,
+    fix_imports: bool = True,
+    encoding: str = "ASCII",
+    errors: str = "strict",
+    buffers: Iterable[Any] | None = (),
+    trust: Trust = None,
+    limits: Limits | None = None,
+) -> _T: ...
+@overload
+def load(
+    file: Any,
+    type: Any = None,
+    *,
+    fix_imports: bool = True,
+    encoding: str = "ASCII",
+    errors: str = "strict",
+    buffers: Iterable[Any] | None = (),
+    trust: Trust = None,
+    limits: Limits | None = None,
+) -> Any: ...
+def inspect(data: Buffer, policy: Policy, limits: Limits | None = None) -> str: ...
+def check(data: Buffer, policy: Policy, limits: Limits | None = None) -> None: ...
 def disassemble(data: Buffer) -> str: ...
 
 @final
@@ -42,5 +97,37 @@ class Policy:
     def find(self, module: str, name: str) -> dict[str, Any] | None: ...
     def to_toml(self) -> str: ...
     def is_unrestricted(self) -> bool: ...
-    def __eq__(self, other: object) -> bool: ...
+    def __eq__(self, other: object, /) -> bool: ...
     def __hash__(self) -> int: ...
+
+class Unpickler:
+    memo: Any
+    def __new__(cls, *_args: Any, **_kwargs: Any) -> Unpickler: ...
+    def _setup(
+        self,
+        file: Any,
+        fix_imports: bool,
+        encoding: str,
+        errors: str,
+        buffers: Iterable[Any] | None,
+        trust: Trust,
+        limits: Limits | None,
+    ) -> None: ...
+    def load(self) -> Any: ...
+    def find_class(self, module_name: str, global_name: str, /) -> Any: ...
+
+class Pickler:
+    memo: Any
+    bin: int
+    fast: int
+    dispatch_table: Any
+    def __init__(
+        self,
+        file: Any,
+        protocol: int | None = None,
+        fix_imports: bool = True,
+        buffer_callback: Callable[[Any], object] | None = None,
+    ) -> None: ...
+    def dump(self, obj: object, /) -> None: ...
+    def clear_memo(self) -> None: ...
+    def persistent_id(self, obj: Any, /) -> Any: ...

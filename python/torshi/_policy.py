@@ -12,7 +12,7 @@ import logging
 import os
 import tempfile
 import types
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, TypeAlias, final
 
@@ -22,13 +22,13 @@ from torshi._shapes import classes_in
 
 __all__ = ["Policy", "Trust", "TrustItem", "resolve", "unrestricted"]
 
-TrustItem: TypeAlias = "str | type | Callable[..., Any]"
+TrustItem: TypeAlias = str | type | Callable[..., Any]
 """What `allow`, `deny` and the items of `trust=` accept: a pattern, a class or a function."""
 
-Trust: TypeAlias = "Policy | TrustItem | Iterable[TrustItem | Policy] | None"
-"""What `trust=` accepts."""
-
 _log = logging.getLogger("torshi")
+
+# The names of the module a program starts with: in itself, and in the processes it spawns.
+_MAIN = {"__main__": "__mp_main__", "__mp_main__": "__main__"}
 
 # Modules whose classes describe other types and are never what a pickle constructs by name.
 _DESCRIPTIVE = frozenset({"builtins", "typing", "typing_extensions", "types", "abc", "collections.abc"})
@@ -120,7 +120,7 @@ class Policy:
             if everything.find(module, qualname) is not None:
                 base = everything
                 continue
-            patterns.append(pattern(reached))
+            patterns.extend(_patterns(reached))
         for text in patterns:
             base = base.allow(text)
         return cls._wrap(base, f"type {label(annotation)}")
@@ -202,7 +202,8 @@ class Policy:
         """
         native = self._inner
         for item in items:
-            native = native.allow(pattern(item))
+            for text in _patterns(item):
+                native = native.allow(text)
         return self._wrap(native, _plus(self._name, "allowed", len(items)))
 
     def deny(self, *items: TrustItem) -> Policy:
@@ -217,7 +218,8 @@ class Policy:
         """
         native = self._inner
         for item in items:
-            native = native.deny(pattern(item))
+            for text in _patterns(item):
+                native = native.deny(text)
         return self._wrap(native, _plus(self._name, "denied", len(items)))
 
     def allows(self, item: TrustItem) -> bool:
@@ -268,6 +270,9 @@ class Policy:
 
 Policy.__module__ = "torshi"
 
+Trust: TypeAlias = Policy | TrustItem | Iterable[TrustItem | Policy] | None
+"""What `trust=` accepts."""
+
 
 def _rebuilt(text: str, name: str) -> Policy:
     return Policy._wrap(_native.Policy.from_toml(text), name)
@@ -295,6 +300,19 @@ def pattern(item: object) -> str:
     if "<" in qualname:
         raise ValueError(f"{module}.{qualname} cannot be imported by name, so no pickle can refer to it")
     return f"{module}:{qualname}"
+
+
+def _patterns(item: object) -> Iterator[str]:
+    """The patterns of an item: one, and two for what stands in a program's main module.
+
+    A process that multiprocessing has spawned calls the parent's `__main__` `__mp_main__`, and each of
+    the two processes knows the same module by both names.
+    """
+    text = pattern(item)
+    yield text
+    module, _, qualname = text.partition(":")
+    if module in _MAIN and qualname and not isinstance(item, str):
+        yield f"{_MAIN[module]}:{qualname}"
 
 
 def resolve(trust: Trust, type: Any = None) -> _native.Policy:

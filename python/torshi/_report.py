@@ -285,9 +285,7 @@ def _lines(report: Report, paint: _Paint, depth: int | None) -> Iterator[str]:
         yield ""
         yield f"findings ({len(report.findings)})"
         for finding in report.findings:
-            yield paint.bad(f"  {printable(finding.message)}")
-            if finding.remedy and finding.remedy not in finding.message:
-                yield f"    {printable(finding.remedy)}"
+            yield paint.bad(f"  {printable(str(finding))}")
     if report.tree is not None and depth != 0:
         yield ""
         yield "tree"

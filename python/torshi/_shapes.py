@@ -67,6 +67,7 @@ class Instance(Shape):
         fields: shape of each annotated attribute, filled in after the node exists so that cycles close.
         required: attributes that must be there.
         indexed: the fields are the positions of a named tuple.
+        plain: for each field the exact types that need no second look; worked out at the first comparison.
     """
 
     cls: type
@@ -74,6 +75,7 @@ class Instance(Shape):
     fields: dict[str, Shape] = field(default_factory=dict)
     required: frozenset[str] = frozenset()
     indexed: bool = False
+    plain: dict[str, frozenset[type]] | None = None
 
 
 @dataclass(eq=False)

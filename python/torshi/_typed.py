@@ -318,11 +318,16 @@ def _record_steps(obj: dict[Any, Any], shape: Record) -> Iterator[_Step]:
 def _field_steps(obj: Any, shape: Instance) -> Iterator[_Step]:
     # Both lookups that run no code of the class: its own dictionary, then slots and class attributes.
     own = getattr(obj, "__dict__", {})
+    plain = shape.plain
+    if plain is None:
+        plain = shape.plain = {name: _plain(inner) or frozenset() for name, inner in shape.fields.items()}
     steps: list[_Step] = []
     for name, inner in shape.fields.items():
         value = own[name] if name in own else getattr(obj, name, _ABSENT)
+        if type(value) in plain[name]:
+            continue
         if value is not _ABSENT:
             steps.append((f".{name}", value, inner))
         elif name in shape.required:
             raise _Mismatch(f"attribute {name} of {shape.label}", "none")
-    return iter(steps)
+    return iter(steps) if steps else _NO_STEPS

@@ -101,7 +101,7 @@ pub trait Domain<'a> {
     fn kind(&self, value: &Self::Value) -> Kind;
 
     fn keep(&self, value: &Self::Value) -> Self::Slot;
-    fn restore(&self, slot: &Self::Slot) -> Self::Value;
+    fn restore(&mut self, slot: &Self::Slot) -> Self::Value;
     /// A slot that an earlier pickle filled, where pickles share a memo.
     fn recall(&mut self, _index: u64) -> Option<Self::Value> {
         None

@@ -13,6 +13,8 @@ pub struct Limits {
     pub collisions: u32,
     /// How deep values whose hashing or deallocation recurses on the C stack may nest.
     pub depth: u32,
+    /// Elements the value may unfold to for a walker that does not remember shared containers.
+    pub expansion: u64,
     /// Bytes of input; `None`: as many as there are.
     pub stream: Option<u64>,
 }
@@ -26,6 +28,6 @@ impl Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Limits { memory: None, hash_steps: 20_000_000, collisions: 500, depth: 1000, stream: None }
+        Limits { memory: None, hash_steps: 1 << 26, collisions: 1000, depth: 1000, expansion: 1_000_000_000_000, stream: None }
     }
 }

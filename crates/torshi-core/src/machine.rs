@@ -13,7 +13,8 @@ pub const HIGHEST_PROTOCOL: u8 = 5;
 
 /// A pickle machine over a complete stream.
 pub struct Machine<'a, D: Domain<'a>> {
-    reader: Reader<'a>,
+    data: &'a [u8],
+    end: usize,
     stack: Vec<D::Value>,
     marks: Vec<usize>,
     /// Items below the innermost mark are out of reach.
@@ -37,9 +38,11 @@ impl<'a, D: Domain<'a>> Machine<'a, D> {
     /// A machine at the start of `data`.
     pub fn new(data: &'a [u8], domain: D, memo: Memo<D::Slot>, fix_imports: bool) -> Self {
         Machine {
-            reader: Reader::new(data),
-            stack: Vec::new(),
-            marks: Vec::new(),
+            data,
+            end: 0,
+            // Room for a small message from the start; a batch of a thousand pairs at the most.
+            stack: Vec::with_capacity((data.len() / 4).clamp(8, 2048)),
+            marks: Vec::with_capacity(8),
             fence: 0,
             memo,
             domain,
@@ -49,14 +52,9 @@ impl<'a, D: Domain<'a>> Machine<'a, D> {
         }
     }
 
-    /// Where the machine stands: after a run, the offset right behind STOP.
+    /// The offset right behind STOP, after a run.
     pub fn offset(&self) -> usize {
-        self.reader.offset()
-    }
-
-    /// The place of the instruction run last.
-    pub fn site(&self) -> Site {
-        self.reader.site()
+        self.end
     }
 
     /// The protocol the stream declares.
@@ -66,18 +64,23 @@ impl<'a, D: Domain<'a>> Machine<'a, D> {
 
     /// Runs to STOP and returns the value of the pickle.
     pub fn run(&mut self) -> Result<D::Value, D::Error> {
+        // The reader stays a local whose address nobody takes: its position then lives in a register,
+        // and the next opcode need not wait for a store.
+        let mut reader = Reader::new(self.data);
         loop {
             self.steps += 1;
-            if let Flow::Stop(value) = self.step()? {
+            if let Flow::Stop(value) = self.step(&mut reader)? {
+                self.end = reader.offset();
                 return Ok(value);
             }
         }
     }
 
-    /// Runs one instruction; gives the value of the pickle if that was its STOP.
-    pub fn advance(&mut self) -> Result<Option<D::Value>, D::Error> {
+    /// Runs one instruction of a reader over the same stream, for who must know where each one ends;
+    /// gives the value of the pickle if that was its STOP.
+    pub fn advance(&mut self, reader: &mut Reader<'a>) -> Result<Option<D::Value>, D::Error> {
         self.steps += 1;
-        Ok(match self.step()? {
+        Ok(match self.step(reader)? {
             Flow::Stop(value) => Some(value),
             Flow::Next => None,
         })
@@ -89,8 +92,9 @@ impl<'a, D: Domain<'a>> Machine<'a, D> {
     }
 
     #[inline(always)]
-    fn step(&mut self) -> Result<Flow<D::Value>, D::Error> {
-        let opcode = self.reader.opcode()?;
+    fn step(&mut self, reader: &mut Reader<'a>) -> Result<Flow<D::Value>, D::Error> {
+        let opcode = reader.opcode()?;
+        let site = reader.site();
         match opcode {
             // -- plain data
             Opcode::None => {
@@ -100,100 +104,109 @@ impl<'a, D: Domain<'a>> Machine<'a, D> {
             Opcode::Newtrue => self.push_boolean(true),
             Opcode::Newfalse => self.push_boolean(false),
             Opcode::Binint1 => {
-                let n = self.reader.uint1()?;
+                let n = reader.uint1()?;
                 self.push_integer(n.into())?
             }
             Opcode::Binint2 => {
-                let n = self.reader.uint2()?;
+                let n = reader.uint2()?;
                 self.push_integer(n.into())?
             }
             Opcode::Binint => {
-                let n = self.reader.int4()?;
+                let n = reader.int4()?;
                 self.push_integer(n.into())?
             }
-            Opcode::Int => self.int_line()?,
-            Opcode::Long => self.long_line()?,
+            Opcode::Int => {
+                let line = reader.line()?;
+                self.int_line(line, site)?
+            }
+            Opcode::Long => {
+                let line = reader.line()?;
+                self.push_decimal(line.strip_suffix(b"L").unwrap_or(line), site)?
+            }
             Opcode::Long1 => {
-                let bytes = self.reader.counted1()?;
+                let bytes = reader.counted1()?;
                 self.push_long(bytes)?
             }
             Opcode::Long4 => {
-                let bytes = self.reader.counted4_signed()?;
+                let bytes = reader.counted4_signed()?;
                 self.push_long(bytes)?
             }
             Opcode::Binfloat => {
-                let x = self.reader.float8()?;
+                let x = reader.float8()?;
                 let value = self.domain.float(x)?;
                 self.push(value)
             }
             Opcode::Float => {
-                let line = self.reader.line()?;
-                let value = self.domain.float_text(line, self.reader.site())?;
+                let line = reader.line()?;
+                let value = self.domain.float_text(line, site)?;
                 self.push(value)
             }
             Opcode::ShortBinunicode => {
-                let utf8 = self.reader.counted1()?;
+                let utf8 = reader.counted1()?;
                 self.push_text(utf8)?
             }
             Opcode::Binunicode => {
-                let utf8 = self.reader.counted4()?;
+                let utf8 = reader.counted4()?;
                 self.push_text(utf8)?
             }
             Opcode::Binunicode8 => {
-                let utf8 = self.reader.counted8()?;
+                let utf8 = reader.counted8()?;
                 self.push_text(utf8)?
             }
             Opcode::Unicode => {
-                let line = self.reader.line()?;
-                let value = self.domain.text_escaped(line, self.reader.site())?;
+                let line = reader.line()?;
+                let value = self.domain.text_escaped(line, site)?;
                 self.push(value)
             }
             Opcode::ShortBinbytes => {
-                let bytes = self.reader.counted1()?;
+                let bytes = reader.counted1()?;
                 self.push_bytes(bytes)?
             }
             Opcode::Binbytes => {
-                let bytes = self.reader.counted4()?;
+                let bytes = reader.counted4()?;
                 self.push_bytes(bytes)?
             }
             Opcode::Binbytes8 => {
-                let bytes = self.reader.counted8()?;
+                let bytes = reader.counted8()?;
                 self.push_bytes(bytes)?
             }
             Opcode::Bytearray8 => {
-                let bytes = self.reader.counted8()?;
+                let bytes = reader.counted8()?;
                 let value = self.domain.bytearray(bytes)?;
                 self.push(value)
             }
             Opcode::ShortBinstring => {
-                let bytes = self.reader.counted1()?;
-                let value = self.domain.string(bytes, self.reader.site())?;
+                let bytes = reader.counted1()?;
+                let value = self.domain.string(bytes, site)?;
                 self.push(value)
             }
             Opcode::Binstring => {
-                let bytes = self.reader.counted4_signed()?;
-                let value = self.domain.string(bytes, self.reader.site())?;
+                let bytes = reader.counted4_signed()?;
+                let value = self.domain.string(bytes, site)?;
                 self.push(value)
             }
-            Opcode::String => self.quoted_line()?,
+            Opcode::String => {
+                let line = reader.line()?;
+                self.quoted_line(line, site)?
+            }
             Opcode::NextBuffer => {
-                let value = self.domain.next_buffer(self.reader.site())?;
+                let value = self.domain.next_buffer(site)?;
                 self.push(value)
             }
             Opcode::ReadonlyBuffer => {
-                let buffer = self.pop()?;
-                let value = self.domain.readonly_buffer(buffer, self.reader.site())?;
+                let buffer = self.pop(site)?;
+                let value = self.domain.readonly_buffer(buffer, site)?;
                 self.push(value)
             }
 
             // -- containers
-            Opcode::EmptyTuple => self.push_tuple(self.stack.len())?,
-            Opcode::Tuple1 => self.tuple_of(1)?,
-            Opcode::Tuple2 => self.tuple_of(2)?,
-            Opcode::Tuple3 => self.tuple_of(3)?,
+            Opcode::EmptyTuple => self.push_tuple(self.stack.len(), site)?,
+            Opcode::Tuple1 => self.tuple_of(1, site)?,
+            Opcode::Tuple2 => self.tuple_of(2, site)?,
+            Opcode::Tuple3 => self.tuple_of(3, site)?,
             Opcode::Tuple => {
-                let from = self.pop_mark()?;
-                self.push_tuple(from)?
+                let from = self.pop_mark(site)?;
+                self.push_tuple(from, site)?
             }
             Opcode::EmptyList => {
                 let value = self.domain.empty_list()?;
@@ -208,42 +221,40 @@ impl<'a, D: Domain<'a>> Machine<'a, D> {
                 self.push(value)
             }
             Opcode::List => {
-                let from = self.pop_mark()?;
-                let site = self.reader.site();
+                let from = self.pop_mark(site)?;
                 let value = self.domain.list(Items::new(&mut self.stack, from), site)?;
                 self.push(value)
             }
             Opcode::Dict => {
-                let from = self.pop_mark()?;
-                let site = self.even(from)?;
+                let from = self.pop_mark(site)?;
+                let site = self.even(from, site)?;
                 let value = self.domain.dict(Items::new(&mut self.stack, from), site)?;
                 self.push(value)
             }
             Opcode::Frozenset => {
-                let from = self.pop_mark()?;
-                let site = self.reader.site();
+                let from = self.pop_mark(site)?;
                 let value = self.domain.frozenset(Items::new(&mut self.stack, from), site)?;
                 self.push(value)
             }
             Opcode::Append => {
-                let from = self.reach(2)? + 1;
-                self.extend(from)?
+                let from = self.reach(2, site)? + 1;
+                self.extend(from, site)?
             }
             Opcode::Appends => {
-                let from = self.pop_mark()?;
-                self.extend(from)?
+                let from = self.pop_mark(site)?;
+                self.extend(from, site)?
             }
             Opcode::Setitem => {
-                let from = self.reach(3)? + 1;
-                self.update(from)?
+                let from = self.reach(3, site)? + 1;
+                self.update(from, site)?
             }
             Opcode::Setitems => {
-                let from = self.pop_mark()?;
-                self.update(from)?
+                let from = self.pop_mark(site)?;
+                self.update(from, site)?
             }
             Opcode::Additems => {
-                let from = self.pop_mark()?;
-                self.add(from)?
+                let from = self.pop_mark(site)?;
+                self.add(from, site)?
             }
 
             // -- stack and memo
@@ -253,95 +264,101 @@ impl<'a, D: Domain<'a>> Machine<'a, D> {
             }
             Opcode::Pop => {
                 if self.marks.last() == Some(&self.stack.len()) {
-                    self.pop_mark()?;
+                    self.pop_mark(site)?;
                 } else {
-                    self.pop()?;
+                    self.pop(site)?;
                 }
             }
             Opcode::PopMark => {
-                let from = self.pop_mark()?;
+                let from = self.pop_mark(site)?;
                 self.stack.truncate(from);
             }
             Opcode::Dup => {
-                let value = self.top()?.clone();
+                let value = self.top(site)?.clone();
                 self.push(value)
             }
             Opcode::Binget => {
-                let index = self.reader.uint1()?;
-                self.fetch(index.into())?
+                let index = reader.uint1()?;
+                self.fetch(index.into(), site)?
             }
             Opcode::LongBinget => {
-                let index = self.reader.uint4()?;
-                self.fetch(index.into())?
+                let index = reader.uint4()?;
+                self.fetch(index.into(), site)?
             }
             Opcode::Get => {
-                let index = self.index_line()?;
-                self.fetch(index)?
+                let index = index_of(reader.line()?, site)?;
+                self.fetch(index, site)?
             }
             Opcode::Memoize => {
                 let index = self.memo.len();
-                self.store(index)?
+                self.store(index, site)?
             }
             Opcode::Binput => {
-                let index = self.reader.uint1()?;
-                self.store(index.into())?
+                let index = reader.uint1()?;
+                self.store(index.into(), site)?
             }
             Opcode::LongBinput => {
-                let index = self.reader.uint4()?;
-                self.store(index.into())?
+                let index = reader.uint4()?;
+                self.store(index.into(), site)?
             }
             Opcode::Put => {
-                let index = self.index_line()?;
-                self.store(index)?
+                let index = index_of(reader.line()?, site)?;
+                self.store(index, site)?
             }
 
             // -- names and calls
             Opcode::Global => {
-                let (module, name) = (self.reader.line()?, self.reader.line()?);
+                let (module, name) = (reader.line()?, reader.line()?);
                 let value =
-                    self.domain.global(module, name, self.python2(), self.reader.site())?;
+                    self.domain.global(module, name, self.python2(), site)?;
                 self.push(value)
             }
-            Opcode::StackGlobal => self.stack_global()?,
+            Opcode::StackGlobal => self.stack_global(site)?,
             Opcode::Ext1 => {
-                let code = self.reader.uint1()?;
-                self.extension(code.into())?
+                let code = reader.uint1()?;
+                self.extension(code.into(), site)?
             }
             Opcode::Ext2 => {
-                let code = self.reader.uint2()?;
-                self.extension(code.into())?
+                let code = reader.uint2()?;
+                self.extension(code.into(), site)?
             }
             Opcode::Ext4 => {
-                let code = self.reader.int4()?;
-                self.extension(code.into())?
+                let code = reader.int4()?;
+                self.extension(code.into(), site)?
             }
-            Opcode::Reduce => self.reduce()?,
-            Opcode::Newobj => self.newobj()?,
-            Opcode::NewobjEx => self.newobj_ex()?,
-            Opcode::Inst => self.inst()?,
-            Opcode::Obj => self.obj()?,
-            Opcode::Build => self.build()?,
+            Opcode::Reduce => self.reduce(site)?,
+            Opcode::Newobj => self.newobj(site)?,
+            Opcode::NewobjEx => self.newobj_ex(site)?,
+            Opcode::Inst => {
+                let (module, name) = (reader.line()?, reader.line()?);
+                self.inst(module, name, site)?
+            }
+            Opcode::Obj => self.obj(site)?,
+            Opcode::Build => self.build(site)?,
             Opcode::Persid => {
-                let line = self.reader.line()?;
-                let value = self.domain.persistent_line(line, self.reader.site())?;
+                let line = reader.line()?;
+                let value = self.domain.persistent_line(line, site)?;
                 self.push(value)
             }
             Opcode::Binpersid => {
-                let id = self.pop()?;
-                let value = self.domain.persistent(id, self.reader.site())?;
+                let id = self.pop(site)?;
+                let value = self.domain.persistent(id, site)?;
                 self.push(value)
             }
 
             // -- the stream itself
-            Opcode::Proto => self.declare_protocol()?,
+            Opcode::Proto => {
+                let protocol = reader.uint1()?;
+                self.declare_protocol(protocol, site)?
+            }
             Opcode::Frame => {
                 // A frame is a promise that its bytes are there; its boundary has no other meaning.
-                let length = self.reader.uint8()?;
-                self.reader.clone().take(length)?;
+                let length = reader.uint8()?;
+                reader.promise(length)?;
             }
             Opcode::Stop => {
-                let value = self.pop()?;
-                let value = self.domain.stop(value, self.reader.site())?;
+                let value = self.pop(site)?;
+                let value = self.domain.stop(value, site)?;
                 return Ok(Flow::Stop(value));
             }
         }
@@ -356,47 +373,47 @@ impl<'a, D: Domain<'a>> Machine<'a, D> {
     }
 
     #[cold]
-    fn underflow(&self) -> FaultBox {
+    fn underflow(&self, site: Site) -> FaultBox {
         let what = if self.stack.is_empty() || self.marks.is_empty() {
             "unpickling stack underflow"
         } else {
             "unexpected MARK found"
         };
-        Fault::malformed(self.reader.site(), what)
+        Fault::malformed(site, what)
     }
 
     /// Checks that `n` items are within reach; gives the position of the deepest.
     #[inline(always)]
-    fn reach(&self, n: usize) -> Result<usize, FaultBox> {
+    fn reach(&self, n: usize, site: Site) -> Result<usize, FaultBox> {
         if self.stack.len() < self.fence + n {
-            return Err(self.underflow());
+            return Err(self.underflow(site));
         }
         Ok(self.stack.len() - n)
     }
 
     #[inline(always)]
-    fn pop(&mut self) -> Result<D::Value, FaultBox> {
-        self.reach(1)?;
+    fn pop(&mut self, site: Site) -> Result<D::Value, FaultBox> {
+        self.reach(1, site)?;
         match self.stack.pop() {
             Some(value) => Ok(value),
-            None => Err(self.underflow()),
+            None => Err(self.underflow(site)),
         }
     }
 
-    fn top(&self) -> Result<&D::Value, FaultBox> {
-        let at = self.reach(1)?;
+    fn top(&self, site: Site) -> Result<&D::Value, FaultBox> {
+        let at = self.reach(1, site)?;
         Ok(&self.stack[at])
     }
 
     /// Takes the innermost mark away; gives where its items begin.
     #[inline(always)]
-    fn pop_mark(&mut self) -> Result<usize, FaultBox> {
+    fn pop_mark(&mut self, site: Site) -> Result<usize, FaultBox> {
         match self.marks.pop() {
             Some(from) => {
                 self.fence = self.marks.last().copied().unwrap_or(0);
                 Ok(from)
             }
-            None => Err(Fault::malformed(self.reader.site(), "could not find MARK")),
+            None => Err(Fault::malformed(site, "could not find MARK")),
         }
     }
 
@@ -440,34 +457,26 @@ impl<'a, D: Domain<'a>> Machine<'a, D> {
     // -- lines
 
     /// INT: an integer, or a bool spelled `00` or `01`.
-    fn int_line(&mut self) -> Result<(), D::Error> {
-        let line = self.reader.line()?;
+    fn int_line(&mut self, line: &'a [u8], site: Site) -> Result<(), D::Error> {
         match line {
             b"00" => self.push_boolean(false),
             b"01" => self.push_boolean(true),
-            _ => self.push_decimal(line)?,
+            _ => self.push_decimal(line, site)?,
         }
         Ok(())
     }
 
-    fn long_line(&mut self) -> Result<(), D::Error> {
-        let line = self.reader.line()?;
-        self.push_decimal(line.strip_suffix(b"L").unwrap_or(line))
-    }
-
-    fn push_decimal(&mut self, text: &'a [u8]) -> Result<(), D::Error> {
+    fn push_decimal(&mut self, text: &'a [u8], site: Site) -> Result<(), D::Error> {
         let value = match plain_decimal(text) {
             Some(n) => self.domain.integer(n)?,
-            None => self.domain.integer_text(text, self.reader.site())?,
+            None => self.domain.integer_text(text, site)?,
         };
         self.push(value);
         Ok(())
     }
 
     /// STRING: a Python 2 string literal between matching quotes.
-    fn quoted_line(&mut self) -> Result<(), D::Error> {
-        let site = self.reader.site();
-        let line = self.reader.line()?;
+    fn quoted_line(&mut self, line: &'a [u8], site: Site) -> Result<(), D::Error> {
         let value = match line {
             [b'\'', inner @ .., b'\''] | [b'"', inner @ .., b'"'] => {
                 self.domain.string_escaped(inner, site)?
@@ -481,26 +490,10 @@ impl<'a, D: Domain<'a>> Machine<'a, D> {
         Ok(())
     }
 
-    fn index_line(&mut self) -> Result<u64, FaultBox> {
-        let site = self.reader.site();
-        let line = self.reader.line()?;
-        match plain_decimal(line.trim_ascii()) {
-            Some(n) if n >= 0 => Ok(n as u64),
-            Some(_) => {
-                let what = if site.opcode == Opcode::Put { "negative PUT argument" } else { "negative GET argument" };
-                Err(Fault::bad_value(site, what))
-            }
-            None => Err(Fault::bad_value(
-                site,
-                format!("invalid memo index '{}'", excerpt(line)),
-            )),
-        }
-    }
-
     // -- the memo
 
     #[inline(always)]
-    fn fetch(&mut self, index: u64) -> Result<(), D::Error> {
+    fn fetch(&mut self, index: u64, site: Site) -> Result<(), D::Error> {
         let found = match self.memo.get(index) {
             Some(slot) => Some(self.domain.restore(slot)),
             None => self.domain.recall(index),
@@ -512,14 +505,14 @@ impl<'a, D: Domain<'a>> Machine<'a, D> {
             }
             None => {
                 let what = format!("Memo value not found at index {index}");
-                Err(Fault::malformed(self.reader.site(), what).into())
+                Err(Fault::malformed(site, what).into())
             }
         }
     }
 
     #[inline(always)]
-    fn store(&mut self, index: u64) -> Result<(), D::Error> {
-        let at = self.reach(1)?;
+    fn store(&mut self, index: u64, site: Site) -> Result<(), D::Error> {
+        let at = self.reach(1, site)?;
         self.memo.put(index, || self.domain.keep(&self.stack[at]));
         Ok(())
     }
@@ -527,14 +520,13 @@ impl<'a, D: Domain<'a>> Machine<'a, D> {
     // -- containers
 
     #[inline(always)]
-    fn tuple_of(&mut self, n: usize) -> Result<(), D::Error> {
-        let from = self.reach(n)?;
-        self.push_tuple(from)
+    fn tuple_of(&mut self, n: usize, site: Site) -> Result<(), D::Error> {
+        let from = self.reach(n, site)?;
+        self.push_tuple(from, site)
     }
 
     #[inline(always)]
-    fn push_tuple(&mut self, from: usize) -> Result<(), D::Error> {
-        let site = self.reader.site();
+    fn push_tuple(&mut self, from: usize, site: Site) -> Result<(), D::Error> {
         let value = self.domain.tuple(Items::new(&mut self.stack, from), site)?;
         self.push(value);
         Ok(())
@@ -542,8 +534,7 @@ impl<'a, D: Domain<'a>> Machine<'a, D> {
 
     /// The pairs from `from` on must be pairs.
     #[inline(always)]
-    fn even(&self, from: usize) -> Result<Site, FaultBox> {
-        let site = self.reader.site();
+    fn even(&self, from: usize, site: Site) -> Result<Site, FaultBox> {
         if (self.stack.len() - from) % 2 != 0 {
             let what = format!("odd number of items for {}", site.opcode.name());
             return Err(Fault::malformed(site, what));
@@ -553,9 +544,9 @@ impl<'a, D: Domain<'a>> Machine<'a, D> {
 
     /// The container below `from`, and its kind. `None`: there is nothing to add.
     #[inline(always)]
-    fn target(&self, from: usize) -> Result<Option<(D::Value, Kind)>, FaultBox> {
+    fn target(&self, from: usize, site: Site) -> Result<Option<(D::Value, Kind)>, FaultBox> {
         if from <= self.fence || from > self.stack.len() {
-            return Err(self.underflow());
+            return Err(self.underflow(site));
         }
         if from == self.stack.len() {
             return Ok(None);
@@ -566,45 +557,43 @@ impl<'a, D: Domain<'a>> Machine<'a, D> {
     }
 
     #[cold]
-    fn misfit(&self, verb: &str, kind: Kind) -> FaultBox {
-        Fault::malformed(self.reader.site(), format!("cannot {verb} {}", kind.word()))
+    fn misfit(&self, verb: &str, kind: Kind, site: Site) -> FaultBox {
+        Fault::malformed(site, format!("cannot {verb} {}", kind.word()))
     }
 
     #[inline(always)]
-    fn extend(&mut self, from: usize) -> Result<(), D::Error> {
-        let Some((target, kind)) = self.target(from)? else { return Ok(()) };
-        let site = self.reader.site();
+    fn extend(&mut self, from: usize, site: Site) -> Result<(), D::Error> {
+        let Some((target, kind)) = self.target(from, site)? else { return Ok(()) };
         match kind {
             Kind::List => self.domain.list_extend(&target, Items::new(&mut self.stack, from), site),
             Kind::Instance | Kind::Unknown => {
                 self.domain.instance_extend(&target, Items::new(&mut self.stack, from), site)
             }
-            _ => Err(self.misfit("append to", kind).into()),
+            _ => Err(self.misfit("append to", kind, site).into()),
         }
     }
 
     #[inline(always)]
-    fn update(&mut self, from: usize) -> Result<(), D::Error> {
-        let Some((target, kind)) = self.target(from)? else { return Ok(()) };
-        let site = self.even(from)?;
+    fn update(&mut self, from: usize, site: Site) -> Result<(), D::Error> {
+        let Some((target, kind)) = self.target(from, site)? else { return Ok(()) };
+        let site = self.even(from, site)?;
         match kind {
             Kind::Dict => self.domain.dict_update(&target, Items::new(&mut self.stack, from), site),
             Kind::Instance | Kind::Unknown => {
                 self.domain.instance_update(&target, Items::new(&mut self.stack, from), site)
             }
-            _ => Err(self.misfit("set items of", kind).into()),
+            _ => Err(self.misfit("set items of", kind, site).into()),
         }
     }
 
-    fn add(&mut self, from: usize) -> Result<(), D::Error> {
-        let Some((target, kind)) = self.target(from)? else { return Ok(()) };
-        let site = self.reader.site();
+    fn add(&mut self, from: usize, site: Site) -> Result<(), D::Error> {
+        let Some((target, kind)) = self.target(from, site)? else { return Ok(()) };
         match kind {
             Kind::Set => self.domain.set_update(&target, Items::new(&mut self.stack, from), site),
             Kind::Instance | Kind::Unknown => {
                 self.domain.instance_add(&target, Items::new(&mut self.stack, from), site)
             }
-            _ => Err(self.misfit("add items to", kind).into()),
+            _ => Err(self.misfit("add items to", kind, site).into()),
         }
     }
 
@@ -615,10 +604,9 @@ impl<'a, D: Domain<'a>> Machine<'a, D> {
         self.fix_imports && self.protocol < 3
     }
 
-    fn stack_global(&mut self) -> Result<(), D::Error> {
-        let site = self.reader.site();
-        let name = self.pop()?;
-        let module = self.pop()?;
+    fn stack_global(&mut self, site: Site) -> Result<(), D::Error> {
+        let name = self.pop(site)?;
+        let module = self.pop(site)?;
         for value in [&module, &name] {
             if !matches!(self.domain.kind(value), Kind::Text | Kind::Unknown) {
                 return Err(Fault::malformed(site, "STACK_GLOBAL requires str").into());
@@ -629,8 +617,7 @@ impl<'a, D: Domain<'a>> Machine<'a, D> {
         Ok(())
     }
 
-    fn extension(&mut self, code: i64) -> Result<(), D::Error> {
-        let site = self.reader.site();
+    fn extension(&mut self, code: i64, site: Site) -> Result<(), D::Error> {
         if code <= 0 {
             return Err(Fault::malformed(site, "EXT specifies code <= 0").into());
         }
@@ -639,67 +626,63 @@ impl<'a, D: Domain<'a>> Machine<'a, D> {
         Ok(())
     }
 
-    fn reduce(&mut self) -> Result<(), D::Error> {
-        let arguments = self.pop()?;
-        let callable = self.pop()?;
-        self.must_be_tuple(&arguments)?;
-        let value = self.domain.call(callable, arguments, self.reader.site())?;
+    fn reduce(&mut self, site: Site) -> Result<(), D::Error> {
+        let arguments = self.pop(site)?;
+        let callable = self.pop(site)?;
+        self.must_be_tuple(&arguments, site)?;
+        let value = self.domain.call(callable, arguments, site)?;
         self.push(value);
         Ok(())
     }
 
-    fn newobj(&mut self) -> Result<(), D::Error> {
-        let arguments = self.pop()?;
-        let class = self.pop()?;
-        self.must_be_tuple(&arguments)?;
-        let value = self.domain.construct(class, arguments, None, self.reader.site())?;
+    fn newobj(&mut self, site: Site) -> Result<(), D::Error> {
+        let arguments = self.pop(site)?;
+        let class = self.pop(site)?;
+        self.must_be_tuple(&arguments, site)?;
+        let value = self.domain.construct(class, arguments, None, site)?;
         self.push(value);
         Ok(())
     }
 
-    fn newobj_ex(&mut self) -> Result<(), D::Error> {
-        let keywords = self.pop()?;
-        let arguments = self.pop()?;
-        let class = self.pop()?;
-        self.must_be_tuple(&arguments)?;
+    fn newobj_ex(&mut self, site: Site) -> Result<(), D::Error> {
+        let keywords = self.pop(site)?;
+        let arguments = self.pop(site)?;
+        let class = self.pop(site)?;
+        self.must_be_tuple(&arguments, site)?;
         let kind = self.domain.kind(&keywords);
         if !matches!(kind, Kind::Dict | Kind::Unknown) {
             let what = format!("NEWOBJ_EX keywords must be a dict, not {}", kind.word());
-            return Err(Fault::malformed(self.reader.site(), what).into());
+            return Err(Fault::malformed(site, what).into());
         }
-        let site = self.reader.site();
         let value = self.domain.construct(class, arguments, Some(keywords), site)?;
         self.push(value);
         Ok(())
     }
 
     #[inline(always)]
-    fn must_be_tuple(&self, arguments: &D::Value) -> Result<(), FaultBox> {
+    fn must_be_tuple(&self, arguments: &D::Value, site: Site) -> Result<(), FaultBox> {
         match self.domain.kind(arguments) {
             Kind::Tuple | Kind::Unknown => Ok(()),
             kind => {
-                let opcode = self.reader.site().opcode.name();
+                let opcode = site.opcode.name();
                 let what = format!("{opcode} arguments must be a tuple, not {}", kind.word());
-                Err(Fault::new(self.reader.site(), FaultKind::BadType(what)))
+                Err(Fault::new(site, FaultKind::BadType(what)))
             }
         }
     }
 
-    fn inst(&mut self) -> Result<(), D::Error> {
-        let (module, name) = (self.reader.line()?, self.reader.line()?);
-        let site = self.reader.site();
-        let from = self.pop_mark()?;
+    fn inst(&mut self, module: &'a [u8], name: &'a [u8], site: Site) -> Result<(), D::Error> {
+        let from = self.pop_mark(site)?;
         let class = self.domain.global(module, name, self.python2(), site)?;
         let value = self.domain.instantiate(class, Items::new(&mut self.stack, from), site)?;
         self.push(value);
         Ok(())
     }
 
-    fn obj(&mut self) -> Result<(), D::Error> {
-        let site = self.reader.site();
-        let from = self.pop_mark()?;
+    fn obj(&mut self, site: Site) -> Result<(), D::Error> {
+        let from = self.pop_mark(site)?;
         if from >= self.stack.len() {
-            return Err(self.underflow().into());
+            return Err(self.underflow(site).into());
         }
         let class = self.stack[from].clone();
         let value = self.domain.instantiate(class, Items::new(&mut self.stack, from + 1), site)?;
@@ -707,11 +690,10 @@ impl<'a, D: Domain<'a>> Machine<'a, D> {
         Ok(())
     }
 
-    fn build(&mut self) -> Result<(), D::Error> {
-        let site = self.reader.site();
-        self.reach(2)?;
-        let state = self.pop()?;
-        let target = self.top()?.clone();
+    fn build(&mut self, site: Site) -> Result<(), D::Error> {
+        self.reach(2, site)?;
+        let state = self.pop(site)?;
+        let target = self.top(site)?.clone();
         match self.domain.kind(&target) {
             Kind::Global => {
                 let what = "BUILD needs an instance, not a class, function or module";
@@ -721,11 +703,10 @@ impl<'a, D: Domain<'a>> Machine<'a, D> {
         }
     }
 
-    fn declare_protocol(&mut self) -> Result<(), FaultBox> {
-        let protocol = self.reader.uint1()?;
+    fn declare_protocol(&mut self, protocol: u8, site: Site) -> Result<(), FaultBox> {
         if protocol > HIGHEST_PROTOCOL {
             let what = format!("unsupported pickle protocol: {protocol}");
-            return Err(Fault::bad_value(self.reader.site(), what));
+            return Err(Fault::bad_value(site, what));
         }
         self.protocol = protocol;
         Ok(())
@@ -742,6 +723,16 @@ fn small_integer(bytes: &[u8]) -> Option<i64> {
     let mut wide = [if last >= 0x80 { 0xff } else { 0 }; 8];
     wide[..bytes.len()].copy_from_slice(bytes);
     Some(i64::from_le_bytes(wide))
+}
+
+/// A memo index written as text.
+fn index_of(line: &[u8], site: Site) -> Result<u64, FaultBox> {
+    match plain_decimal(line.trim_ascii()) {
+        Some(n) if n >= 0 => Ok(n as u64),
+        Some(_) if site.opcode == Opcode::Put => Err(Fault::bad_value(site, "negative PUT argument")),
+        Some(_) => Err(Fault::bad_value(site, "negative GET argument")),
+        None => Err(Fault::bad_value(site, format!("invalid memo index '{}'", excerpt(line)))),
+    }
 }
 
 /// A decimal without sign tricks, underscores, spaces or base prefixes; those are left to the domain.

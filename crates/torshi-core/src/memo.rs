@@ -84,6 +84,12 @@ impl<V> Memo<V> {
         Memo { dense: Vec::new(), sparse: FxHashMap::default(), elsewhere: 0, len: 0, keeping }
     }
 
+    /// The same memo, with room for what a stream of this many bytes commonly fills.
+    pub fn with_room_for(mut self, stream: usize) -> Self {
+        self.dense.reserve((stream / 12).min(1024));
+        self
+    }
+
     /// The same memo, going on behind `filled` slots that another memo holds.
     pub fn behind(mut self, filled: u64) -> Self {
         (self.elsewhere, self.len) = (filled, filled);

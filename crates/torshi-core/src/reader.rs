@@ -65,27 +65,17 @@ impl<'a> Reader<'a> {
     #[inline(always)]
     pub fn opcode(&mut self) -> Result<Opcode, FaultBox> {
         let Some(&byte) = self.data.get(self.at) else {
-            return Err(self.end());
+            return Err(end(self.at));
         };
         let Some(opcode) = Opcode::from_byte(byte) else {
-            return Err(self.unknown(byte));
+            return Err(unknown(self.at, byte));
         };
         self.site = Site { offset: self.at, opcode };
         self.at += 1;
         Ok(opcode)
     }
 
-    #[cold]
-    fn end(&self) -> FaultBox {
-        Box::new(Fault { offset: self.at, opcode: None, kind: FaultKind::EndOfStream })
-    }
-
-    #[cold]
-    fn unknown(&self, byte: u8) -> FaultBox {
-        Box::new(Fault { offset: self.at, opcode: None, kind: FaultKind::UnknownOpcode(byte) })
-    }
-
-    #[cold]
+    #[inline(always)]
     fn truncated(&self, need: u64) -> FaultBox {
         let have = (self.data.len() - self.at) as u64;
         Fault::new(self.site, FaultKind::Truncated { need, have })
@@ -112,6 +102,15 @@ impl<'a> Reader<'a> {
         let bytes = &rest[..n as usize];
         self.at += n as usize;
         Ok(bytes)
+    }
+
+    /// Checks that the next `n` bytes are there, without taking them.
+    #[inline(always)]
+    pub fn promise(&self, n: u64) -> Result<(), FaultBox> {
+        match n <= (self.data.len() - self.at) as u64 {
+            true => Ok(()),
+            false => Err(self.truncated(n)),
+        }
     }
 
     /// An unsigned byte.
@@ -165,6 +164,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Bytes after a signed 4-byte length, which the format forbids to be negative.
+    #[inline(always)]
     pub fn counted4_signed(&mut self) -> Result<&'a [u8], FaultBox> {
         let n = self.int4()?;
         if n < 0 {
@@ -185,6 +185,7 @@ impl<'a> Reader<'a> {
     }
 
     /// A line, without its newline.
+    #[inline(always)]
     pub fn line(&mut self) -> Result<&'a [u8], FaultBox> {
         let rest = &self.data[self.at..];
         match memchr(b'\n', rest) {
@@ -217,6 +218,16 @@ impl<'a> Reader<'a> {
             K::NamePair => Argument::Pair(self.line()?, self.line()?),
         })
     }
+}
+
+#[cold]
+fn end(offset: usize) -> FaultBox {
+    Box::new(Fault { offset, opcode: None, kind: FaultKind::EndOfStream })
+}
+
+#[cold]
+fn unknown(offset: usize, byte: u8) -> FaultBox {
+    Box::new(Fault { offset, opcode: None, kind: FaultKind::UnknownOpcode(byte) })
 }
 
 /// What is still missing before a stream is complete.

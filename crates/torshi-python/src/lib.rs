@@ -2,8 +2,10 @@
 //! what streams mean is `torshi-core`'s, what they become is `decoder`'s, what makes them `encoder`'s.
 
 mod decoder;
+mod encoder;
 mod errors;
 mod ffi;
+mod pickler;
 mod policy;
 mod source;
 mod unpickler;
@@ -13,5 +15,6 @@ use pyo3::prelude::*;
 #[pymodule]
 fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<policy::PyPolicy>()?;
+    pickler::register(module)?;
     unpickler::register(module)
 }

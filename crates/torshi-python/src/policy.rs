@@ -194,6 +194,7 @@ pub fn limits(limits: Option<&Bound<'_, PyAny>>) -> PyResult<Limits> {
         all.hash_steps = given.getattr("hash_steps")?.extract()?;
         all.collisions = given.getattr("collisions")?.extract()?;
         all.depth = given.getattr("depth")?.extract()?;
+        all.expansion = given.getattr("expansion")?.extract()?;
         all.stream = given.getattr("stream")?.extract()?;
     }
     Ok(all)

@@ -71,7 +71,7 @@ def _judge(name: str, data: bytes, policy: Policy) -> int:
         count = len(error.findings)
         print(f"{name}: {count} finding{'' if count == 1 else 's'} under policy {shown}")
         for finding in error.findings:
-            print(f"  {printable(finding.message)}")
+            print(f"  {printable(str(finding))}")
         return FINDINGS
     except LimitError as error:
         print(f"{name}: 1 finding under policy {shown}")

@@ -129,7 +129,7 @@ impl<'a> Domain<'a> for Graph<'a, '_> {
         *value
     }
 
-    fn restore(&self, slot: &Value) -> Value {
+    fn restore(&mut self, slot: &Value) -> Value {
         slot.pushed(self.position)
     }
 

@@ -11,6 +11,7 @@ mod tree;
 use crate::error::{FaultBox, Site};
 use crate::machine::Machine;
 use crate::memo::Memo;
+use crate::reader::Reader;
 use crate::symbolic::Settings;
 pub use node::{Arena, Bounds, Naming, Node, Role, Shape, Value, What};
 pub(crate) use path::place_findings;
@@ -86,21 +87,22 @@ pub fn trace<'a, 's>(
     };
     let memo = Memo::keeping_all().behind(settings.earlier);
     let mut machine = Machine::new(data, graph, memo, settings.fix_imports);
+    let mut reader = Reader::new(data);
     let mut protocols = 0u8;
     let ran = loop {
-        machine.domain.begin(machine.offset());
-        let step = machine.advance();
-        if machine.site().offset == machine.domain.position && machine.offset() > machine.domain.position {
-            protocols |= 1 << machine.site().opcode.row().protocol;
+        machine.domain.begin(reader.offset());
+        let step = machine.advance(&mut reader);
+        if reader.offset() > machine.domain.position {
+            protocols |= 1 << reader.site().opcode.row().protocol;
         }
-        machine.domain.finish(machine.offset());
+        machine.domain.finish(reader.offset());
         match step {
             Ok(None) => {}
             Ok(Some(root)) => break Ok(root),
             Err(fault) => break Err(fault),
         }
     };
-    let (end, steps, protocol) = (machine.offset(), machine.steps, machine.protocol());
+    let (end, steps, protocol) = (reader.offset(), machine.steps, machine.protocol());
     let stack = machine.stack().to_vec();
     let (root, fault) = match ran {
         Ok(root) => (Some(root), None),

@@ -5,6 +5,7 @@
 //! decides whether a name is listed at all (that is [`super::Policy::find`]) and it never sees a Python object.
 use serde::Deserialize;
 
+use super::rules::numpy::ndarray;
 use super::pattern::{Arguments, Mismatch, Pattern, PatternError, View};
 
 /// A module and a qualified name inside it.
@@ -83,6 +84,10 @@ pub struct Row {
     pub makes: Makes,
     /// A call hashes what its arguments hold (the elements of a list, the keys of pairs): count it as hashing work.
     pub hashes: bool,
+    /// The class keeps containers of its state instead of copying them (numpy.dtype its dict of fields). What was
+    /// checked must stay so: after BUILD the machine freezes every list, dict and set in the state, in its tuples too,
+    /// and refuses to add to a frozen one.
+    pub freezes: bool,
     /// Deallocating nested instances recurses on the C stack.
     pub fragile: bool,
     /// Class or function.
@@ -107,10 +112,16 @@ impl Row {
             value: true,
             makes: Makes::Own,
             hashes: true,
+            freezes: false,
             fragile: true,
             kind: Kind::Class,
             trusted: true,
         }
+    }
+
+    /// Does the row only let its names stand as data, knowing nothing of arguments or states?
+    pub fn is_value_only(&self) -> bool {
+        self.call.is_none() && self.construct.is_none() && self.state.is_none()
     }
 
     /// May the global be called with the tuple `args`?
@@ -133,9 +144,10 @@ impl Row {
     /// state on the instance, so a rule sees whether there was an earlier one.
     pub fn check_state<W: View>(&self, w: &W, target: W::V, state: W::V) -> Result<(), Mismatch> {
         match &self.state {
-            Some(pattern) => pattern.matches_for(w, state, Some(target)),
-            None => Err(Mismatch::new("no state", "a state")),
+            Some(pattern) => pattern.matches_for(w, state, Some(target))?,
+            None => return Err(Mismatch::new("no state", "a state")),
         }
+        if self.trusted { ndarray::honest(w, state, 2) } else { Ok(()) }
     }
 }
 
@@ -160,6 +172,8 @@ pub(super) struct Entry {
     makes: String,
     #[serde(default)]
     hashes: bool,
+    #[serde(default)]
+    freezes: bool,
     #[serde(default)]
     fragile: bool,
     #[serde(default = "class")]
@@ -209,6 +223,7 @@ impl Entry {
             value: self.value,
             makes,
             hashes: self.hashes,
+            freezes: self.freezes,
             fragile: self.fragile,
             kind: self.kind,
             trusted: false,

@@ -132,6 +132,11 @@ fn both_spellings_of_a_moved_module_find_one_row() {
 }
 
 #[test]
+fn a_dtype_freezes_the_dict_of_fields_it_keeps() {
+    assert!(matches!(Policy::default().find("numpy", "dtype"), Verdict::Allowed(row) if row.freezes));
+}
+
+#[test]
 fn gadgets_are_in_no_table() {
     for name in [
         "builtins:eval", "builtins:exec", "builtins:map", "builtins:iter", "builtins:len", "builtins:sorted",

@@ -33,6 +33,10 @@ pub struct Node {
     pub holds_raw_global: bool,
     /// Of an instance: what it was made by; only what `makes` says may be done with it.
     pub open: bool,
+    /// Held by another node.
+    pub held: bool,
+    /// Kept by reference in a checked state: it may not change any more.
+    pub frozen: bool,
     /// Of an instance: its class among the globals.
     pub global: u32,
     /// Steps that hashing it may take, saturating.
@@ -57,11 +61,23 @@ struct Chunk {
 #[derive(Default)]
 pub struct Arena {
     nodes: Vec<Node>,
+    /// Whether a node grew after another held it, so that weights may be too low.
+    pub grown_late: bool,
     symbols: Vec<Symbol>,
     chunks: Vec<Chunk>,
 }
 
 impl Arena {
+    /// An arena with room for what a stream of this many bytes commonly needs.
+    pub fn for_stream(bytes: usize) -> Self {
+        Arena {
+            nodes: Vec::with_capacity((bytes / 32).clamp(4, 1024)),
+            symbols: Vec::with_capacity((bytes / 6).clamp(8, 4096)),
+            chunks: Vec::with_capacity((bytes / 64).clamp(4, 1024)),
+            grown_late: false,
+        }
+    }
+
     /// A node without items.
     #[inline]
     pub fn container(&mut self, kind: NodeKind) -> u32 {
@@ -70,6 +86,8 @@ impl Arena {
             attribute_keys: true,
             holds_raw_global: false,
             open: false,
+            held: false,
+            frozen: false,
             global: NO_GLOBAL,
             weight: 1,
             depth: 1,
@@ -91,7 +109,7 @@ impl Arena {
         let id = self.container(NodeKind::Tuple);
         let first = self.symbols.len() as u32;
         self.symbols.extend_from_slice(items);
-        let (weight, depth) = self.reckon(items);
+        let (weight, depth) = self.reckon(first as usize);
         let node = &mut self.nodes[id as usize];
         (node.first, node.len) = (first, items.len() as u32);
         (node.weight, node.depth) = (weight.saturating_add(1), depth.saturating_add(1));
@@ -104,7 +122,7 @@ impl Arena {
         let id = self.container(NodeKind::Instance);
         let first = self.symbols.len() as u32;
         self.symbols.extend_from_slice(&[arguments, Symbol::Opaque]);
-        let (weight, depth) = self.reckon(&[arguments]);
+        let (weight, depth) = self.reckon(first as usize);
         let node = &mut self.nodes[id as usize];
         (node.first, node.len, node.global, node.open) = (first, 1, global, true);
         (node.weight, node.depth) = (weight.saturating_add(1), depth.saturating_add(1));
@@ -113,12 +131,20 @@ impl Arena {
 
     /// Notes the state given to an instance.
     pub fn set_state(&mut self, id: u32, state: Symbol) {
-        let (weight, depth) = self.reckon(&[state]);
+        let at = self.nodes[id as usize].first as usize + 1;
+        self.symbols[at] = state;
+        let (weight, depth) = match state {
+            Symbol::Node(state) => {
+                self.nodes[state as usize].held = true;
+                self.nodes[state as usize].hashed()
+            }
+            _ => (1, 0),
+        };
         let node = &mut self.nodes[id as usize];
+        self.grown_late |= node.held;
         node.len = 2;
         node.weight = node.weight.saturating_add(weight);
         node.depth = node.depth.max(depth.saturating_add(1));
-        self.symbols[node.first as usize + 1] = state;
     }
 
     /// Notes items of a list, set or instance; only those with parts of their own are kept.
@@ -150,7 +176,8 @@ impl Arena {
     #[inline]
     fn filled(&mut self, id: u32, first: usize, count: usize, pairs: bool) {
         let len = self.symbols.len() - first;
-        let (weight, depth) = self.reckon(&self.symbols[first..]);
+        let (weight, depth) = self.reckon(first);
+        self.grown_late |= self.nodes[id as usize].held;
         let node = &mut self.nodes[id as usize];
         node.count = node.count.saturating_add(count as u32);
         node.weight = node.weight.saturating_add(count as u32).saturating_add(weight);
@@ -161,18 +188,25 @@ impl Arena {
         }
     }
 
-    /// Steps and depth of hashing a value that holds these.
+    /// Steps and depth of hashing a value that holds the symbols kept from `first` on; holds them.
     #[inline]
-    fn reckon(&self, items: &[Symbol]) -> (u32, u32) {
-        let (mut weight, mut depth) = (items.len() as u32, 0u32);
-        for item in items {
-            if let Symbol::Node(child) = *item {
-                let (w, d) = self.nodes[child as usize].hashed();
+    fn reckon(&mut self, first: usize) -> (u32, u32) {
+        let (mut weight, mut depth) = ((self.symbols.len() - first) as u32, 0u32);
+        for symbol in &self.symbols[first..] {
+            if let Symbol::Node(child) = *symbol {
+                let child = &mut self.nodes[child as usize];
+                child.held = true;
+                let (w, d) = child.hashed();
                 weight = weight.saturating_add(w);
                 depth = depth.max(d);
             }
         }
         (weight, depth)
+    }
+
+    /// How many nodes there are.
+    pub fn len(&self) -> usize {
+        self.nodes.len()
     }
 
     /// A node.

@@ -13,16 +13,24 @@ impl Symbolic<'_, '_> {
     /// REDUCE.
     pub(super) fn check_call(&mut self, callable: Symbol, arguments: Symbol, site: Site) -> Result<Symbol, FaultBox> {
         let Symbol::Global(id) = callable else {
-            return Ok(self.computed(FindingKind::Call, "called", site));
+            return match self.prepared(callable, arguments) {
+                Some((class, arguments, keywords)) => self.check_construct(class, arguments, keywords, site),
+                None => Ok(self.computed(FindingKind::Call, "called", site)),
+            };
         };
         self.globals.note(id, usage::CALL);
         self.charge_call(id, arguments, site)?;
+        if self.is_partial_of_new(id, arguments) {
+            let Symbol::Node(node) = self.instance(id, arguments, true) else { return Ok(Symbol::Opaque) };
+            self.arena.node_mut(node).holds_raw_global = true;
+            return Ok(Symbol::Node(node));
+        }
         let Some(row) = self.globals.get(id).row else {
             return Ok(self.instance(id, arguments, true));
         };
         if !self.unrestricted {
             if let Err(mismatch) = row.check_call(self, arguments) {
-                self.refuse(FindingKind::Call, id, row.call.is_some(), "called", &mismatch, site);
+                self.refuse(FindingKind::Call, id, Some(arguments), &mismatch, site);
             }
         }
         Ok(self.made(id, row, arguments, site))
@@ -39,7 +47,7 @@ impl Symbolic<'_, '_> {
         self.charge_call(id, arguments, site)?;
         if let Some(row) = self.globals.get(id).row.filter(|_| !self.unrestricted) {
             if let Err(mismatch) = row.check_construct(self, arguments, keywords) {
-                self.refuse(FindingKind::Construct, id, row.construct.is_some(), "instantiated", &mismatch, site);
+                self.refuse(FindingKind::Construct, id, Some(arguments), &mismatch, site);
             }
         }
         Ok(self.instance(id, arguments, true))
@@ -74,6 +82,9 @@ impl Symbolic<'_, '_> {
         };
         let (global, open) = (self.arena.node(instance).global, self.arena.node(instance).open);
         self.globals.note(global, usage::STATE);
+        if self.new_of(instance).is_some() {
+            return self.arena.set_state(instance, state); // looked at when it is called
+        }
         if let Some(row) = self.globals.get(global).row {
             let checked = match open {
                 true => row.check_state(self, target, state),
@@ -85,13 +96,62 @@ impl Symbolic<'_, '_> {
                     self.dunder_states.push((global, site));
                 }
                 Err(mismatch) => {
-                    let known = row.state.is_some() && open;
-                    self.refuse(FindingKind::State, global, known, "given state", &mismatch, site);
+                    self.refuse(FindingKind::State, global, Some(state), &mismatch, site);
                 }
             }
         }
         self.place(state, site);
         self.arena.set_state(instance, state);
+        if self.globals.get(global).row.is_some_and(|row| row.freezes) {
+            self.freeze(state);
+        }
+    }
+
+    /// The containers of a state that its owner keeps by reference may not change any more: what was
+    /// checked must stay what is there.
+    fn freeze(&mut self, state: Symbol) {
+        let mut todo = vec![state];
+        while let Some(symbol) = todo.pop() {
+            let Symbol::Node(id) = symbol else { continue };
+            if !std::mem::replace(&mut self.arena.node_mut(id).frozen, true) {
+                todo.extend_from_slice(self.tuple_items(symbol));
+                todo.extend(self.arena.children(id));
+            }
+        }
+    }
+
+    // -- `__getnewargs_ex__` at protocols 2 and 3: `partial(cls.__new__, cls, *args, **kwargs)()`
+
+    /// Whether a call is `functools.partial(cls.__new__)`.
+    fn is_partial_of_new(&self, id: u32, arguments: Symbol) -> bool {
+        let global = self.globals.get(id);
+        let is_partial = (global.module.as_str(), global.qualname.as_str()) == ("functools", "partial");
+        is_partial && matches!(self.tuple_items(arguments), [Symbol::New(_)])
+    }
+
+    /// The class whose `__new__` a partial was made of.
+    fn new_of(&self, instance: u32) -> Option<u32> {
+        match self.tuple_items(self.arena.arguments(instance)?) {
+            [Symbol::New(class)] => Some(*class),
+            _ => None,
+        }
+    }
+
+    /// The construction that calling such a partial comes to, if its state says nothing else.
+    fn prepared(&mut self, callable: Symbol, arguments: Symbol) -> Option<(Symbol, Symbol, Option<Symbol>)> {
+        let Symbol::Node(node) = callable else { return None };
+        let class = Symbol::Global(self.new_of(node)?);
+        let [function, given, keywords, Symbol::None] = *self.tuple_items(self.arena.state(node)?) else { return None };
+        let (first, rest) = self.tuple_items(given).split_first()?;
+        let sound = function == Symbol::New(self.new_of(node)?) && *first == class;
+        let is_dict = matches!(keywords, Symbol::Node(id) if self.arena.node(id).kind == NodeKind::Dict);
+        let empty = matches!(arguments, Symbol::Node(id) if self.arena.items(id).is_empty());
+        if !sound || !empty || !(is_dict || keywords == Symbol::None) {
+            return None;
+        }
+        let rest = rest.to_vec();
+        let arguments = Symbol::Node(self.arena.tuple(&rest));
+        Some((class, arguments, is_dict.then_some(keywords)))
     }
 
     /// A dict state, or slot state of two, that is amiss only for the names in it.
@@ -110,15 +170,38 @@ impl Symbolic<'_, '_> {
         Symbol::Opaque
     }
 
-    fn refuse(&mut self, kind: FindingKind, id: u32, known: bool, verb: &str, mismatch: &Mismatch, site: Site) {
+    fn refuse(&mut self, kind: FindingKind, id: u32, arguments: Option<Symbol>, mismatch: &Mismatch, site: Site) {
         let name = self.globals.get(id).full_name();
-        let message = match (known, kind) {
-            (true, FindingKind::State) => format!("{name} may not be given this state: {mismatch}"),
-            (true, _) => format!("{name} may not be {verb} with these arguments: {mismatch}"),
-            (false, _) => format!("{name} may not be {verb}"),
+        let row = self.globals.get(id).row;
+        let message = match kind {
+            FindingKind::State if row.is_some_and(|row| row.state.is_some()) => {
+                format!("{name} may not be given this state: {mismatch}")
+            }
+            FindingKind::Call if row.is_some_and(|row| row.call.is_some()) => {
+                format!("{name} may not be called with these arguments: {mismatch}")
+            }
+            FindingKind::Construct if row.is_some_and(|row| row.construct.is_some()) => {
+                format!("{name} may not be instantiated with these arguments: {mismatch}")
+            }
+            FindingKind::State => format!("{name} may not be given state"),
+            FindingKind::Call => format!("{name} may not be called"),
+            _ => format!("{name} may not be instantiated"),
         };
-        let remedy = crate::policy::suggest(&self.globals.get(id).module, &self.globals.get(id).qualname);
-        self.report(kind, Some(name), message, remedy, site);
+        self.report(kind, Some(name), message, self.way_out(id, arguments), site);
+    }
+
+    /// The entry that would allow it. A row that knows the dangers of its arguments is not overridden by
+    /// naming it; but vouching for a function among the arguments may be what it asks for.
+    fn way_out(&self, id: u32, arguments: Option<Symbol>) -> Option<String> {
+        let suggest = |id: u32| {
+            let global = self.globals.get(id);
+            let open = global.row.is_none_or(|row| row.is_value_only());
+            if open { crate::policy::suggest(&global.module, &global.qualname) } else { None }
+        };
+        suggest(id).or_else(|| match self.tuple_items(arguments?).first()? {
+            Symbol::Global(first) => suggest(*first),
+            _ => None,
+        })
     }
 
     fn instance(&mut self, id: u32, arguments: Symbol, open: bool) -> Symbol {
@@ -168,6 +251,9 @@ impl Symbolic<'_, '_> {
             _ => return self.computed(FindingKind::Computed, "asked for attributes", site),
         };
         let global = self.globals.get(class);
+        if !bound && attribute == "__new__" && global.row.is_some_and(|row| row.construct.is_some()) {
+            return Symbol::New(class);
+        }
         let (module, qualname) = (global.module.clone(), format!("{}.{attribute}", global.qualname));
         let named = self.named(&module, &qualname, false, Origin::Attribute, site);
         match named {

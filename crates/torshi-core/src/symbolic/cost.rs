@@ -47,7 +47,7 @@ impl Symbolic<'_, '_> {
         if let (Cost::Sized, Symbol::Int(size)) = (cost, first) {
             return self.charge_memory(size.max(0) as u64, site);
         }
-        if let (Cost::Sized, Symbol::BigInt(_) | Symbol::BigText(_)) = (cost, first) {
+        if let (Cost::Sized, Symbol::BigInt(_) | Symbol::BigHeld(_) | Symbol::BigText(_)) = (cost, first) {
             return self.charge_memory(u64::MAX, site);
         }
         if let Some(length) = self.range_length(first) {

@@ -15,6 +15,7 @@ impl Symbolic<'_, '_> {
     pub(super) fn is_raw(&self, symbol: Symbol) -> bool {
         match symbol {
             Symbol::Global(id) => !self.may_stand(id),
+            Symbol::New(_) => true,
             Symbol::Node(id) => self.arena.node(id).holds_raw_global,
             _ => false,
         }
@@ -31,6 +32,7 @@ impl Symbolic<'_, '_> {
     pub(super) fn place(&mut self, symbol: Symbol, site: Site) {
         match symbol {
             Symbol::Global(id) => self.place_global(id, site),
+            Symbol::New(id) => self.place_new(id, site),
             Symbol::Node(id) if self.arena.node(id).holds_raw_global => self.place_tuple(id, site),
             _ => {}
         }
@@ -53,6 +55,12 @@ impl Symbolic<'_, '_> {
         }
     }
 
+    fn place_new(&mut self, id: u32, site: Site) {
+        let name = self.globals.get(id).full_name();
+        let message = format!("{name}.__new__ may be used by the stream, but not stand as data");
+        self.report(FindingKind::Value, Some(name), message, None, site);
+    }
+
     fn place_tuple(&mut self, id: u32, site: Site) {
         self.arena.node_mut(id).holds_raw_global = false; // reported once
         for item in self.arena.items(id).to_vec() {
@@ -60,9 +68,27 @@ impl Symbolic<'_, '_> {
         }
     }
 
+    /// Items come into a list.
+    #[inline(always)]
+    pub(super) fn fill_list(&mut self, id: u32, items: &[Symbol], site: Site) {
+        self.thaw(id, site);
+        self.place_all(items, site);
+        self.arena.fill(id, items);
+    }
+
+    /// A container that a checked state keeps by reference is changed behind its back.
+    #[inline(always)]
+    fn thaw(&mut self, id: u32, site: Site) {
+        if self.arena.node(id).frozen && !self.unrestricted {
+            let message = "a container is changed after it became part of a checked state".to_owned();
+            self.report(FindingKind::State, None, message, None, site);
+        }
+    }
+
     /// Pairs come into a dict or a mapping instance.
     #[inline(always)]
     pub(super) fn fill_dict(&mut self, id: u32, pairs: &[Symbol], site: Site) -> Result<(), FaultBox> {
+        self.thaw(id, site);
         self.place_all(pairs, site);
         self.hash(pairs.iter().copied().step_by(2), site)?;
         if self.arena.node(id).attribute_keys && !pairs.iter().step_by(2).all(|&key| self.is_attribute(key)) {
@@ -87,6 +113,7 @@ impl Symbolic<'_, '_> {
     }
 
     pub(super) fn fill_set(&mut self, id: u32, items: &[Symbol], site: Site) -> Result<(), FaultBox> {
+        self.thaw(id, site);
         self.place_all(items, site);
         self.hash(items.iter().copied(), site)?;
         self.arena.fill(id, items);

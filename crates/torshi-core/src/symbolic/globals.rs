@@ -46,10 +46,7 @@ const COSTS: &[(&str, &str, Cost)] = &[
     ("builtins", "tuple", Cost::Collects),
     ("builtins", "sorted", Cost::Collects),
     ("collections", "deque", Cost::Collects),
-    ("builtins", "set", Cost::Hashes),
-    ("builtins", "frozenset", Cost::Hashes),
     ("builtins", "dict", Cost::Hashes),
-    ("collections", "OrderedDict", Cost::Hashes),
     ("collections", "Counter", Cost::Hashes),
     ("builtins", "range", Cost::Range),
 ];
@@ -163,7 +160,11 @@ fn judge(policy: &Policy, module: &str, name: &str, python2: bool, origin: Origi
         uses: 0,
         python2,
         origin,
-        cost: costs.map_or(Cost::Plain, |row| row.2),
+        cost: match (costs, row) {
+            (Some(known), _) => known.2,
+            (None, Some(row)) if row.hashes && !row.trusted => Cost::Hashes,
+            _ => Cost::Plain,
+        },
     }
 }
 

@@ -5,8 +5,10 @@
 mod arena;
 mod call;
 mod cost;
+mod expansion;
 mod fill;
 mod globals;
+mod literal;
 mod value;
 mod view;
 
@@ -19,9 +21,12 @@ use crate::memo::{Memo, SlotSet};
 use crate::policy::Policy;
 use arena::{Arena, NodeKind, NO_GLOBAL};
 use globals::Globals;
+use literal::decimal_bytes;
+use std::borrow::Cow;
 use value::{Span, Symbol, LONGEST};
 
 pub(crate) use globals::modern;
+pub(crate) use literal::{raw_unicode_escape, unescape};
 pub use globals::{usage, GlobalUse, Origin};
 
 /// Findings kept: enough to show a person, few enough to bound memory.
@@ -106,7 +111,7 @@ pub struct Outcome {
 /// Checks a stream against a policy.
 pub fn verify(data: &[u8], policy: &Policy, limits: &Limits, settings: &Settings<'_>) -> Outcome {
     let domain = Symbolic::new(data, policy, limits, settings);
-    let memo = Memo::noting().behind(settings.earlier);
+    let memo = Memo::noting().with_room_for(data.len()).behind(settings.earlier);
     let mut machine = Machine::new(data, domain, memo, settings.fix_imports);
     let fault = machine.run().err();
     let (end, steps, protocol) = (machine.offset(), machine.steps, machine.protocol());
@@ -133,11 +138,13 @@ pub struct Symbolic<'a, 'p> {
     arena: Arena,
     globals: Globals,
     texts: Vec<Option<Box<str>>>,
-    long: Vec<&'a [u8]>,
+    held: Vec<Cow<'a, [u8]>>,
     findings: Vec<Finding>,
     dunder_states: Vec<(u32, Site)>,
     hash_steps: u64,
     memory: u64,
+    /// Containers and instances fetched from the memo.
+    reused: u64,
 }
 
 impl<'a, 'p> Symbolic<'a, 'p> {
@@ -148,14 +155,15 @@ impl<'a, 'p> Symbolic<'a, 'p> {
             limits,
             settings,
             unrestricted: policy.is_unrestricted(),
-            arena: Arena::default(),
+            arena: Arena::for_stream(data.len()),
             globals: Globals::default(),
             texts: Vec::new(),
-            long: Vec::new(),
+            held: Vec::new(),
             findings: Vec::new(),
             dunder_states: Vec::new(),
             hash_steps: 0,
             memory: 0,
+            reused: 0,
         }
     }
 
@@ -172,6 +180,11 @@ impl<'a, 'p> Symbolic<'a, 'p> {
     fn decoded(&mut self, text: Option<String>) -> Symbol {
         self.texts.push(text.map(String::into_boxed_str));
         Symbol::DecodedText((self.texts.len() - 1) as u32)
+    }
+
+    fn hold(&mut self, bytes: Cow<'a, [u8]>) -> u32 {
+        self.held.push(bytes);
+        (self.held.len() - 1) as u32
     }
 
     fn seed(&mut self, seed: &Seed) -> Symbol {
@@ -254,7 +267,8 @@ impl<'a> Domain<'a> for Symbolic<'a, '_> {
     }
 
     #[inline(always)]
-    fn restore(&self, slot: &Symbol) -> Symbol {
+    fn restore(&mut self, slot: &Symbol) -> Symbol {
+        self.reused += u64::from(matches!(slot, Symbol::Node(_)));
         *slot
     }
 
@@ -283,6 +297,9 @@ impl<'a> Domain<'a> for Symbolic<'a, '_> {
     }
 
     fn integer_text(&mut self, text: &'a [u8], _: Site) -> Result<Symbol, FaultBox> {
+        if let Some(bytes) = decimal_bytes(text) {
+            return Ok(Symbol::BigHeld(self.hold(Cow::Owned(bytes))));
+        }
         // Whether it is an integer at all is for the builder to say, who has Python's own rules.
         Ok(Symbol::BigText(u32::try_from(text.len()).unwrap_or(u32::MAX)))
     }
@@ -319,8 +336,7 @@ impl<'a> Domain<'a> for Symbolic<'a, '_> {
     #[inline(always)]
     fn bytes(&mut self, bytes: &'a [u8]) -> Result<Symbol, FaultBox> {
         if bytes.len() as u64 >= LONGEST {
-            self.long.push(bytes);
-            return Ok(Symbol::LongBytes((self.long.len() - 1) as u32));
+            return Ok(Symbol::HeldBytes(self.hold(Cow::Borrowed(bytes))));
         }
         Ok(Symbol::Bytes(Span::of(self.data, bytes)))
     }
@@ -341,10 +357,10 @@ impl<'a> Domain<'a> for Symbolic<'a, '_> {
         if !raw.contains(&b'\\') {
             return self.string(raw, site);
         }
-        if self.settings.encoding == Encoding::Bytes {
-            return Ok(Symbol::Opaque); // bytes whose value no rule needs to see
-        }
         Ok(match unescape(raw) {
+            Some(bytes) if self.settings.encoding == Encoding::Bytes => {
+                Symbol::HeldBytes(self.hold(Cow::Owned(bytes)))
+            }
             Some(bytes) => self.python2_text(&bytes, None),
             None => self.decoded(None),
         })
@@ -405,8 +421,7 @@ impl<'a> Domain<'a> for Symbolic<'a, '_> {
     #[inline(always)]
     fn list_extend(&mut self, list: &Symbol, items: Items<'_, Symbol>, site: Site) -> Result<(), FaultBox> {
         if let Symbol::Node(id) = *list {
-            self.place_all(items.as_slice(), site);
-            self.arena.fill(id, items.as_slice());
+            self.fill_list(id, items.as_slice(), site);
         }
         Ok(())
     }
@@ -428,9 +443,9 @@ impl<'a> Domain<'a> for Symbolic<'a, '_> {
 
     fn instance_extend(&mut self, target: &Symbol, items: Items<'_, Symbol>, site: Site) -> Result<(), FaultBox> {
         self.may_fill(*target, |row| row.append, "items appended", site);
-        self.place_all(items.as_slice(), site);
-        if let Symbol::Node(id) = *target {
-            self.arena.fill(id, items.as_slice());
+        match *target {
+            Symbol::Node(id) => self.fill_list(id, items.as_slice(), site),
+            _ => self.place_all(items.as_slice(), site),
         }
         Ok(())
     }
@@ -515,78 +530,7 @@ impl<'a> Domain<'a> for Symbolic<'a, '_> {
     fn stop(&mut self, value: Symbol, site: Site) -> Result<Symbol, FaultBox> {
         self.place(value, site);
         self.check_freeing(site)?;
+        self.check_expansion(value, site)?;
         Ok(value)
     }
-}
-
-/// Decodes raw-unicode-escape; `None` where a character is no Unicode scalar or an escape is broken.
-pub(crate) fn raw_unicode_escape(raw: &[u8]) -> Option<String> {
-    let mut out = String::with_capacity(raw.len());
-    let mut at = 0;
-    while at < raw.len() {
-        let digits = match (raw[at], raw.get(at + 1)) {
-            (b'\\', Some(b'u')) => 4,
-            (b'\\', Some(b'U')) => 8,
-            (b'\\', Some(b'\\')) => {
-                out.push_str("\\\\"); // a doubled backslash is two, and escapes nothing
-                at += 2;
-                continue;
-            }
-            (byte, _) => {
-                out.push(char::from(byte));
-                at += 1;
-                continue;
-            }
-        };
-        let hex = std::str::from_utf8(raw.get(at + 2..at + 2 + digits)?).ok()?;
-        let sound = hex.bytes().all(|b| b.is_ascii_hexdigit());
-        out.push(char::from_u32(u32::from_str_radix(hex, 16).ok().filter(|_| sound)?)?);
-        at += 2 + digits;
-    }
-    Some(out)
-}
-
-/// Undoes the backslash escapes of a Python 2 string literal; `None` where one is broken.
-pub(crate) fn unescape(raw: &[u8]) -> Option<Vec<u8>> {
-    let mut out = Vec::with_capacity(raw.len());
-    let mut at = 0;
-    while at < raw.len() {
-        if raw[at] != b'\\' {
-            out.push(raw[at]);
-            at += 1;
-            continue;
-        }
-        let escape = *raw.get(at + 1)?;
-        at += 2;
-        match escape {
-            b'\n' => {}
-            b'\\' | b'\'' | b'"' => out.push(escape),
-            b'a' => out.push(7),
-            b'b' => out.push(8),
-            b't' => out.push(b'\t'),
-            b'n' => out.push(b'\n'),
-            b'v' => out.push(11),
-            b'f' => out.push(12),
-            b'r' => out.push(b'\r'),
-            b'x' => {
-                let hex = std::str::from_utf8(raw.get(at..at + 2)?).ok()?;
-                let sound = hex.bytes().all(|b| b.is_ascii_hexdigit());
-                out.push(u8::from_str_radix(hex, 16).ok().filter(|_| sound)?);
-                at += 2;
-            }
-            b'0'..=b'7' => {
-                let mut value = u32::from(escape - b'0');
-                for _ in 0..2 {
-                    match raw.get(at) {
-                        Some(digit @ b'0'..=b'7') => value = value * 8 + u32::from(digit - b'0'),
-                        _ => break,
-                    }
-                    at += 1;
-                }
-                out.push(value as u8);
-            }
-            other => out.extend_from_slice(&[b'\\', other]),
-        }
-    }
-    Some(out)
 }

@@ -12,7 +12,9 @@ pub enum Symbol {
     Int(i64),
     /// A longer integer, by its two's complement bytes.
     BigInt(Span),
-    /// A longer integer written as text, by an upper bound of its length in bytes.
+    /// A longer integer, by the place of its two's complement bytes in the side table.
+    BigHeld(u32),
+    /// An integer of very many digits written as text, by an upper bound of its length in bytes.
     BigText(u32),
     /// A float.
     Float(f64),
@@ -22,14 +24,16 @@ pub enum Symbol {
     DecodedText(u32),
     /// Bytes that stand in the stream.
     Bytes(Span),
-    /// Bytes too long for a span, by their place in the side table.
-    LongBytes(u32),
+    /// Bytes too long for a span, or that had to be decoded, by their place in the side table.
+    HeldBytes(u32),
     /// A bytearray, by its length.
     ByteArray(u64),
     /// An out-of-band buffer.
     Buffer,
     /// A name of the stream, by its place in the table of globals.
     Global(u32),
+    /// `cls.__new__` of a class among the globals: only a `functools.partial` may take it.
+    New(u32),
     /// A container or instance.
     Node(u32),
     /// An object nothing is known of: a persistent object, or what an unrestricted call made.
@@ -40,7 +44,7 @@ impl Symbol {
     /// Plain data without parts: what containers need not remember.
     #[inline(always)]
     pub fn is_atom(&self) -> bool {
-        !matches!(self, Symbol::Global(_) | Symbol::Node(_) | Symbol::Opaque | Symbol::Buffer)
+        !matches!(self, Symbol::Global(_) | Symbol::New(_) | Symbol::Node(_) | Symbol::Opaque | Symbol::Buffer)
     }
 }
 

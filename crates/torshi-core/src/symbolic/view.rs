@@ -55,13 +55,14 @@ impl View for Symbolic<'_, '_> {
             Symbol::Bool(b) => Shape::Bool(b),
             Symbol::Int(n) => Shape::Int(n),
             Symbol::BigInt(span) => Shape::BigInt { bytes: span.len() as usize },
+            Symbol::BigHeld(at) => Shape::BigInt { bytes: self.held.get(at as usize).map_or(usize::MAX, |b| b.len()) },
             Symbol::BigText(bytes) => Shape::BigInt { bytes: bytes as usize },
             Symbol::Float(x) => Shape::Float(x),
             Symbol::Text(_) | Symbol::DecodedText(_) => {
                 self.known_text(symbol).map_or(Shape::OpaqueText, Shape::Text)
             }
             Symbol::Bytes(span) => span.get(self.data).map_or(Shape::Opaque, Shape::Bytes),
-            Symbol::LongBytes(at) => self.long.get(at as usize).map_or(Shape::Opaque, |b| Shape::Bytes(b)),
+            Symbol::HeldBytes(at) => self.held.get(at as usize).map_or(Shape::Opaque, |b| Shape::Bytes(b)),
             Symbol::ByteArray(length) => Shape::ByteArray(length),
             Symbol::Buffer => Shape::Buffer,
             Symbol::Global(id) => {
@@ -69,7 +70,7 @@ impl View for Symbolic<'_, '_> {
                 Shape::Global { module: &global.module, name: &global.qualname, row: global.row }
             }
             Symbol::Node(id) => self.node_shape(id),
-            Symbol::Opaque => Shape::Opaque,
+            Symbol::New(_) | Symbol::Opaque => Shape::Opaque,
         }
     }
 
@@ -97,9 +98,21 @@ impl View for Symbolic<'_, '_> {
         pairs.find(|(k, _)| self.known_text(*k) == Some(key)).map(|(_, value)| value)
     }
 
+    fn reserved(&self, symbol: Symbol) -> bool {
+        let Symbol::Node(id) = symbol else { return false };
+        let node = self.arena.node(id);
+        // Beyond the pairs kept whole a key may be anything, so what is not known counts as reserved.
+        let unseen = !node.attribute_keys && self.arena.pairs(id).count() < node.count as usize;
+        unseen || self.arena.pairs(id).any(|(key, _)| match key {
+            Symbol::Text(_) | Symbol::DecodedText(_) => self.known_text(key).is_none_or(crate::policy::reserved),
+            _ => false,
+        })
+    }
+
     fn digits(&self, symbol: Symbol) -> Option<&[u8]> {
         match symbol {
             Symbol::BigInt(span) => span.get(self.data),
+            Symbol::BigHeld(at) => self.held.get(at as usize).map(|bytes| &**bytes),
             _ => None,
         }
     }

@@ -106,7 +106,7 @@ pub fn build<'py>(
     let pause = (end > SMALL).then(|| Pause::new(py));
     let memo = match &shared {
         Some(_) => Memo::keeping_all(),
-        None => Memo::keeping_only(reads),
+        None => Memo::keeping_only(reads).with_room_for(end),
     };
     let (memo, shared) = match shared {
         Some(kept) => (std::mem::replace(kept, memo), Some(kept)),

@@ -129,7 +129,7 @@ impl<'a, 'py> Domain<'a> for Objects<'py, '_> {
     }
 
     #[inline(always)]
-    fn restore(&self, slot: &Py<PyAny>) -> Object<'py> {
+    fn restore(&mut self, slot: &Py<PyAny>) -> Object<'py> {
         slot.bind(self.py).clone()
     }
 

@@ -6,7 +6,7 @@ use crate::ffi::make;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString, PyTuple, PyType};
 use rustc_hash::FxHashMap;
-use torshi_core::error::{Fault, Site};
+use torshi_core::error::{Fault, FaultKind, Site};
 
 /// How the objects of a type take state.
 #[derive(Clone, Copy)]
@@ -104,7 +104,10 @@ impl<'py> Objects<'py, '_> {
         };
         make::for_each_pair(state, |name, value| match name.cast::<PyString>() {
             Ok(name) => Ok(target.setattr(name, value)?),
-            Err(_) => Err(Fault::malformed(site, "slot state has a key that is no name").into()),
+            Err(_) => {
+                let what = FaultKind::BadType("slot state has a key that is no name".to_owned());
+                Err(Fault::new(site, what).into())
+            }
         })
     }
 }

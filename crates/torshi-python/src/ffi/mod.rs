@@ -1,4 +1,15 @@
-//! The only place for `unsafe`: safe functions over CPython's C API.
+//! The only place where `unsafe` is allowed: safe, small doors into the interpreter's innards.
+//!
+//! `peek` reads objects without calling them, `output` builds the result bytes, `call` calls and
+//! constructs with every failure handed back as an error (pyo3's own constructors panic when
+//! memory runs out), `held` owns the references of a memo, `make` makes and fills objects, `gc`
+//! pauses the cyclic collector.
 
+pub mod call;
 pub mod gc;
+pub mod held;
+pub mod instance;
 pub mod make;
+pub mod output;
+pub mod peek;
+pub mod value;

@@ -10,9 +10,12 @@ mod callable;
 pub(crate) mod content;
 mod datetime;
 mod number;
-mod numpy;
+pub(super) mod numpy;
 mod object;
+#[cfg(test)]
+mod tests;
 mod text;
+
 
 /// What a rule answers.
 pub(crate) type Outcome = Result<(), Mismatch>;

@@ -2,6 +2,6 @@
 //!
 //! A dtype is checked once, when its state is set, and only a checked dtype may be used: every rule asks
 //! [`dtype::checked`]. Sizes are those of 64-bit numpy where pointers count; others are refused, not guessed.
-pub(super) mod dtype;
-pub(super) mod ndarray;
-pub(super) mod random;
+pub(crate) mod dtype;
+pub(crate) mod ndarray;
+pub(crate) mod random;

@@ -29,11 +29,10 @@ pub(crate) fn generator_state<W: View>(w: &W, v: W::V, _: Option<W::V>) -> Outco
     match w.shape(v) {
         Shape::Dict { attrs: true } => dict(w, v),
         Shape::Tuple([state, seed]) => {
-            let sound = match w.shape(*seed) {
-                Shape::None => true,
-                Shape::Instance { module: "numpy.random.bit_generator", name: "SeedSequence", .. } => true,
-                _ => false,
-            };
+            let sound = matches!(
+                w.shape(*seed),
+                Shape::None | Shape::Instance { module: "numpy.random.bit_generator", name: "SeedSequence", .. }
+            );
             demand(sound, w, *seed, "a seed sequence")?;
             dict(w, *state)
         }

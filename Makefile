@@ -1,0 +1,60 @@
+# Everything a checkout can do, from nothing but python3 (3.11 or later), cargo, make and a C compiler.
+#
+# The virtual environment (.venv) and cargo's target folder are made on first use and used again after.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+RUST_SOURCES := Cargo.toml Cargo.lock $(shell find crates -type f)
+
+.PHONY: help demo test check bench fuzz build clean
+
+help:
+	@echo "make demo    a tour in the terminal: round trips, speed, and a malicious pickle met"
+	@echo "make test    all tests"
+	@echo "make check   formatting, lints and types, of Rust and Python"
+	@echo "make bench   speed beside C pickle"
+	@echo "make fuzz    a longer run of the randomised tests"
+	@echo "make build   the environment and the native module"
+	@echo "make clean   remove what the other targets made"
+
+# The environment, everything torshi's tests and checks use in it, and torshi itself as an editable package.
+# Its output is shown only where something went wrong.
+$(VENV)/built: pyproject.toml $(RUST_SOURCES)
+	@$(PYTHON) -c 'import sys; sys.exit("torshi needs Python 3.11 or later") if sys.version_info < (3, 11) else None'
+	@echo "building (a minute or two the first time)"
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@test -x $(BIN)/maturin || $(BIN)/python -m pip install --quiet --disable-pip-version-check "maturin>=1.9,<2"
+	@VIRTUAL_ENV="$(CURDIR)/$(VENV)" $(BIN)/maturin develop --release --locked --extras demo,test,dev \
+	  >$(VENV)/build.log 2>&1 || { cat $(VENV)/build.log; exit 1; }
+	@touch $@
+
+build: $(VENV)/built
+
+demo: build
+	@$(BIN)/python examples/demo.py
+
+test: build
+	cargo test --locked --quiet -p torshi-core
+	$(BIN)/python -m pytest --quiet
+	@echo "make test: everything passed"
+
+check: build
+	cargo fmt --all --check
+	PYO3_PYTHON="$(CURDIR)/$(BIN)/python" cargo clippy --locked --quiet --workspace --all-targets -- -D warnings
+	$(BIN)/ruff format --check --quiet .
+	$(BIN)/ruff check --quiet .
+	$(BIN)/mypy
+	$(BIN)/python -m mypy.stubtest torshi --allowlist tests/stubtest-allowlist.txt --ignore-unused-allowlist --ignore-disjoint-bases
+	@echo "make check: everything passed"
+
+bench: build
+	$(BIN)/python bench/speed.py
+
+fuzz: build
+	TORSHI_FUZZ=1 $(BIN)/python -m pytest --quiet tests/test_fuzz.py
+
+clean:
+	rm -rf $(VENV) target dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -f python/torshi/_native*.so
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

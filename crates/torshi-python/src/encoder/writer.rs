@@ -1,0 +1,200 @@
+//! Opcodes into frames, frames into a result or a file.
+//!
+//! Frames are cut where C pickle cuts them: at the first object boundary past 64 KiB, and around every large
+//! run of bytes, which stands outside frames. In memory, large runs are kept as references and copied once.
+use super::failure::Failed;
+use crate::ffi::output::{self, Buffer, Payload};
+use crate::ffi::{call, peek};
+use pyo3::prelude::*;
+
+use super::opcode::FRAME;
+
+/// A frame is closed at the first boundary past this size; runs of at least this size stand outside frames.
+pub const FRAME_TARGET: usize = 64 * 1024;
+const HEADER: usize = 9;
+const SMALLEST: usize = 4;
+const NEVER: usize = usize::MAX;
+
+/// Where the bytes of one dump go.
+pub struct Writer<'py> {
+    pub buffer: Buffer,
+    framing: bool,
+    /// Where the open frame's header lies in the buffer.
+    frame: usize,
+    /// Buffer length from which on a boundary closes the frame.
+    limit: usize,
+    /// Large runs, each with the buffer length at which it is to be inserted.
+    payloads: Vec<(usize, Payload<'py>)>,
+    /// Are there payloads others could still change?
+    thawed: bool,
+    /// The file's `write`, if there is a file.
+    sink: Option<Bound<'py, PyAny>>,
+}
+
+impl<'py> Writer<'py> {
+    /// A writer into memory, or into the file that `sink` writes to.
+    pub fn new(sink: Option<Bound<'py, PyAny>>) -> Self {
+        Writer {
+            buffer: Buffer::new(),
+            framing: false,
+            frame: NEVER,
+            limit: NEVER,
+            payloads: Vec::new(),
+            thawed: false,
+            sink,
+        }
+    }
+
+    /// From here on the output is framed.
+    pub fn start_framing(&mut self) {
+        self.framing = true;
+        self.open_frame();
+    }
+
+    fn open_frame(&mut self) {
+        self.frame = self.buffer.len();
+        self.limit = self.frame + HEADER + FRAME_TARGET;
+        self.buffer.put([0; HEADER]);
+    }
+
+    fn close_frame(&mut self) {
+        if !self.framing {
+            return;
+        }
+        let size = self.buffer.len() - self.frame - HEADER;
+        if size < SMALLEST {
+            self.buffer.close_gap(self.frame, self.frame + HEADER);
+        } else {
+            let mut header = [FRAME; HEADER];
+            header[1..].copy_from_slice(&(size as u64).to_le_bytes());
+            self.buffer.patch(self.frame, &header);
+        }
+    }
+
+    /// Has the open frame reached its size? To be asked at every object boundary.
+    #[inline(always)]
+    pub fn is_full(&self) -> bool {
+        self.buffer.len() >= self.limit
+    }
+
+    /// Does a boundary or a large run hand bytes to a file, that is, run foreign code?
+    pub fn has_file(&self) -> bool {
+        self.sink.is_some()
+    }
+
+    /// Closes the full frame and begins another.
+    pub fn turn_frame(&mut self, py: Python<'py>) -> Result<(), Failed> {
+        self.check(py)?;
+        self.close_frame();
+        self.flush(py)?;
+        self.open_frame();
+        Ok(())
+    }
+
+    /// Hands what is buffered to the file, if there is one.
+    fn flush(&mut self, py: Python<'py>) -> Result<(), Failed> {
+        let Some(sink) = &self.sink else { return Ok(()) };
+        let chunk = output::copied(py, &self.buffer)?;
+        call::call1(sink, &chunk)?;
+        self.buffer.clear();
+        Ok(())
+    }
+
+    /// Fails if memory has run out in an earlier write.
+    pub fn check(&self, py: Python<'py>) -> Result<(), Failed> {
+        if self.buffer.is_exhausted() {
+            return Err(call::no_memory(py).into());
+        }
+        Ok(())
+    }
+
+    #[inline(always)]
+    pub fn op(&mut self, opcode: u8) {
+        self.buffer.put([opcode]);
+    }
+
+    /// An opcode and a 32-bit number.
+    #[inline(always)]
+    pub fn op_u32(&mut self, opcode: u8, n: u32) {
+        let [a, b, c, d] = n.to_le_bytes();
+        self.buffer.put([opcode, a, b, c, d]);
+    }
+
+    /// An opcode and a 64-bit number.
+    pub fn op_u64(&mut self, opcode: u8, n: u64) {
+        self.buffer.put([opcode]);
+        self.buffer.put(n.to_le_bytes());
+    }
+
+    /// A large run of bytes after its opcode, outside frames. For a file, `whole` is the object given to `write`.
+    pub fn large(&mut self, py: Python<'py>, header: &[u8], payload: Payload<'py>, whole: &Bound<'py, PyAny>) -> Result<(), Failed> {
+        self.check(py)?;
+        self.close_frame();
+        self.buffer.put_slice(header);
+        if let Some(sink) = &self.sink {
+            let chunk = output::copied(py, &self.buffer)?;
+            call::call1(sink, &chunk)?;
+            self.buffer.clear();
+            drop(payload);
+            call::call1(sink, whole)?;
+        } else {
+            self.thawed |= matches!(payload, Payload::Export(_));
+            self.payloads.push((self.buffer.len(), payload));
+        }
+        if self.framing {
+            self.open_frame();
+        }
+        Ok(())
+    }
+
+    /// Copies the payloads others could change: to be called before foreign code runs.
+    #[inline(always)]
+    pub fn freeze(&mut self, py: Python<'py>) -> Result<(), Failed> {
+        if !self.thawed {
+            return Ok(());
+        }
+        self.thawed = false;
+        if self.payloads.iter_mut().all(|(_, payload)| payload.freeze()) {
+            Ok(())
+        } else {
+            Err(call::no_memory(py).into())
+        }
+    }
+
+    /// Ends the stream: the bytes, or `None` once they are in the file.
+    pub fn finish(mut self, py: Python<'py>) -> Result<Option<Bound<'py, PyAny>>, Failed> {
+        self.close_frame();
+        self.check(py)?;
+        if self.sink.is_some() {
+            self.flush(py)?;
+            return Ok(None);
+        }
+        let bytes = self.buffer.bytes();
+        if self.payloads.is_empty() {
+            return Ok(Some(output::join(py, &[bytes])?));
+        }
+        let mut pieces = Vec::with_capacity(2 * self.payloads.len() + 1);
+        let mut from = 0;
+        for (at, payload) in &self.payloads {
+            pieces.push(&bytes[from..*at]);
+            pieces.push(payload.bytes());
+            from = *at;
+        }
+        pieces.push(&bytes[from..]);
+        Ok(Some(output::join(py, &pieces)?))
+    }
+}
+
+/// The object a file gets for a large str: its UTF-8.
+pub fn encoded<'py>(text: &Bound<'py, PyAny>, size: usize) -> Result<Bound<'py, PyAny>, Failed> {
+    let py = text.py();
+    let mut buffer = Buffer::new();
+    match peek::text(text) {
+        Some(points) => buffer.put_utf8(points, size),
+        None => return Err(call::no_memory(py).into()),
+    }
+    if buffer.is_exhausted() {
+        return Err(call::no_memory(py).into());
+    }
+    Ok(output::copied(py, &buffer)?)
+}

@@ -1,0 +1,38 @@
+"""Keeping a trained scikit-learn model in a file."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+from sklearn.datasets import make_classification
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+import torshi
+
+
+def main() -> None:
+    features, labels = make_classification(n_samples=200, random_state=0)
+    model = make_pipeline(StandardScaler(), LogisticRegression()).fit(features, labels)
+
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "model.pkl"
+        with open(path, "wb") as file:
+            torshi.dump(model, file, protocol=5)
+
+        # What would this file bring into the program? Looked at without loading it.
+        report = torshi.inspect(path, trust=["sklearn.*"])
+        print(f"{len(report.globals)} classes and functions; {report.verdict}")
+
+        # Trusting a module by name trusts its code with any arguments: do so for files of your own.
+        with open(path, "rb") as file:
+            loaded = torshi.load(file, trust=["sklearn.*"])
+
+    same = (loaded.predict(features) == model.predict(features)).all()
+    print(f"the loaded model predicts the same: {bool(same)}")
+
+
+if __name__ == "__main__":
+    main()

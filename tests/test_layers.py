@@ -1,0 +1,110 @@
+"""The import layers and the invariants that are absences.
+
+If these failed, a lower layer would have come to need a higher one, the core would know Python, or
+`unsafe` would stand where nobody reviews it.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+import tomllib
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+PACKAGE = ROOT / "python" / "torshi"
+
+# A module may import modules of its own layer and of those above it in this list, never of those below.
+LAYERS = [
+    {"_version", "_opcodes", "_printable", "_findings", "_errors", "_limits", "_shapes", "_native"},
+    {"_annotations", "_typed", "_policy"},
+    {"_pickler", "_unpickler"},
+    {"_report", "_inspect"},
+    {"cli"},
+    {"__init__", "__main__"},
+]
+RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
+
+
+def module_of(path: Path) -> str:
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+def imports(path: Path) -> set[str]:
+    """The package's own modules that a file imports, by their first name below the package."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import"
+            if node.module == "torshi":
+                found |= {alias.name for alias in node.names}
+            elif node.module and node.module.startswith("torshi."):
+                found.add(node.module.split(".")[1])
+        elif isinstance(node, ast.Import):
+            found |= {alias.name.split(".")[1] for alias in node.names if alias.name.startswith("torshi.")}
+            assert not any(alias.name == "torshi" for alias in node.names), f"{path}: imports the front door"
+    return found
+
+
+def sources() -> list[Path]:
+    return sorted(PACKAGE.rglob("*.py"))
+
+
+def test_every_module_has_a_layer() -> None:
+    assert {module_of(path) for path in sources()} <= set(RANK)
+
+
+def test_no_module_imports_from_a_layer_after_its_own() -> None:
+    for path in sources():
+        for name in imports(path):
+            assert RANK[name] <= RANK[module_of(path)], f"{path.name} imports {name}"
+
+
+def test_the_package_needs_nothing_at_run_time() -> None:
+    with open(ROOT / "pyproject.toml", "rb") as file:
+        assert tomllib.load(file)["project"]["dependencies"] == []
+
+
+def test_only_a_few_lines_execute_code_from_text() -> None:
+    for path in sources():
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+                assert node.func.id not in ("eval", "exec", "compile", "__import__"), path
+
+
+def rust(folder: str) -> list[Path]:
+    return sorted((ROOT / "crates" / folder).rglob("*.rs"))
+
+
+def without_comments(text: str) -> str:
+    return re.sub(r"//[^\n]*", "", text)
+
+
+def test_the_core_knows_no_python_and_no_unsafe() -> None:
+    with open(ROOT / "crates/torshi-core/Cargo.toml", "rb") as file:
+        manifest = tomllib.load(file)
+    for table in ("dependencies", "dev-dependencies", "build-dependencies"):
+        assert not [name for name in manifest.get(table, {}) if "pyo3" in name or "python" in name]
+    assert "#![forbid(unsafe_code)]" in (ROOT / "crates/torshi-core/src/lib.rs").read_text()
+    for path in rust("torshi-core/src"):
+        code = without_comments(path.read_text(encoding="utf-8"))
+        assert not re.search(r"\bstd::(fs|net|process|env|time)\b", code), f"{path}: input or output"
+
+
+def test_unsafe_stands_only_under_ffi_and_with_a_reason() -> None:
+    for path in rust("torshi-python/src"):
+        text = path.read_text(encoding="utf-8")
+        if path.parent.name != "ffi":
+            assert not re.search(r"\bunsafe\b", without_comments(text)), path
+            continue
+        lines = text.splitlines()
+        for number, line in enumerate(lines):
+            if re.search(r"\bunsafe\s*(\{|impl\b)", without_comments(line)):
+                before = "\n".join(lines[max(0, number - 8) : number + 1])
+                assert "SAFETY:" in before, f"{path}:{number + 1}"
+
+
+def test_no_file_is_too_long() -> None:
+    for path in [*sources(), *rust("torshi-core/src"), *rust("torshi-python/src")]:
+        if path.name != "_opcodes.py":
+            assert len(path.read_text(encoding="utf-8").splitlines()) <= 800, path
