@@ -1,7 +1,7 @@
 //! The report: a stream and a policy in, everything there is to say about it out. Joins what the check
 //! found with what the graph describes; it judges nothing itself and fails on no input.
 
-use crate::error::{Fault, FaultBox};
+use crate::error::{Fault, FaultKind};
 use crate::finding::Finding;
 use crate::graph::{self, Bounds, Graph, Paths, Trace, TreeBounds, TreeNode};
 use crate::limits::Limits;
@@ -147,7 +147,8 @@ fn fault_report(data: &[u8], fault: &Fault) -> FaultReport {
 /// good beginning.
 pub fn foreign(data: &[u8], fault: &Fault) -> Option<&'static str> {
     const EARLY: usize = 64;
-    if fault.offset < EARLY || data.len() < EARLY { sniff(data) } else { None }
+    let early = fault.offset < EARLY && !matches!(fault.kind, FaultKind::Limit { .. });
+    if early { sniff(data) } else { None }
 }
 
 fn globals(all: Vec<GlobalUse>, policy: &Policy) -> (Vec<GlobalReport>, usize) {
@@ -204,11 +205,6 @@ fn calls(trace: &Trace<'_, '_>) -> Vec<CallReport> {
             path: paths.as_ref().and_then(|paths| paths.of(call.made)),
         })
         .collect()
-}
-
-/// A fault as a report shows it, for the error of a load too.
-pub fn describe_fault(data: &[u8], fault: &FaultBox) -> String {
-    fault_report(data, fault).message
 }
 
 #[cfg(test)]

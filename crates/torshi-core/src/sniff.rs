@@ -2,7 +2,7 @@
 //! stream failed to parse near its beginning; it never decides that something is a pickle.
 
 use crate::opcode::ArgumentKind;
-use crate::reader::{Argument, Reader};
+use crate::reader::{Argument, Progress, Reader, Scanner};
 
 /// Signatures: offset, bytes, what has them there. The first that fits counts.
 const SIGNATURES: &[(usize, &[u8], &str)] = &[
@@ -39,7 +39,7 @@ const SIGNATURES: &[(usize, &[u8], &str)] = &[
     (0, b"%PDF-", "a PDF document"),
     (0, b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "an old Office document"),
     (0, b"\x7fELF", "an ELF program or library"),
-    (0, b"MZ\x90", "a Windows program or library"),
+    (0, b"MZ\x90\0\x03\0", "a Windows program or library"),
     (0, b"\xcf\xfa\xed\xfe", "a macOS program or library"),
     (0, b"\xca\xfe\xba\xbe", "a macOS library or Java class"),
     (0, b"version https://git-lfs.github.com/spec/", "a git-lfs pointer (run git lfs pull to get the file)"),
@@ -60,6 +60,10 @@ pub fn sniff(data: &[u8]) -> Option<&'static str> {
     let signed = SIGNATURES.iter().find(|(at, magic, _)| data.get(*at..).is_some_and(|rest| rest.starts_with(magic)));
     if let Some(&(_, _, what)) = signed {
         return Some(what);
+    }
+    // What follows fits by chance more easily than a signature: whatever comes to a STOP is a pickle.
+    if matches!(Scanner::default().advance(data), Ok(Progress::Complete(_))) {
+        return None;
     }
     let window = &data[..data.len().min(WINDOW)];
     if window.iter().all(|&byte| byte == 0) {
@@ -244,6 +248,9 @@ mod tests {
             b"cos\nsystem\n(S'echo hello world'\ntR",
             b"ccopy_reg\n_reconstructor\np0\n(c__main__\nPoint\np1\nc__builtin__\nobject\np2\nNtp3\nRp4\n",
             b"(iPoint\nx\n",
+            b"MZ\x90.",
+            b"\x8c\x05hello.",
+            b"cbuiltins\neval\n(Vimport os\ntR.",
         ];
         for data in cases {
             assert_eq!(sniff(data), None, "{}", data.escape_ascii());

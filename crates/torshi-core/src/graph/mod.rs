@@ -135,5 +135,18 @@ impl<'a> Graph<'a, '_> {
     }
 }
 
+/// What a load offers that knows nothing of its caller, for tests.
+#[cfg(test)]
+pub(crate) fn test_settings() -> Settings<'static> {
+    Settings {
+        encoding: crate::symbolic::Encoding::Ascii,
+        fix_imports: true,
+        persistent: true,
+        extension: &|_| None,
+        earlier: 0,
+        recall: &|_| None,
+    }
+}
+
 #[cfg(test)]
 mod tests;

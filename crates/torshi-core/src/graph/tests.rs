@@ -1,19 +1,7 @@
 //! Tests of the graph on streams written by hand. What belongs to a report is tested there.
 
+use super::test_settings as settings;
 use super::*;
-use crate::symbolic::Encoding;
-
-/// What a load offers that knows nothing of its caller.
-pub(crate) fn settings() -> Settings<'static> {
-    Settings {
-        encoding: Encoding::Ascii,
-        fix_imports: true,
-        persistent: true,
-        extension: &|_| None,
-        earlier: 0,
-        recall: &|_| None,
-    }
-}
 
 fn tree_of(data: &[u8]) -> TreeNode {
     let settings = settings();

@@ -1,17 +1,10 @@
 //! Tests of the report: what the JSON holds, and that no input is without one.
 
 use super::*;
-use crate::symbolic::Encoding;
+use crate::graph::test_settings as settings;
 
 fn report(data: &[u8]) -> Report {
-    let settings = Settings {
-        encoding: Encoding::Ascii,
-        fix_imports: true,
-        persistent: true,
-        extension: &|_| None,
-        earlier: 0,
-        recall: &|_| None,
-    };
+    let settings = settings();
     inspect(data, &Policy::default(), &Limits::default(), &settings)
 }
 
@@ -77,6 +70,19 @@ fn a_limit_does_not_end_the_report() {
     let report = report(&whole);
     assert!(report.error.unwrap().message.contains("limit"));
     assert_eq!((report.size, report.tree.unwrap().kind), (whole.len(), "set"));
+}
+
+/// A name used as data is found where it stands, not where its container does.
+#[test]
+fn names_as_data_are_found_exactly() {
+    let found = report(b"}(Va\n](K\x01cbuiltins\ngetattr\neu.").findings;
+    assert_eq!(found.len(), 1);
+    assert_eq!(found[0].path.as_deref(), Some("$.a[1]"));
+    let mut again = found.clone();
+    again[0].path = None;
+    let settings = settings();
+    crate::graph::add_paths(b"}(Va\n](K\x01cbuiltins\ngetattr\neu.", &mut again, &settings);
+    assert_eq!(again, found);
 }
 
 /// Names stored once and used crosswise would make a report of the product of their lengths.
