@@ -245,7 +245,7 @@ def test_failures_say_where():
     Lost = type("Lost", (), {"__module__": __name__})
     with pytest.raises(pickle.PicklingError) as info:
         dumps([0, (Lost,)])
-    assert type(info.value) is _errors.PicklingError and info.value.path == "$[1][0]"
+    assert type(info.value) is _errors.UnpicklableError and info.value.path == "$[1][0]"
     assert "attribute lookup Lost" in str(info.value) and str(info.value).endswith("at $[1][0]")
     with pytest.raises((AttributeError, pickle.PicklingError)):
         dumps(lambda: 0)

@@ -16,7 +16,7 @@ FINDING = torshi.Finding("untrusted-global", "os.system", 0, "GLOBAL", "$", "os.
 
 MADE = [
     torshi.PickleError("x"),
-    torshi.PicklingError("cannot pickle", path="$.lock"),
+    torshi.UnpicklableError("cannot pickle", path="$.lock"),
     torshi.UnpicklingError("x"),
     torshi.UntrustedError("x", (FINDING,)),
     torshi.MalformedError("x", 3, "BINGET"),

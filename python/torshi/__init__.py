@@ -24,6 +24,7 @@ from torshi._errors import (
     PicklingError,
     SealError,
     TruncatedError,
+    UnpicklableError,
     UnpicklingError,
     UntrustedError,
     ValidationError,
@@ -62,6 +63,7 @@ __all__ = [
     "Report",
     "Finding",
     # errors beside pickle's
+    "UnpicklableError",
     "UntrustedError",
     "MalformedError",
     "MalformedTypeError",

@@ -1,13 +1,13 @@
 """The exceptions of torshi, each with its evidence as attributes.
 
-Every class here is also one of `pickle`'s, so that an ``except pickle.UnpicklingError`` written years
-ago still catches what it caught. Nothing here formats a refusal: whoever raises says what, where and
+`PickleError`, `PicklingError` and `UnpicklingError` are the very classes of `pickle`, so that code which
+mixes both modules catches what either raises; every other class here is below one of them. Nothing here formats a refusal: whoever raises says what, where and
 what to do about it. Each exception pickles and unpickles with its attributes.
 """
 
 from __future__ import annotations
 
-import pickle
+from pickle import PickleError, PicklingError, UnpicklingError
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -22,19 +22,14 @@ __all__ = [
     "PicklingError",
     "SealError",
     "TruncatedError",
+    "UnpicklableError",
     "UnpicklingError",
     "UntrustedError",
     "ValidationError",
 ]
 
 
-class PickleError(pickle.PickleError):
-    """Base of everything torshi raises by itself; also a `pickle.PickleError`."""
-
-    __module__ = "torshi"
-
-
-class PicklingError(PickleError, pickle.PicklingError):
+class UnpicklableError(PicklingError):
     """An object cannot be pickled.
 
     Attributes:
@@ -48,12 +43,6 @@ class PicklingError(PickleError, pickle.PicklingError):
     def __init__(self, *args: object, path: str | None = None) -> None:
         super().__init__(*args)
         self.path = path
-
-
-class UnpicklingError(PickleError, pickle.UnpicklingError):
-    """A stream cannot be, or may not be, unpickled."""
-
-    __module__ = "torshi"
 
 
 class UntrustedError(UnpicklingError):

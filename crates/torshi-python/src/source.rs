@@ -7,6 +7,7 @@ use crate::errors;
 use crate::ffi::make;
 use pyo3::exceptions::{PyNotImplementedError, PyTypeError};
 use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBytes, PyByteArray, PyMemoryView};
 use torshi_core::limits::Limits;
 use torshi_core::reader::{Progress, Scanner};
@@ -84,9 +85,12 @@ impl FileHooks {
     /// The rest of an exact `io.BytesIO`, without copying; the position is moved by `consumed`.
     fn in_memory<'py>(&self, py: Python<'py>) -> PyResult<Option<Stream<'py>>> {
         let file = self.file.bind(py);
-        let name = file.get_type();
-        let is_bytesio = name.name()? == "BytesIO" && name.getattr(pyo3::intern!(py, "__module__"))?.eq("_io")?;
-        if !is_bytesio {
+        static BYTES_IO: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+        let bytes_io = BYTES_IO.get_or_try_init(py, || {
+            let io = make::import(&make::text(py, b"io")?)?;
+            Ok::<_, PyErr>(io.getattr(pyo3::intern!(py, "BytesIO"))?.unbind())
+        })?;
+        if !file.get_type().is(bytes_io) {
             return Ok(None);
         }
         let from: usize = file.call_method0(pyo3::intern!(py, "tell"))?.extract()?;
@@ -99,7 +103,7 @@ impl FileHooks {
     /// Moves a file that was read `in_memory` behind the pickle.
     pub fn consumed(&self, py: Python<'_>, stream: &Stream<'_>, end: usize) -> PyResult<()> {
         if let Stream::Bytes(_, from) = stream {
-            self.file.bind(py).call_method1(pyo3::intern!(py, "seek"), (from + end,))?;
+            self.file.bind(py).call_method1(pyo3::intern!(py, "seek"), (make::integer(py, (from + end) as i64)?,))?;
         }
         Ok(())
     }
@@ -112,7 +116,7 @@ impl FileHooks {
         if need > AHEAD as u64 {
             return Ok(None);
         }
-        let shown = match peek.bind(py).call1((AHEAD,)) {
+        let shown = match peek.bind(py).call1((make::integer(py, AHEAD as i64)?,)) {
             Ok(shown) => shown,
             Err(error) if error.is_instance_of::<PyNotImplementedError>(py) => return Ok(None),
             Err(error) => return Err(error),
@@ -135,7 +139,7 @@ impl FileHooks {
     /// Reads up to `need` bytes more; whether there were any.
     fn bytes(&self, py: Python<'_>, data: &mut Vec<u8>, need: u64) -> PyResult<bool> {
         let ask = need.min(CHUNK.max(data.len() as u64));
-        let got = self.read.bind(py).call1((ask,))?;
+        let got = self.read.bind(py).call1((make::integer(py, ask as i64)?,))?;
         take(&got, data, "read")
     }
 

@@ -2,6 +2,7 @@
 //! An unpickler in use (a hook of its own load calls it, or another thread does) refuses.
 
 use crate::decoder::{build, check as check_stream, find_class, Request, Stream, TextCodec};
+use crate::ffi::make;
 use crate::policy::{limits as limits_of, resolve};
 use crate::source::{is_path, open, stream_of, FileHooks};
 use pyo3::exceptions::{PyRuntimeError, PyTypeError, PyValueError};
@@ -176,11 +177,14 @@ enum Slot {
 }
 
 /// Base of `torshi.Unpickler`.
+///
+/// All bits zero must be a sound value of it: when memory runs out between allocating an instance of a
+/// Python subclass and filling it in, CPython deallocates the zeroed instance.
 #[pyclass(name = "Unpickler", module = "torshi._native", subclass, frozen, weakref)]
 pub struct PyUnpickler {
     slot: Mutex<Slot>,
     /// Beside the state, so that `find_class` can be asked while a load has the state.
-    policy: Mutex<Option<(Policy, bool)>>,
+    policy: Mutex<Option<Box<(Policy, bool)>>>,
     python2: AtomicBool,
 }
 
@@ -247,7 +251,7 @@ impl PyUnpickler {
         let hooks = FileHooks::of(file)?;
         let options = Settings { policy: policy.clone(), limits: limits_of(limits)?, encoding, errors, fix_imports, buffers };
         let state = Box::new(State { hooks, options, memo: Memo::keeping_all(), pending: Vec::new() });
-        *self.policy.lock().unwrap_or_else(PoisonError::into_inner) = Some((policy, fix_imports));
+        *self.policy.lock().unwrap_or_else(PoisonError::into_inner) = Some(Box::new((policy, fix_imports)));
         let old = std::mem::replace(&mut *self.slot(), Slot::Ready(state));
         drop(old); // outside the lock: dropping may run Python code
         Ok(())
@@ -269,7 +273,7 @@ impl PyUnpickler {
     #[pyo3(signature = (module_name, global_name, /))]
     fn find_class<'py>(&self, py: Python<'py>, module_name: &str, global_name: &str) -> PyResult<Bound<'py, PyAny>> {
         let known = self.policy.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let Some((policy, fix_imports)) = known else { return Err(uninitialised(py)) };
+        let Some((policy, fix_imports)) = known.map(|known| *known) else { return Err(uninitialised(py)) };
         let python2 = fix_imports && self.python2.load(Ordering::Relaxed);
         find_class(py, &policy, module_name, global_name, python2)
     }
@@ -383,9 +387,9 @@ impl UnpicklerMemo {
 impl UnpicklerMemo {
     /// A dict of the memo.
     fn copy<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
-        let copy = PyDict::new(py);
+        let copy = make::dict(py)?.cast_into::<PyDict>()?;
         for (index, value) in self.entries(py)? {
-            copy.set_item(index, value)?;
+            copy.set_item(make::integer(py, index as i64)?, value)?;
         }
         Ok(copy)
     }

@@ -127,11 +127,10 @@ fn peek_contains(stream: &[u8], part: &[u8]) -> bool {
 
 static PICKLING_ERROR: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
 
-/// `torshi.PicklingError` (stock's, as long as the package's own module cannot be imported).
+/// `torshi.UnpicklableError`.
 pub fn pickling_error(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
     let class = PICKLING_ERROR.get_or_try_init(py, || {
-        let module = py.import("torshi._errors").or_else(|_| py.import("pickle"))?;
-        Ok::<_, PyErr>(module.getattr("PicklingError")?.unbind())
+        Ok::<_, PyErr>(py.import("torshi._errors")?.getattr("UnpicklableError")?.unbind())
     })?;
     Ok(class.bind(py).clone())
 }
