@@ -126,14 +126,14 @@ fn text(window: &[u8]) -> Option<&'static str> {
         return Some("CSV text");
     }
     // A word or two may be the beginning of a text pickle with a spelling mistake.
-    (head.len() >= 16 && head.contains([' ', '\n'])).then_some("plain text")
+    (head.len() >= 8 && head.contains([' ', '\n'])).then_some("plain text")
 }
 
-/// Whether the beginning makes sense as instructions: three of them, or all there is.
+/// Whether the beginning makes sense as instructions: five of them, or all there is.
 fn reads_like_a_pickle(data: &[u8]) -> bool {
     let mut reader = Reader::new(data);
     let word = |line: &[u8]| !line.is_empty() && line.iter().all(|b| b.is_ascii_alphanumeric() || b"._".contains(b));
-    for sensible in 0..3 {
+    for sensible in 0..5 {
         if sensible > 0 && reader.offset() == data.len() {
             return true;
         }
@@ -225,6 +225,7 @@ mod tests {
             (b"\"\"\"Doc.\"\"\"\n\nimport os\n\nprint(os)\n", "Python source"),
             (b"name,age\nJohn,30\nJane,31\n", "CSV"),
             (b"Dear reader, this is no pickle.\n", "plain text"),
+            (b"Not Found\n", "plain text"),
             (b"\xff\xfea\0b\0", "UTF-16"),
             (b"a\0,\0b\0\n\0a\0,\0b\0\n\0a\0", "UTF-16"),
             (&[0; 512], "nothing but zero"),
