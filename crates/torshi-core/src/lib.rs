@@ -5,13 +5,18 @@
 #![forbid(unsafe_code)]
 
 pub mod compat;
+pub mod disassemble;
 pub mod domain;
 pub mod error;
 pub mod finding;
+pub mod graph;
 pub mod limits;
 pub mod machine;
 pub mod memo;
 pub mod opcode;
 pub mod policy;
+pub mod preview;
 pub mod reader;
+pub mod report;
+pub mod sniff;
 pub mod symbolic;

@@ -76,6 +76,21 @@ impl<'a, D: Domain<'a>> Machine<'a, D> {
         }
     }
 
+    /// Runs one instruction of a reader over the same stream, for who must know where each one ends;
+    /// gives the value of the pickle if that was its STOP.
+    pub fn advance(&mut self, reader: &mut Reader<'a>) -> Result<Option<D::Value>, D::Error> {
+        self.steps += 1;
+        Ok(match self.step(reader)? {
+            Flow::Stop(value) => Some(value),
+            Flow::Next => None,
+        })
+    }
+
+    /// What stands on the stack, deepest first: of a broken stream, all there is.
+    pub fn stack(&self) -> &[D::Value] {
+        &self.stack
+    }
+
     #[inline(always)]
     fn step(&mut self, reader: &mut Reader<'a>) -> Result<Flow<D::Value>, D::Error> {
         let opcode = reader.opcode()?;

@@ -198,9 +198,88 @@ const ROW_OF: [u8; 256] = {
     rows
 };
 
+/// The words for an argument's layout.
+fn layout(kind: ArgumentKind) -> &'static str {
+    use ArgumentKind as K;
+    match kind {
+        K::Nothing => "",
+        K::Uint1 => "1 byte, unsigned",
+        K::Uint2 => "2 bytes, unsigned, little-endian",
+        K::Uint4 => "4 bytes, unsigned, little-endian",
+        K::Uint8 => "8 bytes, unsigned, little-endian",
+        K::Int4 => "4 bytes, signed, little-endian",
+        K::Float8 => "8 bytes, IEEE double, big-endian",
+        K::Long1 | K::String1 | K::Bytes1 | K::Unicode1 => "1-byte length, then that many bytes",
+        K::Long4 | K::String4 => "4-byte signed length, then that many bytes",
+        K::Bytes4 | K::Unicode4 => "4-byte length, then that many bytes",
+        K::Bytes8 | K::ByteArray8 | K::Unicode8 => "8-byte length, then that many bytes",
+        K::DecimalLine => "a line: decimal",
+        K::FloatLine => "a line: decimal float",
+        K::UnicodeLine => "a line: raw-unicode-escape",
+        K::QuotedLine => "a line: quoted and escaped",
+        K::RawLine => "a line",
+        K::NamePair => "two lines: module and name",
+    }
+}
+
+/// The words for an effect.
+fn consequence(effect: Effect) -> &'static str {
+    match effect {
+        Effect::Data => "",
+        Effect::Name => "imports",
+        Effect::Call => "calls",
+        Effect::SetState => "may run `__setstate__`",
+        Effect::Fill => "may run methods of a subclass",
+        Effect::Persistent => "asks the application",
+        Effect::Buffer => "takes an out-of-band buffer",
+    }
+}
+
+/// The page of the documentation that lists the opcodes.
+pub fn table_markdown() -> String {
+    let mut page = String::from(
+        "# Opcodes\n\n\
+         Every opcode of the pickle format, made from the table in `crates/torshi-core/src/opcode.rs`; do not edit.\n\
+         The stack columns are deepest first. *Effect* is what stock pickle may do beyond moving data when it meets\n\
+         the opcode; torshi does none of it before the whole stream is checked.\n\n\
+         | byte | name | protocol | argument | takes | leaves | effect | meaning |\n\
+         |---|---|---|---|---|---|---|---|\n",
+    );
+    for row in TABLE {
+        let printed = match row.byte {
+            b'|' => String::from(" `\\|`"),
+            b'!'..=b'~' => format!(" `{}`", char::from(row.byte)),
+            _ => String::new(),
+        };
+        let cells = [
+            format!("0x{:02x}{printed}", row.byte),
+            row.name.to_owned(),
+            row.protocol.to_string(),
+            layout(row.argument).to_owned(),
+            row.takes.to_owned(),
+            row.leaves.to_owned(),
+            consequence(row.effect).to_owned(),
+            row.doc.to_owned(),
+        ];
+        page.push_str(&format!("| {} |\n", cells.join(" | ")));
+    }
+    page
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// The page would go on saying what the code no longer does. To write it anew, run the tests with
+    /// `TORSHI_WRITE_DOCS=1`.
+    #[test]
+    fn the_page_is_the_table() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/opcodes.md");
+        if std::env::var_os("TORSHI_WRITE_DOCS").is_some() {
+            std::fs::write(path, table_markdown()).unwrap();
+        }
+        assert_eq!(std::fs::read_to_string(path).unwrap(), table_markdown());
+    }
 
     /// A byte used twice, or a row that does not find itself, would decode streams wrongly.
     #[test]

@@ -169,7 +169,7 @@ fn judge(policy: &Policy, module: &str, name: &str, python2: bool, origin: Origi
 }
 
 /// Today's names of Python 2 names, as `fix_imports` promises.
-fn modern<'n>(module: &'n str, name: &'n str) -> (&'n str, &'n str) {
+pub(crate) fn modern<'n>(module: &'n str, name: &'n str) -> (&'n str, &'n str) {
     match compat::python3_name(module, name) {
         Some(names) => names,
         None => (compat::python3_module(module).unwrap_or(module), name),

@@ -21,10 +21,12 @@ use crate::memo::{Memo, SlotSet};
 use crate::policy::Policy;
 use arena::{Arena, NodeKind, NO_GLOBAL};
 use globals::Globals;
-use literal::{decimal_bytes, raw_unicode_escape, unescape};
+use literal::decimal_bytes;
 use std::borrow::Cow;
 use value::{Span, Symbol, LONGEST};
 
+pub(crate) use globals::modern;
+pub(crate) use literal::{raw_unicode_escape, unescape};
 pub use globals::{usage, GlobalUse, Origin};
 
 /// Findings kept: enough to show a person, few enough to bound memory.
