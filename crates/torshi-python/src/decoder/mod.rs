@@ -18,7 +18,7 @@ use std::sync::atomic::AtomicBool;
 use torshi_core::domain::{Domain, Items, Kind};
 use torshi_core::error::{Fault, FaultBox, Site};
 
-pub use load::{build, check, Request, Stream};
+pub use load::{build, check, extension_names, Extensions, Request, Stream};
 pub use resolve::find_class;
 
 type Object<'py> = Bound<'py, PyAny>;
