@@ -55,8 +55,9 @@ def test_pickles_own_names_are_pickles_own_classes() -> None:
 
 
 def test_what_cannot_be_pickled_says_where() -> None:
+    lost = type("Lost", (), {"__module__": __name__})
     with pytest.raises(pickle.PicklingError) as caught:
-        torshi.dumps({"jobs": [1, lambda: None]})
+        torshi.dumps({"jobs": [1, lost]})
     assert isinstance(caught.value, torshi.UnpicklableError)
     assert caught.value.path == "$['jobs'][1]"
     # What stock pickle leaves to the object itself stays its exception, with a note.
