@@ -68,14 +68,19 @@ pub struct Arena {
 }
 
 impl Arena {
-    /// An arena with room for what a stream of this many bytes commonly needs.
-    pub fn for_stream(bytes: usize) -> Self {
-        Arena {
-            nodes: Vec::with_capacity((bytes / 32).clamp(4, 1024)),
-            symbols: Vec::with_capacity((bytes / 6).clamp(8, 4096)),
-            chunks: Vec::with_capacity((bytes / 64).clamp(4, 1024)),
-            grown_late: false,
-        }
+    /// Empties it, keeping its memory for the next stream.
+    pub fn clear(&mut self) {
+        self.nodes.clear();
+        self.symbols.clear();
+        self.chunks.clear();
+        self.grown_late = false;
+    }
+
+    /// Bytes of memory it holds.
+    pub fn footprint(&self) -> usize {
+        self.nodes.capacity() * size_of::<Node>()
+            + self.symbols.capacity() * size_of::<Symbol>()
+            + self.chunks.capacity() * size_of::<Chunk>()
     }
 
     /// A node without items.
@@ -147,7 +152,8 @@ impl Arena {
         node.depth = node.depth.max(depth.saturating_add(1));
     }
 
-    /// Notes items of a list, set or instance; only those with parts of their own are kept.
+    /// Notes items of a list, set or instance; only those with parts of their own are kept. Whether any
+    /// of them is, or holds, a global that may not stand as data is for the caller to look at.
     #[inline]
     pub fn fill(&mut self, id: u32, items: &[Symbol]) {
         let first = self.symbols.len();
@@ -155,6 +161,41 @@ impl Arena {
             self.symbols.extend(items.iter().filter(|item| !item.is_atom()));
         }
         self.filled(id, first, items.len(), false);
+    }
+
+    /// `fill`, for items none of which may be a raw global: one walk. `false` where one may be, and
+    /// nothing is noted then.
+    #[inline(always)]
+    pub fn fill_nodes(&mut self, id: u32, items: &[Symbol]) -> bool {
+        let first = self.symbols.len();
+        let (mut weight, mut depth) = (items.len() as u32, 0u32);
+        let looked_at = if all_atoms(items) { &[] } else { items };
+        for &item in looked_at {
+            match item {
+                Symbol::Node(child) => {
+                    let child = &mut self.nodes[child as usize];
+                    if child.holds_raw_global {
+                        self.symbols.truncate(first);
+                        return false;
+                    }
+                    child.held = true;
+                    let (w, d) = child.hashed();
+                    weight = weight.saturating_add(w);
+                    depth = depth.max(d.saturating_add(1));
+                    self.symbols.push(item);
+                }
+                _ if item.is_atom() => {}
+                _ => {
+                    self.symbols.truncate(first);
+                    return false;
+                }
+            }
+        }
+        let node = &mut self.nodes[id as usize];
+        node.weight = node.weight.saturating_add(weight);
+        node.depth = node.depth.max(depth);
+        self.linked(id, first, items.len(), false);
+        true
     }
 
     /// Notes pairs of a dict or instance. The first few are kept whole, since they may be a state
@@ -166,6 +207,8 @@ impl Arena {
         let first = self.symbols.len();
         self.symbols.extend_from_slice(whole);
         if all_atoms(whole) {
+            let node = &mut self.nodes[id as usize];
+            node.weight = node.weight.saturating_add(whole.len() as u32);
             self.linked(id, first, whole.len() / 2, true);
         } else {
             self.filled(id, first, whole.len() / 2, true);
@@ -181,12 +224,16 @@ impl Arena {
     /// Accounts for symbols kept from `first` on.
     #[inline]
     fn filled(&mut self, id: u32, first: usize, count: usize, pairs: bool) {
+        let mut weight = count as u32;
+        let mut depth = 0;
         if self.symbols.len() > first {
-            let (weight, depth) = self.reckon(first);
-            let node = &mut self.nodes[id as usize];
-            node.weight = node.weight.saturating_add(weight);
-            node.depth = node.depth.max(depth.saturating_add(1));
+            let (below, deep) = self.reckon(first);
+            weight = weight.saturating_add(below);
+            depth = deep.saturating_add(1);
         }
+        let node = &mut self.nodes[id as usize];
+        node.weight = node.weight.saturating_add(weight);
+        node.depth = node.depth.max(depth);
         self.linked(id, first, count, pairs);
     }
 
@@ -197,7 +244,6 @@ impl Arena {
         let node = &mut self.nodes[id as usize];
         self.grown_late |= node.held;
         node.count = node.count.saturating_add(count as u32);
-        node.weight = node.weight.saturating_add(count as u32);
         if len > 0 {
             let next = std::mem::replace(&mut node.chunk, self.chunks.len() as u32);
             self.chunks.push(Chunk { first: first as u32, len: len as u32, next, pairs });

@@ -73,11 +73,11 @@ impl Symbolic<'_, '_> {
         Ok(())
     }
 
-    fn charge_memory(&mut self, bytes: u64, site: Site) -> Result<(), FaultBox> {
+    pub(super) fn charge_memory(&mut self, bytes: u64, site: Site) -> Result<(), FaultBox> {
         self.memory = self.memory.saturating_add(bytes);
         let allowed = self.limits.memory_for(self.data.len());
         if self.memory > allowed {
-            let detail = format!("a call asks for {} bytes", self.memory);
+            let detail = format!("calls and names ask for {} bytes", self.memory);
             return Err(Fault::limit(site, "memory", allowed, detail));
         }
         Ok(())

@@ -75,8 +75,10 @@ impl Symbolic<'_, '_> {
     #[inline(always)]
     pub(super) fn fill_list(&mut self, id: u32, items: &[Symbol], site: Site) {
         self.thaw(id, site);
-        self.place_all(items, site);
-        self.arena.fill(id, items);
+        if !self.arena.fill_nodes(id, items) {
+            self.place_all(items, site);
+            self.arena.fill(id, items);
+        }
     }
 
     /// A container that a checked state keeps by reference is changed behind its back.
