@@ -192,11 +192,11 @@ def speed() -> None:
 def attack(folder: Path) -> None:
     title("5. A malicious pickle")
     code(inspect.getsource(Trap).rstrip())
-    say("Stock pickle runs that command when the object is loaded. torshi looks into it without loading it:")
-    evil, canary = Path("evil.pkl"), folder / "canary.txt"
-    with open(evil, "wb") as file:
-        pickle.dump(Trap(), file)
+    say("Stock pickle runs that command when the file is loaded. torshi looks into the file without loading it:")
+    canary = folder / "canary.txt"
     session("""
+        with open("evil.pkl", "wb") as file:
+            pickle.dump(Trap(), file)
         print(torshi.inspect("evil.pkl"))
     """)
     say("Looking ran none of it. Loading it with torshi, in an interpreter of its own:")
