@@ -79,6 +79,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=10, help="times each is run; the shortest counts")
     parser.add_argument("--only", help="workloads whose name contains this")
     parser.add_argument("--json", metavar="FILE", help="write the ratios there too")
+    parser.add_argument("--markdown", action="store_true", help="write the ratios as a table too")
     arguments = parser.parse_args()
     print(f"Python {sys.version.split()[0]}, {platform.machine()}, torshi {torshi.__version__}, protocol 5")
     header = f"{'':{NAME}}"
@@ -106,6 +107,10 @@ def main() -> None:
             f"{side}: geometric mean {mean:.2f}x, least {ratios[least]:.2f}x ({least}), "
             f"faster on {ahead} of {len(ratios)} workloads"
         )
+    if arguments.markdown:
+        print("\n| workload | dumps | loads |\n|---|---|---|")
+        for name, figure in figures.items():
+            print(f"| {name} | {figure['dumps']:.1f}x | {figure['loads']:.1f}x |")
     if arguments.json:
         with open(arguments.json, "w", encoding="utf-8") as file:
             json.dump(figures, file, indent=1)
