@@ -22,7 +22,7 @@ impl Symbolic<'_, '_> {
         self.charge_call(id, arguments, site)?;
         if self.is_partial_of_new(id, arguments) {
             let Symbol::Node(node) = self.instance(id, arguments, true) else { return Ok(Symbol::Opaque) };
-            self.arena.node_mut(node).holds_raw_global = true;
+            self.arena.set_raw(node, true);
             return Ok(Symbol::Node(node));
         }
         let Some(row) = self.globals.get(id).row else {

@@ -417,7 +417,7 @@ impl<'a> Domain<'a> for Symbolic<'a, '_> {
     fn tuple(&mut self, items: Items<'_, Symbol>, _: Site) -> Result<Symbol, FaultBox> {
         let raw = items.as_slice().iter().any(|&item| self.is_raw(item));
         let id = self.arena.tuple(items.as_slice());
-        self.arena.node_mut(id).holds_raw_global = raw;
+        self.arena.set_raw(id, raw);
         Ok(Symbol::Node(id))
     }
 
