@@ -140,17 +140,20 @@ fn validated<'py>(value: Bound<'py, PyAny>, kind: Option<&Bound<'py, PyAny>>) ->
     }
 }
 
-/// Raises what a load of these bytes under this policy would raise before building; builds nothing.
+/// Raises what a load of the bytes from `start` under this policy would raise before building; builds
+/// nothing. The bytes of the pickle, up to and including STOP, if there is nothing to raise.
 #[pyfunction]
-#[pyo3(signature = (data, policy, limits=None))]
+#[pyo3(signature = (data, policy, limits=None, start=0))]
 fn check<'py>(
     py: Python<'py>, data: &Bound<'py, PyAny>, policy: &crate::policy::PyPolicy, limits: Option<&Bound<'py, PyAny>>,
-) -> PyResult<()> {
+    start: usize,
+) -> PyResult<usize> {
     let codec = TextCodec { encoding: Cow::Borrowed("ASCII"), errors: Cow::Borrowed("strict") };
     let options =
         Options { policy: policy.inner.clone(), limits: limits_of(limits)?, codec, fix_imports: true, buffers: None };
     let stream = stream_of(data)?;
-    check_stream(py, stream.as_slice(), &options.request(), None).map(drop)
+    let pickle = stream.as_slice().get(start..).unwrap_or_default();
+    check_stream(py, pickle, &options.request(), None).map(|(plan, _)| plan.end)
 }
 
 /// What an initialised unpickler holds.
