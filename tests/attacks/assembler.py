@@ -159,6 +159,8 @@ class Case:
         trust: the names to trust beside the default policy, or ``unrestricted``.
         needs: distributions without which the case says nothing.
         isolated: loaded in a process of its own even where a refusal is expected: a miss would crash.
+        error: the exception that stock pickle raises for the same fault, where that is no UnpicklingError
+            and callers of pickle may rely on it.
     """
 
     id: str
@@ -168,3 +170,4 @@ class Case:
     trust: tuple[str, ...] | str = ()
     needs: tuple[str, ...] = ()
     isolated: bool = False
+    error: str | None = None

@@ -139,8 +139,18 @@ def cases() -> Iterator[Case]:
         "leftover": leftovers,
     }
     first_only = {"hides_a_call"}
+    stock = {
+        "bad_utf8": "UnicodeDecodeError",
+        "bad_unicode_escape": "UnicodeDecodeError",
+        "bad_int": "ValueError",
+        "bad_long": "ValueError",
+        "bad_escape": "ValueError",
+        "unhashable_key": "TypeError",
+        "unhashable_member": "TypeError",
+    }
     for mechanism, group in groups.items():
         for label, data in group():
-            yield Case(f"{mechanism}/{label}", mechanism, data, "first-only" if label in first_only else "refuse")
+            expected = "first-only" if label in first_only else "refuse"
+            yield Case(f"{mechanism}/{label}", mechanism, data, expected, error=stock.get(label))
     for label, data in several():
         yield Case(f"several-pickles/{label}", "several-pickles", data, "first-only")

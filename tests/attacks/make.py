@@ -41,6 +41,8 @@ def record(case: Case) -> dict[str, Any]:
     entry["trust"] = list(case.trust) if isinstance(case.trust, tuple) else case.trust
     entry["file"] = str(path_of(case).relative_to(FOLDER.parent)) if is_written(case) else None
     entry["size"] = len(case.data)
+    if case.error:
+        entry["error"] = case.error
     return entry
 
 
