@@ -138,17 +138,13 @@ pub trait Domain<'a> {
     fn frozenset(&mut self, items: Items<'_, Self::Value>, site: Site) -> Result<Self::Value, Self::Error>;
 
     /// Appends to an exact list.
-    fn list_extend(
-        &mut self, list: &Self::Value, items: Items<'_, Self::Value>, site: Site,
-    ) -> Result<(), Self::Error>;
+    fn list_extend(&mut self, list: &Self::Value, items: Items<'_, Self::Value>, site: Site)
+        -> Result<(), Self::Error>;
     /// Stores pairs in an exact dict.
-    fn dict_update(
-        &mut self, dict: &Self::Value, pairs: Items<'_, Self::Value>, site: Site,
-    ) -> Result<(), Self::Error>;
+    fn dict_update(&mut self, dict: &Self::Value, pairs: Items<'_, Self::Value>, site: Site)
+        -> Result<(), Self::Error>;
     /// Adds to an exact set.
-    fn set_update(
-        &mut self, set: &Self::Value, items: Items<'_, Self::Value>, site: Site,
-    ) -> Result<(), Self::Error>;
+    fn set_update(&mut self, set: &Self::Value, items: Items<'_, Self::Value>, site: Site) -> Result<(), Self::Error>;
     /// Appends to an instance, by its methods.
     fn instance_extend(
         &mut self, target: &Self::Value, items: Items<'_, Self::Value>, site: Site,
@@ -173,9 +169,7 @@ pub trait Domain<'a> {
     fn extension(&mut self, code: i64, python2: bool, site: Site) -> Result<Self::Value, Self::Error>;
 
     /// `callable(*arguments)`.
-    fn call(
-        &mut self, callable: Self::Value, arguments: Self::Value, site: Site,
-    ) -> Result<Self::Value, Self::Error>;
+    fn call(&mut self, callable: Self::Value, arguments: Self::Value, site: Site) -> Result<Self::Value, Self::Error>;
     /// `class.__new__(class, *arguments, **keywords)`.
     fn construct(
         &mut self, class: Self::Value, arguments: Self::Value, keywords: Option<Self::Value>, site: Site,
@@ -184,9 +178,7 @@ pub trait Domain<'a> {
     fn instantiate(
         &mut self, class: Self::Value, arguments: Items<'_, Self::Value>, site: Site,
     ) -> Result<Self::Value, Self::Error>;
-    fn set_state(
-        &mut self, target: &Self::Value, state: Self::Value, site: Site,
-    ) -> Result<(), Self::Error>;
+    fn set_state(&mut self, target: &Self::Value, state: Self::Value, site: Site) -> Result<(), Self::Error>;
 
     fn persistent_line(&mut self, id: &'a [u8], site: Site) -> Result<Self::Value, Self::Error>;
     fn persistent(&mut self, id: Self::Value, site: Site) -> Result<Self::Value, Self::Error>;

@@ -101,9 +101,7 @@ impl fmt::Display for Fault {
                 return write!(f, "invalid load key, '{}' at byte {}", byte.escape_ascii(), self.offset)
             }
             FaultKind::Malformed(what) | FaultKind::BadValue(what) | FaultKind::BadType(what) => f.write_str(what)?,
-            FaultKind::Limit { limit, value, detail } => {
-                write!(f, "{detail}: over the limit {limit}={value}")?
-            }
+            FaultKind::Limit { limit, value, detail } => write!(f, "{detail}: over the limit {limit}={value}")?,
         }
         match self.opcode {
             Some(opcode) => write!(f, " ({} at byte {})", opcode.name(), self.offset),

@@ -28,6 +28,13 @@ impl Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Limits { memory: None, hash_steps: 1 << 26, collisions: 1000, depth: 1000, expansion: 1_000_000_000_000, stream: None }
+        Limits {
+            memory: None,
+            hash_steps: 1 << 26,
+            collisions: 1000,
+            depth: 1000,
+            expansion: 1_000_000_000_000,
+            stream: None,
+        }
     }
 }

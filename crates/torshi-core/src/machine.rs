@@ -279,8 +279,7 @@ impl<'a, D: Domain<'a>> Machine<'a, D> {
             // -- names and calls
             Opcode::Global => {
                 let (module, name) = (reader.line()?, reader.line()?);
-                let value =
-                    self.domain.global(module, name, self.python2(), site)?;
+                let value = self.domain.global(module, name, self.python2(), site)?;
                 self.push(value)
             }
             Opcode::StackGlobal => self.stack_global(site)?,
@@ -426,9 +425,7 @@ impl<'a, D: Domain<'a>> Machine<'a, D> {
     /// STRING: a Python 2 string literal between matching quotes.
     fn quoted_line(&mut self, line: &'a [u8], site: Site) -> Result<(), D::Error> {
         let value = match line {
-            [b'\'', inner @ .., b'\''] | [b'"', inner @ .., b'"'] => {
-                self.domain.string_escaped(inner, site)?
-            }
+            [b'\'', inner @ .., b'\''] | [b'"', inner @ .., b'"'] => self.domain.string_escaped(inner, site)?,
             _ => {
                 let what = "the STRING opcode argument must be quoted";
                 return Err(Fault::malformed(site, what).into());

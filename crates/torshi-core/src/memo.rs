@@ -160,8 +160,7 @@ impl<V> Memo<V> {
     /// Every kept slot, in order of index.
     pub fn entries(&self) -> Vec<(u64, &V)> {
         let dense = (self.elsewhere..).zip(&self.dense);
-        let mut all: Vec<_> =
-            dense.filter_map(|(i, v)| v.as_ref().map(|v| (i, v))).collect();
+        let mut all: Vec<_> = dense.filter_map(|(i, v)| v.as_ref().map(|v| (i, v))).collect();
         let mut rest: Vec<_> = self.sparse.iter().map(|(&i, v)| (i, v)).collect();
         rest.sort_by_key(|&(i, _)| i);
         all.extend(rest);

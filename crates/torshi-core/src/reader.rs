@@ -272,9 +272,7 @@ impl<'a> Reader<'a> {
             K::Long4 | K::String4 => Argument::Bytes(self.counted4_signed()?),
             K::Bytes4 | K::Unicode4 => Argument::Bytes(self.counted4()?),
             K::Bytes8 | K::ByteArray8 | K::Unicode8 => Argument::Bytes(self.counted8()?),
-            K::DecimalLine | K::FloatLine | K::UnicodeLine | K::QuotedLine | K::RawLine => {
-                Argument::Line(self.line()?)
-            }
+            K::DecimalLine | K::FloatLine | K::UnicodeLine | K::QuotedLine | K::RawLine => Argument::Line(self.line()?),
             K::NamePair => Argument::Pair(self.line()?, self.line()?),
         })
     }

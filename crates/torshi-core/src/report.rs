@@ -148,7 +148,11 @@ fn fault_report(data: &[u8], fault: &Fault) -> FaultReport {
 pub fn foreign(data: &[u8], fault: &Fault) -> Option<&'static str> {
     const EARLY: usize = 64;
     let early = fault.offset < EARLY && !matches!(fault.kind, FaultKind::Limit { .. });
-    if early { sniff(data) } else { None }
+    if early {
+        sniff(data)
+    } else {
+        None
+    }
 }
 
 fn globals(all: Vec<GlobalUse>, policy: &Policy) -> (Vec<GlobalReport>, usize) {

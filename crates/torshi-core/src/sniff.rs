@@ -158,7 +158,8 @@ fn reads_like_a_pickle(data: &[u8]) -> bool {
 fn utf16(window: &[u8]) -> Option<&'static str> {
     let zeros = |from: usize| window.iter().skip(from).step_by(2).filter(|&&byte| byte == 0).count();
     let half = window.len() / 2;
-    let plain = |from: usize| window.iter().skip(from).step_by(2).all(|&b| matches!(b, b'\t' | b'\n' | b'\r' | b' '..=b'~'));
+    let plain =
+        |from: usize| window.iter().skip(from).step_by(2).all(|&b| matches!(b, b'\t' | b'\n' | b'\r' | b' '..=b'~'));
     let wide = half >= 8 && ((zeros(1) == half && plain(0)) || (zeros(0) == half && plain(1)));
     wide.then_some("UTF-16 text")
 }

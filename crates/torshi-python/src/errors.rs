@@ -27,7 +27,7 @@ pub fn fault(py: Python<'_>, fault: &Fault, data: &[u8]) -> PyErr {
         keywords.set_item("offset", fault.offset)?;
         keywords.set_item("opcode", opcode)
     };
-    let message = match what_else(fault, data) {
+    let message = match torshi_core::report::foreign(data, fault) {
         Some(what) => format!("not a pickle: this is {what}"),
         None => fault.to_string(),
     };
@@ -44,10 +44,6 @@ pub fn fault(py: Python<'_>, fault: &Fault, data: &[u8]) -> PyErr {
     }
 }
 
-fn what_else(_fault: &Fault, _data: &[u8]) -> Option<&'static str> {
-    None
-}
-
 /// The exception of a stream longer than the caller allows.
 #[cold]
 pub fn stream_too_long(py: Python<'_>, length: usize, limit: u64) -> PyErr {
@@ -61,7 +57,7 @@ pub fn stream_too_long(py: Python<'_>, length: usize, limit: u64) -> PyErr {
 
 /// The exception of findings.
 #[cold]
-pub fn untrusted(py: Python<'_>, findings: Vec<Finding>, _data: &[u8]) -> PyErr {
+pub fn untrusted(py: Python<'_>, findings: Vec<Finding>) -> PyErr {
     let message = refusal(&findings);
     raise(py, "UntrustedError", &message, |keywords| {
         let from_json = py.import("torshi._findings")?.getattr("from_json")?;
@@ -86,7 +82,7 @@ pub fn untrusted_one(message: &str, name: &str, site: Site) -> PyErr {
         message: message.to_owned(),
         remedy: None,
     };
-    Python::attach(|py| untrusted(py, vec![finding], &[]))
+    Python::attach(|py| untrusted(py, vec![finding]))
 }
 
 /// The exception of a name asked for through `find_class`, or one that leads elsewhere than it says.
@@ -101,7 +97,7 @@ pub fn untrusted_name(message: &str, module: &str, name: &str) -> PyErr {
         message: message.to_owned(),
         remedy: torshi_core::policy::suggest(module, name),
     };
-    Python::attach(|py| untrusted(py, vec![finding], &[]))
+    Python::attach(|py| untrusted(py, vec![finding]))
 }
 
 /// `a.b is not trusted (GLOBAL at byte 3, at $.x); expected it? load(..., trust=["a.b"])`.

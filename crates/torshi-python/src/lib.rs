@@ -5,6 +5,7 @@ mod decoder;
 mod encoder;
 mod errors;
 mod ffi;
+mod inspect;
 mod pickler;
 mod policy;
 mod source;
@@ -15,6 +16,7 @@ use pyo3::prelude::*;
 #[pymodule]
 fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<policy::PyPolicy>()?;
+    inspect::register(module)?;
     pickler::register(module)?;
     unpickler::register(module)
 }

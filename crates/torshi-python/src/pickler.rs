@@ -115,11 +115,8 @@ fn tell(py: Python<'_>, error: &PyErr, path: &str) -> PyResult<()> {
     text_signature = "(obj, protocol=None, *, fix_imports=True, buffer_callback=None)"
 )]
 fn dumps<'py>(
-    py: Python<'py>,
-    obj: &Bound<'py, PyAny>,
-    protocol: Option<&Bound<'py, PyAny>>,
-    fix_imports: Option<&Bound<'py, PyAny>>,
-    buffer_callback: Option<&Bound<'py, PyAny>>,
+    py: Python<'py>, obj: &Bound<'py, PyAny>, protocol: Option<&Bound<'py, PyAny>>,
+    fix_imports: Option<&Bound<'py, PyAny>>, buffer_callback: Option<&Bound<'py, PyAny>>,
 ) -> PyResult<Bound<'py, PyAny>> {
     let number = self::protocol(py, protocol)?;
     let hooks = Hooks { buffer_callback: callback(buffer_callback, number)?, ..Hooks::default() };
@@ -150,12 +147,8 @@ fn dumps<'py>(
     text_signature = "(obj, file, protocol=None, *, fix_imports=True, buffer_callback=None)"
 )]
 fn dump<'py>(
-    py: Python<'py>,
-    obj: &Bound<'py, PyAny>,
-    file: &Bound<'py, PyAny>,
-    protocol: Option<&Bound<'py, PyAny>>,
-    fix_imports: Option<&Bound<'py, PyAny>>,
-    buffer_callback: Option<&Bound<'py, PyAny>>,
+    py: Python<'py>, obj: &Bound<'py, PyAny>, file: &Bound<'py, PyAny>, protocol: Option<&Bound<'py, PyAny>>,
+    fix_imports: Option<&Bound<'py, PyAny>>, buffer_callback: Option<&Bound<'py, PyAny>>,
 ) -> PyResult<()> {
     let number = self::protocol(py, protocol)?;
     let hooks = Hooks { buffer_callback: callback(buffer_callback, number)?, ..Hooks::default() };
@@ -254,11 +247,8 @@ impl Pickler {
 
     #[pyo3(signature = (file, protocol=None, fix_imports=None, buffer_callback=None))]
     fn __init__<'py>(
-        slf: &Bound<'py, Self>,
-        file: &Bound<'py, PyAny>,
-        protocol: Option<&Bound<'py, PyAny>>,
-        fix_imports: Option<&Bound<'py, PyAny>>,
-        buffer_callback: Option<&Bound<'py, PyAny>>,
+        slf: &Bound<'py, Self>, file: &Bound<'py, PyAny>, protocol: Option<&Bound<'py, PyAny>>,
+        fix_imports: Option<&Bound<'py, PyAny>>, buffer_callback: Option<&Bound<'py, PyAny>>,
     ) -> PyResult<()> {
         let py = slf.py();
         drop(slf.get().idle(py)?);

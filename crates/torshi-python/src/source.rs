@@ -8,7 +8,7 @@ use crate::ffi::make;
 use pyo3::exceptions::{PyNotImplementedError, PyTypeError};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::{PyBytes, PyByteArray, PyMemoryView};
+use pyo3::types::{PyByteArray, PyBytes, PyMemoryView};
 use torshi_core::limits::Limits;
 use torshi_core::reader::{Progress, Scanner};
 
@@ -29,10 +29,8 @@ impl FileHooks {
     /// Looks the methods up.
     pub fn of(file: &Bound<'_, PyAny>) -> PyResult<Self> {
         let py = file.py();
-        let (read, readline) = (
-            file.getattr_opt(pyo3::intern!(py, "read"))?,
-            file.getattr_opt(pyo3::intern!(py, "readline"))?,
-        );
+        let (read, readline) =
+            (file.getattr_opt(pyo3::intern!(py, "read"))?, file.getattr_opt(pyo3::intern!(py, "readline"))?);
         let (Some(read), Some(readline)) = (read, readline) else {
             return Err(PyTypeError::new_err("file must have 'read' and 'readline' attributes"));
         };

@@ -67,8 +67,8 @@ impl<'r, 'py> Options<'r, 'py> {
 )]
 #[allow(clippy::too_many_arguments)] // pickle's own signature, and three
 fn loads<'py>(
-    py: Python<'py>, data: &Bound<'py, PyAny>, r#type: Option<&Bound<'py, PyAny>>, fix_imports: bool,
-    encoding: &str, errors: &str, buffers: Option<Bound<'py, PyAny>>, trust: Option<&Bound<'py, PyAny>>,
+    py: Python<'py>, data: &Bound<'py, PyAny>, r#type: Option<&Bound<'py, PyAny>>, fix_imports: bool, encoding: &str,
+    errors: &str, buffers: Option<Bound<'py, PyAny>>, trust: Option<&Bound<'py, PyAny>>,
     limits: Option<&Bound<'py, PyAny>>,
 ) -> PyResult<Bound<'py, PyAny>> {
     let codec = TextCodec { encoding: Cow::Borrowed(encoding), errors: Cow::Borrowed(errors) };
@@ -101,8 +101,8 @@ fn loads<'py>(
 )]
 #[allow(clippy::too_many_arguments)] // pickle's own signature, and three
 fn load<'py>(
-    py: Python<'py>, file: &Bound<'py, PyAny>, r#type: Option<&Bound<'py, PyAny>>, fix_imports: bool,
-    encoding: &str, errors: &str, buffers: Option<Bound<'py, PyAny>>, trust: Option<&Bound<'py, PyAny>>,
+    py: Python<'py>, file: &Bound<'py, PyAny>, r#type: Option<&Bound<'py, PyAny>>, fix_imports: bool, encoding: &str,
+    errors: &str, buffers: Option<Bound<'py, PyAny>>, trust: Option<&Bound<'py, PyAny>>,
     limits: Option<&Bound<'py, PyAny>>,
 ) -> PyResult<Bound<'py, PyAny>> {
     let codec = TextCodec { encoding: Cow::Borrowed(encoding), errors: Cow::Borrowed(errors) };
@@ -199,7 +199,9 @@ impl PyUnpickler {
         let mut slot = self.slot();
         match std::mem::replace(&mut *slot, Slot::InUse) {
             Slot::Ready(state) => Ok(state),
-            Slot::InUse => Err(PyRuntimeError::new_err("Unpickler is in use: by another thread, or by a hook of its own load")),
+            Slot::InUse => {
+                Err(PyRuntimeError::new_err("Unpickler is in use: by another thread, or by a hook of its own load"))
+            }
             Slot::Missing => {
                 *slot = Slot::Missing;
                 drop(slot);
@@ -249,7 +251,8 @@ impl PyUnpickler {
             _ => None,
         };
         let hooks = FileHooks::of(file)?;
-        let options = Settings { policy: policy.clone(), limits: limits_of(limits)?, encoding, errors, fix_imports, buffers };
+        let options =
+            Settings { policy: policy.clone(), limits: limits_of(limits)?, encoding, errors, fix_imports, buffers };
         let state = Box::new(State { hooks, options, memo: Memo::keeping_all(), pending: Vec::new() });
         *self.policy.lock().unwrap_or_else(PoisonError::into_inner) = Some(Box::new((policy, fix_imports)));
         let old = std::mem::replace(&mut *self.slot(), Slot::Ready(state));
@@ -292,7 +295,9 @@ impl PyUnpickler {
             entries_of(dict)?
         } else {
             let what = crate::decoder::type_name(memo);
-            return Err(PyTypeError::new_err(format!("'memo' attribute must be an UnpicklerMemoProxy object or dict, not {what}")));
+            return Err(PyTypeError::new_err(format!(
+                "'memo' attribute must be an UnpicklerMemoProxy object or dict, not {what}"
+            )));
         };
         let mut fresh = Memo::keeping_all();
         for (index, value) in entries {
@@ -353,7 +358,11 @@ fn own_find_class<'py>(slf: &Bound<'py, PyUnpickler>) -> PyResult<Option<Bound<'
         Some(own) => own.contains(name)?,
         None => false,
     };
-    if inherited && !on_instance { Ok(None) } else { Ok(Some(slf.getattr(name)?)) }
+    if inherited && !on_instance {
+        Ok(None)
+    } else {
+        Ok(Some(slf.getattr(name)?))
+    }
 }
 
 fn entries_of(dict: &Bound<'_, PyDict>) -> PyResult<Vec<(u64, Py<PyAny>)>> {

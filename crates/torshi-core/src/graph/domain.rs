@@ -62,9 +62,7 @@ impl<'a> Graph<'a, '_> {
         global
     }
 
-    fn made_by(
-        &mut self, shape: Shape, start: usize, parts: &[(Role, Option<Value>)], site: Site,
-    ) -> Value {
+    fn made_by(&mut self, shape: Shape, start: usize, parts: &[(Role, Option<Value>)], site: Site) -> Value {
         let made = self.add(shape, start);
         for &(role, value) in parts {
             if let (Some(id), Some(value)) = (made.node(), value) {

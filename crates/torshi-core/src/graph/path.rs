@@ -66,9 +66,12 @@ impl Graph<'_, '_> {
 
     /// Elements that were not kept of the parts that `each_part` shows as the node's own.
     pub fn merged_left_out(&self, id: u32) -> u64 {
-        let merged = |role| self.arena.single(id, role).and_then(Value::node).map_or(0, |id| self.arena.node(id).left_out);
+        let merged =
+            |role| self.arena.single(id, role).and_then(Value::node).map_or(0, |id| self.arena.node(id).left_out);
         match self.arena.node(id).shape {
-            Shape::Call | Shape::Instance => [Role::Arguments, Role::Keywords, Role::State].into_iter().map(merged).sum(),
+            Shape::Call | Shape::Instance => {
+                [Role::Arguments, Role::Keywords, Role::State].into_iter().map(merged).sum()
+            }
             _ => 0,
         }
     }

@@ -29,7 +29,8 @@ fn drawn(node: &TreeNode) -> String {
 #[test]
 fn ranges_and_paths() {
     // {'servers': [{'port': 1}, (2, None)], 'odd key': b'x', 3: 'y'}
-    let data = b"\x80\x04}\x94(\x8c\x07servers]\x94(}\x94\x8c\x04portK\x01sK\x02N\x86e\x8c\x07odd keyC\x01xK\x03\x8c\x01yu.";
+    let data =
+        b"\x80\x04}\x94(\x8c\x07servers]\x94(}\x94\x8c\x04portK\x01sK\x02N\x86e\x8c\x07odd keyC\x01xK\x03\x8c\x01yu.";
     assert_eq!(
         drawn(&tree_of(data)),
         "dict  [2:51] $

@@ -192,10 +192,8 @@ impl Growth<'_, '_, '_> {
                     (None, Shape::Call | Shape::Instance | Shape::Global { .. }) => graph.full_name(value),
                     _ => None,
                 };
-                let always = matches!(
-                    inner.shape,
-                    Shape::List | Shape::Dict | Shape::Set | Shape::FrozenSet | Shape::Tuple
-                );
+                let always =
+                    matches!(inner.shape, Shape::List | Shape::Dict | Shape::Set | Shape::FrozenSet | Shape::Tuple);
                 node.count = (always || inner.count > 0).then_some(inner.count);
             }
             What::Beyond(_) => node.value = Some("<not kept: the stream holds too many values>".into()),

@@ -108,7 +108,11 @@ type Evaluated<T> = Result<T, String>;
 pub(super) fn evaluate(policy: &Policy, text: &str) -> Evaluated<()> {
     let mut reader = Reader { mock: Mock { nodes: Vec::new(), policy: policy.clone() }, rest: text };
     reader.value()?;
-    if reader.rest.trim().is_empty() { Ok(()) } else { Err(format!("syntax: {:?} is left", reader.rest)) }
+    if reader.rest.trim().is_empty() {
+        Ok(())
+    } else {
+        Err(format!("syntax: {:?} is left", reader.rest))
+    }
 }
 
 /// Evaluates a text that needs no policy and matches its value against a pattern.
@@ -142,7 +146,11 @@ impl Reader<'_> {
     }
 
     fn need(&mut self, token: &str) -> Evaluated<()> {
-        if self.eat(token) { Ok(()) } else { Err(format!("syntax: {token} at {:.40}", self.rest)) }
+        if self.eat(token) {
+            Ok(())
+        } else {
+            Err(format!("syntax: {token} at {:.40}", self.rest))
+        }
     }
 
     fn sequence(&mut self, close: &str) -> Evaluated<Vec<usize>> {
@@ -297,7 +305,8 @@ impl Reader<'_> {
     }
 
     fn number(&mut self) -> Evaluated<usize> {
-        let end = self.rest.find(|c: char| !(c.is_ascii_alphanumeric() || "+-.".contains(c))).unwrap_or(self.rest.len());
+        let end =
+            self.rest.find(|c: char| !(c.is_ascii_alphanumeric() || "+-.".contains(c))).unwrap_or(self.rest.len());
         let (text, rest) = self.rest.split_at(end);
         self.rest = rest;
         if let Ok(value) = text.parse::<i64>() {

@@ -278,8 +278,10 @@ impl Policy {
     pub fn from_toml(text: &str) -> Result<Policy, PolicyError> {
         let document: Document =
             toml::from_str(text).map_err(|error| PolicyError { message: format!("not a policy: {error}") })?;
-        let parse = |texts: &[String], allow| texts.iter().map(|text| Selector::parse(text, allow)).collect::<Result<_, _>>();
-        let inner = Inner { base: document.base, allow: parse(&document.allow, true)?, deny: parse(&document.deny, false)? };
+        let parse =
+            |texts: &[String], allow| texts.iter().map(|text| Selector::parse(text, allow)).collect::<Result<_, _>>();
+        let inner =
+            Inner { base: document.base, allow: parse(&document.allow, true)?, deny: parse(&document.deny, false)? };
         Ok(inner.sealed())
     }
 

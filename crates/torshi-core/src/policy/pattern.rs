@@ -3,8 +3,8 @@
 //! A pattern text from a table is parsed once and then matched against values seen through [`View`], which the
 //! symbolic machine implements. Matching never builds anything and fails closed: what a view cannot show
 //! (contents of opaque text, an unknown count) matches only patterns that do not ask for it. `syntax.rs` has the parser.
-use super::rules::{content, Rule};
 use super::row::Row;
+use super::rules::{content, Rule};
 
 pub use super::syntax::PatternError;
 
@@ -279,10 +279,15 @@ impl Pattern {
             (Pattern::Str { max: None, charset: None }, Shape::Text(_) | Shape::OpaqueText) => true,
             (Pattern::Str { max, charset }, Shape::Text(text)) => {
                 max.is_none_or(|max| text.len() <= max || text.chars().count() <= max)
-                    && charset.as_ref().is_none_or(|set| text.chars().all(|c| set.iter().any(|(a, b)| (*a..=*b).contains(&c))))
+                    && charset
+                        .as_ref()
+                        .is_none_or(|set| text.chars().all(|c| set.iter().any(|(a, b)| (*a..=*b).contains(&c))))
             }
             (Pattern::Literal(literal), Shape::Text(text)) => literal == text,
-            (Pattern::Bytes { low, high }, Shape::Bytes(_) | Shape::Instance { module: "builtins", name: "bytes", .. }) => {
+            (
+                Pattern::Bytes { low, high },
+                Shape::Bytes(_) | Shape::Instance { module: "builtins", name: "bytes", .. },
+            ) => {
                 (*low == 0 && high.is_none())
                     || content::length(w, v).is_some_and(|n| n >= *low && high.is_none_or(|high| n <= high))
             }
@@ -410,7 +415,11 @@ impl Arguments {
                     }
                 }
                 // Equal keys count again, so a repeated key refuses too: nothing unseen can stand in the dict.
-                if count == Some(found) { Ok(()) } else { refuse("known keywords") }
+                if count == Some(found) {
+                    Ok(())
+                } else {
+                    refuse("known keywords")
+                }
             }
             Keywords::Empty => refuse("no keywords"),
             _ => refuse("a dict of keywords"),

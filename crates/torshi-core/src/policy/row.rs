@@ -5,8 +5,8 @@
 //! decides whether a name is listed at all (that is [`super::Policy::find`]) and it never sees a Python object.
 use serde::Deserialize;
 
-use super::rules::numpy::ndarray;
 use super::pattern::{Arguments, Mismatch, Pattern, PatternError, View};
+use super::rules::numpy::ndarray;
 
 /// A module and a qualified name inside it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -147,7 +147,11 @@ impl Row {
             Some(pattern) => pattern.matches_for(w, state, Some(target))?,
             None => return Err(Mismatch::new("no state", "a state")),
         }
-        if self.trusted { ndarray::honest(w, state, 2) } else { Ok(()) }
+        if self.trusted {
+            ndarray::honest(w, state, 2)
+        } else {
+            Ok(())
+        }
     }
 }
 

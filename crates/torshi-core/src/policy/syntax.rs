@@ -96,12 +96,20 @@ impl<'t> Cursor<'t> {
     }
 
     fn need(&mut self, token: &str) -> Parsed<()> {
-        if self.eat(token) { Ok(()) } else { self.fail(token) }
+        if self.eat(token) {
+            Ok(())
+        } else {
+            self.fail(token)
+        }
     }
 
     fn end(&mut self) -> Parsed<()> {
         self.rest = self.rest.trim_start();
-        if self.rest.is_empty() { Ok(()) } else { self.fail("the end") }
+        if self.rest.is_empty() {
+            Ok(())
+        } else {
+            self.fail("the end")
+        }
     }
 
     /// The longest run of characters that `keep` accepts.

@@ -66,7 +66,9 @@ fn private_segments_and_locals_match_no_entry() {
     }
     // A module may well start with underscores.
     assert!(allowed(&Policy::empty().allow("__main__.*").unwrap(), "__main__", "Point"));
-    for text in ["a.__x__", "a:C.__reduce__", "a.f.<locals>.g", "*", "", "a..b", "a b.c", "Point", "a:b:c", ".a", "a\0.b"] {
+    for text in
+        ["a.__x__", "a:C.__reduce__", "a.f.<locals>.g", "*", "", "a..b", "a b.c", "Point", "a:b:c", ".a", "a\0.b"]
+    {
         assert!(Policy::empty().allow(text).is_err(), "{text:?}");
     }
     // An exact row of a table may: this is how copyreg writes.
@@ -76,7 +78,8 @@ fn private_segments_and_locals_match_no_entry() {
 
 #[test]
 fn deny_wins_over_entries_tables_and_everything() {
-    let policy = Policy::default().allow("a.*").unwrap().deny("a.secret").unwrap().deny("collections.OrderedDict").unwrap();
+    let policy =
+        Policy::default().allow("a.*").unwrap().deny("a.secret").unwrap().deny("collections.OrderedDict").unwrap();
     assert!(allowed(&policy, "a", "C") && !allowed(&policy, "a", "secret") && !allowed(&policy, "a.secret", "C"));
     assert!(!allowed(&policy, "collections", "OrderedDict") && allowed(&policy, "collections", "Counter"));
     assert!(matches!(policy.find("a", "secret"), Verdict::Denied(Denial::DeniedBy(entry)) if entry == "a.secret"));
@@ -102,7 +105,10 @@ fn toml_round_trip() {
     let policy = Policy::builtins().allow("a.*").unwrap().allow("b:C").unwrap().deny("a.x").unwrap();
     assert_eq!(Policy::from_toml(&policy.to_toml()).unwrap(), policy);
     assert_eq!(Policy::from_toml("").unwrap(), Policy::default());
-    assert_eq!(Policy::from_toml("base = \"empty\"\nallow = [\"a.B\"]").unwrap(), Policy::empty().allow("a.B").unwrap());
+    assert_eq!(
+        Policy::from_toml("base = \"empty\"\nallow = [\"a.B\"]").unwrap(),
+        Policy::empty().allow("a.B").unwrap()
+    );
     for text in ["base = \"unrestricted\"", "allow = [\"*\"]", "allowed = []", "base = 3", "allow = \"a.B\""] {
         assert!(Policy::from_toml(text).is_err(), "{text}");
     }
@@ -139,13 +145,43 @@ fn a_dtype_freezes_the_dict_of_fields_it_keeps() {
 #[test]
 fn gadgets_are_in_no_table() {
     for name in [
-        "builtins:eval", "builtins:exec", "builtins:map", "builtins:iter", "builtins:len", "builtins:sorted",
-        "builtins:__import__", "builtins:print", "builtins:open", "builtins:zip", "builtins:setattr", "os:system",
-        "operator:itemgetter", "operator:attrgetter", "operator:methodcaller", "operator:call", "_operator:getitem",
-        "itertools:count", "numpy:vectorize", "numpy:fromfile", "numpy:ones", "numpy:add", "numpy:load",
-        "io:FileIO", "_io:FileIO", "io:open", "random:SystemRandom", "types:CodeType", "types:FunctionType",
-        "argparse:Namespace", "string:Formatter", "functools:cached_property", "copyreg:add_extension",
-        "pathlib:Path.write_text", "collections:OrderedDict.fromkeys", "pickle:loads", "_codecs:decode",
+        "builtins:eval",
+        "builtins:exec",
+        "builtins:map",
+        "builtins:iter",
+        "builtins:len",
+        "builtins:sorted",
+        "builtins:__import__",
+        "builtins:print",
+        "builtins:open",
+        "builtins:zip",
+        "builtins:setattr",
+        "os:system",
+        "operator:itemgetter",
+        "operator:attrgetter",
+        "operator:methodcaller",
+        "operator:call",
+        "_operator:getitem",
+        "itertools:count",
+        "numpy:vectorize",
+        "numpy:fromfile",
+        "numpy:ones",
+        "numpy:add",
+        "numpy:load",
+        "io:FileIO",
+        "_io:FileIO",
+        "io:open",
+        "random:SystemRandom",
+        "types:CodeType",
+        "types:FunctionType",
+        "argparse:Namespace",
+        "string:Formatter",
+        "functools:cached_property",
+        "copyreg:add_extension",
+        "pathlib:Path.write_text",
+        "collections:OrderedDict.fromkeys",
+        "pickle:loads",
+        "_codecs:decode",
     ] {
         let name = Name::parse(name).unwrap();
         assert!(!allowed(&Policy::default(), &name.module, &name.qualname), "{name}");
@@ -155,33 +191,80 @@ fn gadgets_are_in_no_table() {
 #[test]
 fn patterns_match_what_they_say() {
     let good = [
-        ("any", "builtins:int"), ("none | int", "None"), ("int[0..3]", "3"), ("int", "99999999999999999999"),
-        ("int", "True"), ("number", "1.5"), ("str[3]", "'abc'"), ("str{a-c}", "'abc'"), ("str[2]{a-z_}", "'_b'"),
-        ("'x'", "'x'"), ("bytes[2]", "b'ab'"), ("bytes[2]", "_codecs:encode('ab', 'latin1')"), ("bytes[1..]", "b'ab'"),
-        ("bytearray", "bytearray(b'a')"), ("buffer", "BUFFER"), ("list", "[1]"), ("list(#any)", "[builtins:complex(1, 2)]"),
-        ("dict", "{1: 2}"), ("set", "builtins:set([1])"), ("frozenset", "frozenset({1})"), ("tuple(int)", "(1, 2)"),
-        ("(int, str?)", "(1,)"), ("(int, str?)", "(1, 'a')"), ("(int, str*)", "(1, 'a', 'b')"), ("()", "()"),
-        ("(int | str*)", "(1, 'a')"), ("@class", "builtins:object"), ("@builtins:int", "builtins:int"), ("@any", "builtins:getattr"),
-        ("#builtins:complex", "builtins:complex(1, 2)"), ("attrs", "{'a': 1}"), ("attrs", "{'__notes__': []}"),
-        ("slots", "(None, {'a': 1})"), ("!re.flags", "32"),
+        ("any", "builtins:int"),
+        ("none | int", "None"),
+        ("int[0..3]", "3"),
+        ("int", "99999999999999999999"),
+        ("int", "True"),
+        ("number", "1.5"),
+        ("str[3]", "'abc'"),
+        ("str{a-c}", "'abc'"),
+        ("str[2]{a-z_}", "'_b'"),
+        ("'x'", "'x'"),
+        ("bytes[2]", "b'ab'"),
+        ("bytes[2]", "_codecs:encode('ab', 'latin1')"),
+        ("bytes[1..]", "b'ab'"),
+        ("bytearray", "bytearray(b'a')"),
+        ("buffer", "BUFFER"),
+        ("list", "[1]"),
+        ("list(#any)", "[builtins:complex(1, 2)]"),
+        ("dict", "{1: 2}"),
+        ("set", "builtins:set([1])"),
+        ("frozenset", "frozenset({1})"),
+        ("tuple(int)", "(1, 2)"),
+        ("(int, str?)", "(1,)"),
+        ("(int, str?)", "(1, 'a')"),
+        ("(int, str*)", "(1, 'a', 'b')"),
+        ("()", "()"),
+        ("(int | str*)", "(1, 'a')"),
+        ("@class", "builtins:object"),
+        ("@builtins:int", "builtins:int"),
+        ("@any", "builtins:getattr"),
+        ("#builtins:complex", "builtins:complex(1, 2)"),
+        ("attrs", "{'a': 1}"),
+        ("attrs", "{'__notes__': []}"),
+        ("slots", "(None, {'a': 1})"),
+        ("!re.flags", "32"),
     ];
     for (pattern, value) in good {
         assert_eq!(matches(pattern, value), Ok(()), "{pattern}: {value}");
     }
     let bad = [
-        ("any", "builtins:getattr"), ("none", "1"), ("int[0..3]", "4"), ("int[0..3]", "99999999999999999999"),
-        ("int[..]", "99999999999999999999"), ("int", "1.5"), ("bool", "1"), ("str[2]", "'abc'"), ("str{a-c}", "'abd'"),
-        ("'x'", "'y'"), ("bytes[2]", "b'abc'"), ("bytes[2]", "'ab'"), ("list(#any)", "[1]"), ("list", "(1,)"),
-        ("tuple(int)", "(1, 'a')"), ("(int, str?)", "(1, 'a', 2)"), ("(int, str?)", "()"), ("()", "(1,)"),
-        ("@class", "builtins:int"), ("@builtins:int", "builtins:str"), ("#any", "builtins:int"),
-        ("attrs", "{'__class__': 1}"), ("attrs", "{1: 1}"), ("attrs", "None"), ("slots", "(None, {'__dict__': 1})"),
-        ("slots", "({'a': 1}, None, None)"), ("!re.flags", "128"),
+        ("any", "builtins:getattr"),
+        ("none", "1"),
+        ("int[0..3]", "4"),
+        ("int[0..3]", "99999999999999999999"),
+        ("int[..]", "99999999999999999999"),
+        ("int", "1.5"),
+        ("bool", "1"),
+        ("str[2]", "'abc'"),
+        ("str{a-c}", "'abd'"),
+        ("'x'", "'y'"),
+        ("bytes[2]", "b'abc'"),
+        ("bytes[2]", "'ab'"),
+        ("list(#any)", "[1]"),
+        ("list", "(1,)"),
+        ("tuple(int)", "(1, 'a')"),
+        ("(int, str?)", "(1, 'a', 2)"),
+        ("(int, str?)", "()"),
+        ("()", "(1,)"),
+        ("@class", "builtins:int"),
+        ("@builtins:int", "builtins:str"),
+        ("#any", "builtins:int"),
+        ("attrs", "{'__class__': 1}"),
+        ("attrs", "{1: 1}"),
+        ("attrs", "None"),
+        ("slots", "(None, {'__dict__': 1})"),
+        ("slots", "({'a': 1}, None, None)"),
+        ("!re.flags", "128"),
     ];
     for (pattern, value) in bad {
         let refusal = matches(pattern, value).unwrap_err();
         assert!(refusal.starts_with("expected"), "{pattern}: {value}: {refusal}");
     }
-    for text in ["", "anything", "(int", "(int?, str)", "(int*, str)", "!no.rule", "@", "#module", "int[a]", "str{", "int int"] {
+    for text in
+        ["", "anything", "(int", "(int?, str)", "(int*, str)", "!no.rule", "@", "#module", "int[a]", "str{", "int int"]
+    {
         assert!(Pattern::parse(text).is_err(), "{text}");
     }
 }
@@ -199,17 +282,36 @@ fn pattern_texts_survive_printing() {
 #[test]
 fn trusted_names_take_anything_but_reserved_attributes() {
     let policy = Policy::default().allow("app.*").unwrap();
-    let good = ["app:f(1, builtins:int)", "NEW app:C()<BUILD {'a': 1}>", "NEW app:C()<BUILD (None, {'a': 1})>", "NEW app:C()<BUILD 3>", "NEW app:C()<BUILD {1: 2}>", "NEW app:C()<BUILD ('a', [1])>",
-        "NEW app:C()<ITEMS><APPEND>", "copyreg:_reconstructor(app:C, builtins:object, None)<BUILD {'a': 1}>",
-        "copyreg:_reconstructor(app:N, builtins:int, 3)", "copyreg:__newobj__(app:C, 1)", "copyreg:__newobj_ex__(app:C, (), {'a': 1})",
-        "builtins:getattr(app:Outer, 'Inner')(9)", "_operator:or_(app:Flag(1), app:Flag(2))", "functools:partial(app:f)<BUILD (app:f, (), {}, None)>",
-        "collections:defaultdict(app:C)"];
+    let good = [
+        "app:f(1, builtins:int)",
+        "NEW app:C()<BUILD {'a': 1}>",
+        "NEW app:C()<BUILD (None, {'a': 1})>",
+        "NEW app:C()<BUILD 3>",
+        "NEW app:C()<BUILD {1: 2}>",
+        "NEW app:C()<BUILD ('a', [1])>",
+        "NEW app:C()<ITEMS><APPEND>",
+        "copyreg:_reconstructor(app:C, builtins:object, None)<BUILD {'a': 1}>",
+        "copyreg:_reconstructor(app:N, builtins:int, 3)",
+        "copyreg:__newobj__(app:C, 1)",
+        "copyreg:__newobj_ex__(app:C, (), {'a': 1})",
+        "builtins:getattr(app:Outer, 'Inner')(9)",
+        "_operator:or_(app:Flag(1), app:Flag(2))",
+        "functools:partial(app:f)<BUILD (app:f, (), {}, None)>",
+        "collections:defaultdict(app:C)",
+    ];
     for text in good {
         assert_eq!(evaluate(&policy, text), Ok(()), "{text}");
     }
-    let bad = ["NEW app:C()<BUILD {'__class__': 1}>", "NEW app:C()<BUILD (None, {'__class__': 1})>", "app:f(app:f)(1)", "app:C<BUILD {}>",
-        "copyreg:_reconstructor(app:N, builtins:bytes, 1000000000000)", "builtins:getattr(app:Outer, '__class__')",
-        "builtins:getattr(app:C(), 'x')", "app:f(builtins:getattr)"];
+    let bad = [
+        "NEW app:C()<BUILD {'__class__': 1}>",
+        "NEW app:C()<BUILD (None, {'__class__': 1})>",
+        "app:f(app:f)(1)",
+        "app:C<BUILD {}>",
+        "copyreg:_reconstructor(app:N, builtins:bytes, 1000000000000)",
+        "builtins:getattr(app:Outer, '__class__')",
+        "builtins:getattr(app:C(), 'x')",
+        "app:f(builtins:getattr)",
+    ];
     for text in bad {
         assert!(evaluate(&policy, text).is_err(), "{text}");
     }

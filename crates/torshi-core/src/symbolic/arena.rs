@@ -298,6 +298,10 @@ impl Node {
     /// items, so hashing one never goes below it.
     #[inline(always)]
     fn hashed(&self) -> (u32, u32) {
-        if self.kind == NodeKind::FrozenSet { (1, 1) } else { (self.weight, self.depth) }
+        if self.kind == NodeKind::FrozenSet {
+            (1, 1)
+        } else {
+            (self.weight, self.depth)
+        }
     }
 }

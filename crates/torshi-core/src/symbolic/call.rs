@@ -54,7 +54,9 @@ impl Symbolic<'_, '_> {
     }
 
     /// INST and OBJ: with arguments they call the class, without they may construct it.
-    pub(super) fn check_instantiate(&mut self, class: Symbol, arguments: Symbol, site: Site) -> Result<Symbol, FaultBox> {
+    pub(super) fn check_instantiate(
+        &mut self, class: Symbol, arguments: Symbol, site: Site,
+    ) -> Result<Symbol, FaultBox> {
         let Symbol::Global(id) = class else {
             return Ok(self.computed(FindingKind::Construct, "instantiated", site));
         };
@@ -196,7 +198,11 @@ impl Symbolic<'_, '_> {
         let suggest = |id: u32| {
             let global = self.globals.get(id);
             let open = global.row.is_none_or(|row| row.is_value_only());
-            if open { crate::policy::suggest(&global.module, &global.qualname) } else { None }
+            if open {
+                crate::policy::suggest(&global.module, &global.qualname)
+            } else {
+                None
+            }
         };
         suggest(id).or_else(|| match self.tuple_items(arguments?).first()? {
             Symbol::Global(first) => suggest(*first),

@@ -114,17 +114,16 @@ impl Symbolic<'_, '_> {
     pub(super) fn check_freeing(&self, site: Site) -> Result<(), FaultBox> {
         let limit = self.limits.depth as usize;
         let row = |global: u32| self.globals.get(global).row;
-        let is_fragile = |global| global != super::arena::NO_GLOBAL && row(global).is_some_and(|r| r.fragile && !r.trusted);
+        let is_fragile =
+            |global| global != super::arena::NO_GLOBAL && row(global).is_some_and(|r| r.fragile && !r.trusted);
         let fragile: Vec<u32> =
             self.arena.instances().filter(|(_, n)| is_fragile(n.global)).map(|(id, _)| id).collect();
         if fragile.len() <= limit {
             return Ok(());
         }
         let place: FxHashMap<u32, usize> = fragile.iter().enumerate().map(|(i, &id)| (id, i)).collect();
-        let edges: Vec<Vec<usize>> = fragile
-            .iter()
-            .map(|&id| self.held(id).filter_map(|held| place.get(&held).copied()).collect())
-            .collect();
+        let edges: Vec<Vec<usize>> =
+            fragile.iter().map(|&id| self.held(id).filter_map(|held| place.get(&held).copied()).collect()).collect();
         match longest_chain(&edges) {
             depth if depth > limit => {
                 let detail = format!("values freed recursively nest {depth} deep");

@@ -62,7 +62,11 @@ fn expanded(arena: &Arena, top: u32) -> f64 {
             }
         }
     }
-    if let Mark::Done(size) = marks[top as usize] { size } else { 0.0 }
+    if let Mark::Done(size) = marks[top as usize] {
+        size
+    } else {
+        0.0
+    }
 }
 
 /// The nodes a node holds.

@@ -26,8 +26,8 @@ use std::borrow::Cow;
 use value::{Span, Symbol, LONGEST};
 
 pub(crate) use globals::modern;
-pub(crate) use literal::{raw_unicode_escape, unescape};
 pub use globals::{usage, GlobalUse, Origin};
+pub(crate) use literal::{raw_unicode_escape, unescape};
 
 /// Findings kept: enough to show a person, few enough to bound memory.
 const MOST_FINDINGS: usize = 200;
@@ -168,9 +168,7 @@ impl<'a, 'p> Symbolic<'a, 'p> {
     }
 
     #[cold]
-    fn report(
-        &mut self, kind: FindingKind, name: Option<String>, message: String, remedy: Option<String>, site: Site,
-    ) {
+    fn report(&mut self, kind: FindingKind, name: Option<String>, message: String, remedy: Option<String>, site: Site) {
         if self.findings.len() < MOST_FINDINGS {
             let (offset, opcode) = (site.offset, site.opcode.name());
             self.findings.push(Finding { kind, name, offset, opcode, path: None, message, remedy });
@@ -358,9 +356,7 @@ impl<'a> Domain<'a> for Symbolic<'a, '_> {
             return self.string(raw, site);
         }
         Ok(match unescape(raw) {
-            Some(bytes) if self.settings.encoding == Encoding::Bytes => {
-                Symbol::HeldBytes(self.hold(Cow::Owned(bytes)))
-            }
+            Some(bytes) if self.settings.encoding == Encoding::Bytes => Symbol::HeldBytes(self.hold(Cow::Owned(bytes))),
             Some(bytes) => self.python2_text(&bytes, None),
             None => self.decoded(None),
         })
@@ -520,7 +516,8 @@ impl<'a> Domain<'a> for Symbolic<'a, '_> {
 
     fn persistent(&mut self, id: Symbol, site: Site) -> Result<Symbol, FaultBox> {
         if !self.settings.persistent {
-            let what = "A load persistent id instruction was encountered, but no persistent_load function was specified.";
+            let what =
+                "A load persistent id instruction was encountered, but no persistent_load function was specified.";
             return Err(Fault::malformed(site, what));
         }
         self.place(id, site);

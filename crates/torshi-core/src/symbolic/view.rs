@@ -60,9 +60,7 @@ impl View for Symbolic<'_, '_> {
             Symbol::BigHeld(at) => Shape::BigInt { bytes: self.held.get(at as usize).map_or(usize::MAX, |b| b.len()) },
             Symbol::BigText(bytes) => Shape::BigInt { bytes: bytes as usize },
             Symbol::Float(x) => Shape::Float(x),
-            Symbol::Text(_) | Symbol::DecodedText(_) => {
-                self.known_text(symbol).map_or(Shape::OpaqueText, Shape::Text)
-            }
+            Symbol::Text(_) | Symbol::DecodedText(_) => self.known_text(symbol).map_or(Shape::OpaqueText, Shape::Text),
             Symbol::Bytes(span) => span.get(self.data).map_or(Shape::Opaque, Shape::Bytes),
             Symbol::HeldBytes(at) => self.held.get(at as usize).map_or(Shape::Opaque, |b| Shape::Bytes(b)),
             Symbol::ByteArray(length) => Shape::ByteArray(length),
@@ -105,10 +103,11 @@ impl View for Symbolic<'_, '_> {
         let node = self.arena.node(id);
         // Beyond the pairs kept whole a key may be anything, so what is not known counts as reserved.
         let unseen = !node.attribute_keys && self.arena.pairs(id).count() < node.count as usize;
-        unseen || self.arena.pairs(id).any(|(key, _)| match key {
-            Symbol::Text(_) | Symbol::DecodedText(_) => self.known_text(key).is_none_or(crate::policy::reserved),
-            _ => false,
-        })
+        unseen
+            || self.arena.pairs(id).any(|(key, _)| match key {
+                Symbol::Text(_) | Symbol::DecodedText(_) => self.known_text(key).is_none_or(crate::policy::reserved),
+                _ => false,
+            })
     }
 
     fn digits(&self, symbol: Symbol) -> Option<&[u8]> {

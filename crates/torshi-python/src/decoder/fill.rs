@@ -112,10 +112,8 @@ impl<'py> Objects<'py, '_> {
     pub(super) fn make_set(
         &mut self, callable: &Object<'py>, arguments: &Bound<'py, PyTuple>, site: Site,
     ) -> Built<Option<Object<'py>>> {
-        let (is_set, is_frozen) = (
-            callable.is(self.py.get_type::<PySet>()),
-            callable.is(self.py.get_type::<PyFrozenSet>()),
-        );
+        let (is_set, is_frozen) =
+            (callable.is(self.py.get_type::<PySet>()), callable.is(self.py.get_type::<PyFrozenSet>()));
         if !(is_set || is_frozen) || arguments.len() != 1 {
             return Ok(None);
         }

@@ -11,6 +11,7 @@ use pyo3::types::{PyBytes, PyDict, PyFloat, PyInt, PyList, PySet, PyString, PyTu
 use rustc_hash::FxHashMap;
 use std::cell::RefCell;
 use std::sync::atomic::AtomicBool;
+use torshi_core::graph::add_paths;
 use torshi_core::limits::Limits;
 use torshi_core::machine::Machine;
 use torshi_core::memo::Memo;
@@ -51,7 +52,7 @@ pub struct Request<'r, 'py> {
     pub python2: Option<&'r AtomicBool>,
 }
 
-type Extensions = RefCell<FxHashMap<i64, (String, String)>>;
+pub type Extensions = RefCell<FxHashMap<i64, (String, String)>>;
 
 /// Checks a stream; the plan of one without findings, or the error of one with.
 pub fn check<'py>(
@@ -71,11 +72,14 @@ pub fn check<'py>(
             return Err(errors::stream_too_long(py, data.len(), limit));
         }
     }
-    let Outcome { plan, findings, fault } = verify(data, request.policy, request.limits, &settings);
+    let Outcome { plan, mut findings, fault } = verify(data, request.policy, request.limits, &settings);
     match (findings.is_empty(), fault) {
         (true, None) => Ok((plan, extensions.into_inner())),
         (true, Some(fault)) => Err(errors::fault(py, &fault, data)),
-        (false, _) => Err(errors::untrusted(py, findings, data)),
+        (false, _) => {
+            add_paths(data, &mut findings, &settings);
+            Err(errors::untrusted(py, findings))
+        }
     }
 }
 
@@ -139,7 +143,7 @@ fn encoding_of(name: &str) -> Encoding {
 
 /// What `copyreg` registered for a code; asked once for each code of a load, so that a registry
 /// changed in between cannot make the builder mean another name than the check did.
-fn extension_names(py: Python<'_>, code: i64, known: &Extensions) -> Option<(String, String)> {
+pub fn extension_names(py: Python<'_>, code: i64, known: &Extensions) -> Option<(String, String)> {
     if let Some(names) = known.borrow().get(&code) {
         return Some(names.clone());
     }

@@ -18,7 +18,7 @@ use std::sync::atomic::AtomicBool;
 use torshi_core::domain::{Domain, Items, Kind};
 use torshi_core::error::{Fault, FaultBox, Site};
 
-pub use load::{build, check, Request, Stream};
+pub use load::{build, check, extension_names, Extensions, Request, Stream};
 pub use resolve::find_class;
 
 type Object<'py> = Bound<'py, PyAny>;
@@ -281,7 +281,9 @@ impl<'a, 'py> Domain<'a> for Objects<'py, '_> {
         self.find(module, name, python2)
     }
 
-    fn stack_global(&mut self, module: Object<'py>, name: Object<'py>, python2: bool, site: Site) -> Built<Object<'py>> {
+    fn stack_global(
+        &mut self, module: Object<'py>, name: Object<'py>, python2: bool, site: Site,
+    ) -> Built<Object<'py>> {
         let (Ok(module), Ok(name)) = (module.cast::<PyString>(), name.cast::<PyString>()) else {
             return Err(Fault::malformed(site, "STACK_GLOBAL requires str").into());
         };
@@ -321,7 +323,9 @@ impl<'a, 'py> Domain<'a> for Objects<'py, '_> {
         Ok(make::new_object(&class, arguments, keywords)?)
     }
 
-    fn instantiate(&mut self, class: Object<'py>, mut arguments: Items<'_, Object<'py>>, _: Site) -> Built<Object<'py>> {
+    fn instantiate(
+        &mut self, class: Object<'py>, mut arguments: Items<'_, Object<'py>>, _: Site,
+    ) -> Built<Object<'py>> {
         let arguments = make::tuple_of(self.py, arguments.drain())?;
         let arguments = arguments.cast::<PyTuple>().map_err(PyErr::from)?;
         match class.cast::<PyType>() {
@@ -349,7 +353,8 @@ impl<'a, 'py> Domain<'a> for Objects<'py, '_> {
         match &self.persistent_load {
             Some(load) => Ok(load.call1((id,))?),
             None => {
-                let what = "A load persistent id instruction was encountered, but no persistent_load function was specified.";
+                let what =
+                    "A load persistent id instruction was encountered, but no persistent_load function was specified.";
                 Err(Fault::malformed(site, what).into())
             }
         }

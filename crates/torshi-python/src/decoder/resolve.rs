@@ -8,8 +8,8 @@ use crate::ffi::make;
 use pyo3::exceptions::{PyAttributeError, PyImportError};
 use pyo3::prelude::*;
 use pyo3::types::{PyModule, PyString, PyType};
-use std::sync::atomic::Ordering;
 use rustc_hash::FxHashMap;
+use std::sync::atomic::Ordering;
 use torshi_core::compat;
 use torshi_core::policy::{Matched, Policy, Verdict};
 use torshi_core::symbolic::{GlobalUse, Origin, Plan};
@@ -77,7 +77,9 @@ fn check_states(plan: &Plan, names: &Names<'_>) -> PyResult<()> {
             key.starts_with(&spelled) && key.len() == spelled.len() + 1
         });
         let own = match class {
-            Some((_, class)) => class.cast::<PyType>().is_ok() && class.hasattr(pyo3::intern!(class.py(), "__setstate__"))?,
+            Some((_, class)) => {
+                class.cast::<PyType>().is_ok() && class.hasattr(pyo3::intern!(class.py(), "__setstate__"))?
+            }
             None => false,
         };
         if !own {
@@ -132,9 +134,7 @@ fn resolve<'py>(py: Python<'py>, policy: &Policy, module: &str, qualname: &str) 
     audit(py, module, qualname)?;
     let found = locate(py, module, qualname);
     let (object, through_module) = match (found, compat::moved(module)) {
-        (Err(error), Some(moved)) if is_missing(py, &error) => {
-            locate(py, &moved, qualname).map_err(|_| error)?
-        }
+        (Err(error), Some(moved)) if is_missing(py, &error) => locate(py, &moved, qualname).map_err(|_| error)?,
         (found, _) => found?,
     };
     if let Matched::Glob(prefix) = policy.matched(module, qualname) {

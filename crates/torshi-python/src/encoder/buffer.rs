@@ -3,9 +3,9 @@ use super::failure::Done;
 use super::opcode::*;
 use super::writer::FRAME_TARGET;
 use super::{Encoder, Ways};
+use crate::ffi::call;
 use crate::ffi::output::Payload;
 use crate::ffi::peek::{self, Export};
-use crate::ffi::call;
 use pyo3::prelude::*;
 
 /// What a run of bytes is loaded as.
@@ -124,7 +124,9 @@ impl<'py> Encoder<'py> {
                 9
             }
             As::Bytes => {
-                return Err(self.overflow("serializing a bytes object larger than 4 GiB requires pickle protocol 4 or higher"));
+                return Err(
+                    self.overflow("serializing a bytes object larger than 4 GiB requires pickle protocol 4 or higher")
+                );
             }
         };
         if self.out.has_file() {

@@ -212,7 +212,9 @@ impl<'py> Encoder<'py> {
     }
 
     /// `set([...])` for protocols that have no opcode for it.
-    fn save_set_as_call(&mut self, set: &Bound<'py, PyAny>, class: &Bound<'py, PyAny>, ways: Ways, shared: bool) -> Done {
+    fn save_set_as_call(
+        &mut self, set: &Bound<'py, PyAny>, class: &Bound<'py, PyAny>, ways: Ways, shared: bool,
+    ) -> Done {
         self.settle()?;
         let items = call::list(set)?;
         let args = call::tuple(self.py, &[&items])?;
@@ -221,11 +223,7 @@ impl<'py> Encoder<'py> {
 
     /// `callable(*args)` for a builtin value that has no opcode at this protocol.
     pub(super) fn save_call(
-        &mut self,
-        callable: &Bound<'py, PyAny>,
-        args: &Bound<'py, PyTuple>,
-        object: &Bound<'py, PyAny>,
-        ways: Ways,
+        &mut self, callable: &Bound<'py, PyAny>, args: &Bound<'py, PyTuple>, object: &Bound<'py, PyAny>, ways: Ways,
         shared: bool,
     ) -> Done {
         let epoch = self.memo.epoch();

@@ -1,6 +1,6 @@
 //! Why and where a dump failed: the error, and the way from the root to the object, found while unwinding.
-use crate::ffi::peek::{self, Kind};
 use crate::ffi::call;
+use crate::ffi::peek::{self, Kind};
 use pyo3::prelude::*;
 
 /// One step from a container towards what is inside it.
@@ -60,7 +60,8 @@ impl Failed {
             }
             _ => format!("<{}>", peek::type_name(key)),
         };
-        let short: String = if shown.chars().count() > 80 { shown.chars().take(77).chain("...".chars()).collect() } else { shown };
+        let short: String =
+            if shown.chars().count() > 80 { shown.chars().take(77).chain("...".chars()).collect() } else { shown };
         self.at(Step::Key(short))
     }
 

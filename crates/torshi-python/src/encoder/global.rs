@@ -3,8 +3,8 @@ use super::failure::{Done, Failed};
 use super::imports::pickling_failure;
 use super::opcode::*;
 use super::{Encoder, Ways};
-use crate::ffi::peek::{self, Text};
 use crate::ffi::call;
+use crate::ffi::peek::{self, Text};
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
 
@@ -34,12 +34,7 @@ impl<'py> Encoder<'py> {
 
     /// `object` by its place: `name`, or its own qualified name.
     pub(super) fn save_global(
-        &mut self,
-        object: &Bound<'py, PyAny>,
-        name: Option<&Bound<'py, PyAny>>,
-        ways: Ways,
-        shared: bool,
-        epoch: u32,
+        &mut self, object: &Bound<'py, PyAny>, name: Option<&Bound<'py, PyAny>>, ways: Ways, shared: bool, epoch: u32,
     ) -> Done {
         let (py, names) = (self.py, &self.imports.names);
         self.settle()?;
@@ -167,7 +162,9 @@ impl<'py> Encoder<'py> {
     }
 
     /// An extension code instead of a name, if `copyreg` has one.
-    fn save_extension(&mut self, object: &Bound<'py, PyAny>, module: &Bound<'py, PyAny>, name: &Bound<'py, PyAny>) -> Result<bool, Failed> {
+    fn save_extension(
+        &mut self, object: &Bound<'py, PyAny>, module: &Bound<'py, PyAny>, name: &Bound<'py, PyAny>,
+    ) -> Result<bool, Failed> {
         let py = self.py;
         let registry = self.imports.extension_registry.bind(py);
         if peek::dict_len(registry.as_any()) == 0 {
@@ -249,7 +246,9 @@ impl<'py> Encoder<'py> {
         match imported {
             Ok(Some(module)) => Ok(module),
             Ok(None) => Err(self.import_failed(object, name)),
-            Err(error) if error.is_instance_of::<pyo3::exceptions::PyException>(self.py) => Err(self.import_failed(object, name)),
+            Err(error) if error.is_instance_of::<pyo3::exceptions::PyException>(self.py) => {
+                Err(self.import_failed(object, name))
+            }
             Err(error) => Err(error.into()),
         }
     }
@@ -286,7 +285,8 @@ impl<'py> Encoder<'py> {
         }
         let mut position = 0;
         while let Some((name, module)) = peek::dict_next(&modules, &mut position) {
-            let skipped = peek::is_text(&name) && matches!(peek::text(&name), Some(Text::Ascii(b"__main__" | b"__mp_main__")));
+            let skipped =
+                peek::is_text(&name) && matches!(peek::text(&name), Some(Text::Ascii(b"__main__" | b"__mp_main__")));
             if skipped || module.is_none() {
                 continue;
             }

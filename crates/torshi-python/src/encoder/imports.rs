@@ -129,9 +129,8 @@ static PICKLING_ERROR: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
 
 /// `torshi.UnpicklableError`.
 pub fn pickling_error(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
-    let class = PICKLING_ERROR.get_or_try_init(py, || {
-        Ok::<_, PyErr>(py.import("torshi._errors")?.getattr("UnpicklableError")?.unbind())
-    })?;
+    let class = PICKLING_ERROR
+        .get_or_try_init(py, || Ok::<_, PyErr>(py.import("torshi._errors")?.getattr("UnpicklableError")?.unbind()))?;
     Ok(class.bind(py).clone())
 }
 

@@ -18,8 +18,8 @@ mod text;
 mod value;
 pub mod writer;
 
-use crate::ffi::peek::{self, Kind};
 use crate::ffi::call;
+use crate::ffi::peek::{self, Kind};
 use failure::{Done, Failed};
 use imports::{pickling_failure, Imports};
 use memo::{Full, Memo};
@@ -77,7 +77,9 @@ pub struct Encoder<'py> {
 
 impl<'py> Encoder<'py> {
     /// An encoder for one dump at `protocol` (0 to 5).
-    pub fn new(py: Python<'py>, protocol: u8, fix_imports: bool, out: Writer<'py>, memo: Memo, hooks: Hooks<'py>, fast: bool) -> PyResult<Self> {
+    pub fn new(
+        py: Python<'py>, protocol: u8, fix_imports: bool, out: Writer<'py>, memo: Memo, hooks: Hooks<'py>, fast: bool,
+    ) -> PyResult<Self> {
         let planned = protocol >= 2 && !fast && hooks.reducer_override.is_none() && hooks.dispatch_table.is_none();
         Ok(Encoder {
             py,

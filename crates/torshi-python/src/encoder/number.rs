@@ -2,8 +2,8 @@
 use super::failure::Done;
 use super::opcode::*;
 use super::Encoder;
-use crate::ffi::peek::{self, Int};
 use crate::ffi::call;
+use crate::ffi::peek::{self, Int};
 use pyo3::prelude::*;
 
 impl<'py> Encoder<'py> {

@@ -64,7 +64,9 @@ impl<'py> Encoder<'py> {
                         self.plans.entries.swap_remove(i);
                         break;
                     }
-                    if entry.known.plan.is_some() && peek::is_key(self.imports.dispatch_table.bind(self.py), &entry.class)? {
+                    if entry.known.plan.is_some()
+                        && peek::is_key(self.imports.dispatch_table.bind(self.py), &entry.class)?
+                    {
                         return Ok(None);
                     }
                     entry.epoch = epoch;
@@ -134,7 +136,8 @@ impl<'py> Encoder<'py> {
             None => false,
             Some(function) => {
                 let named = peek::kind(&function) == peek::Kind::Function
-                    && call::lookup(&function, names.code.bind(py).as_any())?.is_some_and(|code| code.is(&imports.namedtuple_code));
+                    && call::lookup(&function, names.code.bind(py).as_any())?
+                        .is_some_and(|code| code.is(&imports.namedtuple_code));
                 if !(named && instance::derives_from_tuple(class)) {
                     return Ok(None);
                 }
@@ -142,7 +145,8 @@ impl<'py> Encoder<'py> {
             }
         };
         let Some(slots) = self.slots(class)? else { return Ok(None) };
-        if !is_named_tuple && (instance::derives_from_builtin(class) || !instance::has_plain_layout(class, slots.len())) {
+        if !is_named_tuple && (instance::derives_from_builtin(class) || !instance::has_plain_layout(class, slots.len()))
+        {
             return Ok(None);
         }
         Ok(Some(Plan { slots, has_dict: instance::has_dict(class), is_named_tuple, value: None }))
@@ -167,7 +171,9 @@ impl<'py> Encoder<'py> {
     }
 
     /// Writes an instance by its class's plan; false, and nothing written, if it has none.
-    pub(super) fn save_planned(&mut self, object: &Bound<'py, PyAny>, ways: Ways, shared: bool, below: Ways) -> Result<bool, Failed> {
+    pub(super) fn save_planned(
+        &mut self, object: &Bound<'py, PyAny>, ways: Ways, shared: bool, below: Ways,
+    ) -> Result<bool, Failed> {
         if self.hooks.persistent_id.is_some() {
             return Ok(false);
         }

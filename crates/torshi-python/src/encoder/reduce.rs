@@ -20,7 +20,9 @@ struct Subject<'a, 'py> {
 }
 
 impl<'py> Encoder<'py> {
-    pub(super) fn save_instance(&mut self, object: &Bound<'py, PyAny>, kind: Kind, ways: Ways, shared: bool, below: Ways) -> Done {
+    pub(super) fn save_instance(
+        &mut self, object: &Bound<'py, PyAny>, kind: Kind, ways: Ways, shared: bool, below: Ways,
+    ) -> Done {
         if self.planned && kind == Kind::Other && self.save_planned(object, ways, shared, below)? {
             return Ok(());
         }
@@ -121,9 +123,8 @@ impl<'py> Encoder<'py> {
         }
         if let Some(setter) = setter.as_ref().filter(|setter| !peek::is_callable(setter)) {
             let name = peek::type_name(setter);
-            return Err(self.refuse(&format!(
-                "sixth element of the tuple returned by __reduce__ must be a function, not {name}"
-            )));
+            return Err(self
+                .refuse(&format!("sixth element of the tuple returned by __reduce__ must be a function, not {name}")));
         }
         self.save_construction(&callable, &args, subject.object)?;
         if let Some(index) = self.recursive(subject.object, subject.shared, subject.epoch) {
@@ -155,7 +156,9 @@ impl<'py> Encoder<'py> {
     }
 
     /// The call that makes an object: NEWOBJ, NEWOBJ_EX or REDUCE.
-    fn save_construction(&mut self, callable: &Bound<'py, PyAny>, args: &Bound<'py, PyAny>, object: &Bound<'py, PyAny>) -> Done {
+    fn save_construction(
+        &mut self, callable: &Bound<'py, PyAny>, args: &Bound<'py, PyAny>, object: &Bound<'py, PyAny>,
+    ) -> Done {
         let inside = |e: Failed| e.at(Step::Inside("arguments"));
         if self.protocol >= 2 {
             let name = call::lookup(callable, self.imports.names.name.bind(self.py).as_any())?;
@@ -192,7 +195,8 @@ impl<'py> Encoder<'py> {
     fn save_newobj_ex(&mut self, args: &Bound<'py, PyAny>) -> Done {
         let parts = (peek::tuple_item(args, 0), peek::tuple_item(args, 1), peek::tuple_item(args, 2));
         let ((Some(class), Some(positional), Some(named)), 3) = (parts, peek::tuple_len(args)) else {
-            let message = format!("length of the NEWOBJ_EX argument tuple must be exactly 3, not {}", peek::tuple_len(args));
+            let message =
+                format!("length of the NEWOBJ_EX argument tuple must be exactly 3, not {}", peek::tuple_len(args));
             return Err(self.refuse(&message));
         };
         let wrong = |place, what, part| {
@@ -216,7 +220,8 @@ impl<'py> Encoder<'py> {
         }
         // partial(class.__new__, class, *args, **kwargs), called without arguments.
         let new = call::attribute(&class, self.imports.names.new.bind(self.py))?;
-        let positional: Vec<_> = (0..peek::tuple_len(&positional)).filter_map(|i| peek::tuple_item(&positional, i)).collect();
+        let positional: Vec<_> =
+            (0..peek::tuple_len(&positional)).filter_map(|i| peek::tuple_item(&positional, i)).collect();
         let mut all = vec![&new, &class];
         all.extend(positional.iter());
         let all = call::tuple(self.py, &all)?;

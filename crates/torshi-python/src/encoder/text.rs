@@ -3,9 +3,9 @@ use super::failure::{Done, Failed};
 use super::opcode::*;
 use super::writer::{encoded, FRAME_TARGET};
 use super::{Encoder, Ways};
+use crate::ffi::call;
 use crate::ffi::output::{utf8_len, Payload};
 use crate::ffi::peek::{self, Text};
-use crate::ffi::call;
 use pyo3::prelude::*;
 
 impl<'py> Encoder<'py> {
@@ -56,7 +56,9 @@ impl<'py> Encoder<'py> {
                 &header[..]
             }
             _ => {
-                return Err(self.overflow("serializing a string larger than 4 GiB requires pickle protocol 4 or higher"));
+                return Err(
+                    self.overflow("serializing a string larger than 4 GiB requires pickle protocol 4 or higher")
+                );
             }
         };
         if size < FRAME_TARGET {
@@ -95,7 +97,9 @@ impl<'py> Encoder<'py> {
 
     fn write_escaped_point(&mut self, point: u32) {
         match point {
-            0 | 0x0a | 0x0d | 0x1a | 0x5c | 0x100..=0xffff => self.out.buffer.put_slice(format!("\\u{point:04x}").as_bytes()),
+            0 | 0x0a | 0x0d | 0x1a | 0x5c | 0x100..=0xffff => {
+                self.out.buffer.put_slice(format!("\\u{point:04x}").as_bytes())
+            }
             0x10000.. => self.out.buffer.put_slice(format!("\\U{point:08x}").as_bytes()),
             _ => self.out.op(point as u8),
         }

@@ -5,9 +5,9 @@ use super::failure::{Done, Failed};
 use super::opcode::*;
 use super::writer::FRAME_TARGET;
 use super::{Encoder, Ways};
+use crate::ffi::call;
 use crate::ffi::peek::{self, Text};
 use crate::ffi::value::{self, Value};
-use crate::ffi::call;
 use pyo3::prelude::*;
 
 /// What was learned about arrays in this dump.
@@ -20,7 +20,9 @@ pub struct Arrays<'py> {
 }
 
 impl<'py> Encoder<'py> {
-    pub(super) fn save_known_value(&mut self, object: &Bound<'py, PyAny>, kind: Value, ways: Ways, shared: bool, below: Ways) -> Result<bool, Failed> {
+    pub(super) fn save_known_value(
+        &mut self, object: &Bound<'py, PyAny>, kind: Value, ways: Ways, shared: bool, below: Ways,
+    ) -> Result<bool, Failed> {
         if self.protocol < 4 {
             return Ok(false);
         }
@@ -85,7 +87,10 @@ impl<'py> Encoder<'py> {
 
     /// The first array of a dump answers for itself; this remembers the function it names.
     pub(super) fn learn_array(&mut self, object: &Bound<'py, PyAny>, answer: &Bound<'py, PyAny>) {
-        if value::recognize(object.get_type().as_any()) != Some(Value::Array) || !peek::is_tuple(answer) || peek::tuple_len(answer) != 2 {
+        if value::recognize(object.get_type().as_any()) != Some(Value::Array)
+            || !peek::is_tuple(answer)
+            || peek::tuple_len(answer) != 2
+        {
             return;
         }
         let Some(function) = peek::tuple_item(answer, 0) else { return };
@@ -122,7 +127,8 @@ impl<'py> Encoder<'py> {
     }
 
     fn save_array(&mut self, object: &Bound<'py, PyAny>) -> Result<bool, Failed> {
-        let (5.., None, Some(function)) = (self.protocol, &self.hooks.buffer_callback, self.arrays.function.clone()) else {
+        let (5.., None, Some(function)) = (self.protocol, &self.hooks.buffer_callback, self.arrays.function.clone())
+        else {
             return Ok(false);
         };
         let Some(array) = value::array(object) else { return Ok(false) };

@@ -127,7 +127,9 @@ impl<'py> Writer<'py> {
     }
 
     /// A large run of bytes after its opcode, outside frames. For a file, `whole` is the object given to `write`.
-    pub fn large(&mut self, py: Python<'py>, header: &[u8], payload: Payload<'py>, whole: &Bound<'py, PyAny>) -> Result<(), Failed> {
+    pub fn large(
+        &mut self, py: Python<'py>, header: &[u8], payload: Payload<'py>, whole: &Bound<'py, PyAny>,
+    ) -> Result<(), Failed> {
         self.check(py)?;
         self.close_frame();
         self.buffer.put_slice(header);

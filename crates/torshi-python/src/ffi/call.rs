@@ -154,9 +154,7 @@ pub fn call1<'py>(function: &Bound<'py, PyAny>, argument: &Bound<'py, PyAny>) ->
 
 /// `function(*args, **kwargs)`.
 pub fn call<'py>(
-    function: &Bound<'py, PyAny>,
-    args: &Bound<'py, PyTuple>,
-    kwargs: &Bound<'py, PyDict>,
+    function: &Bound<'py, PyAny>, args: &Bound<'py, PyTuple>, kwargs: &Bound<'py, PyDict>,
 ) -> PyResult<Bound<'py, PyAny>> {
     // SAFETY: a live callable, a tuple and a dict, as the types say.
     unsafe { owned(function.py(), ffi::PyObject_Call(function.as_ptr(), args.as_ptr(), kwargs.as_ptr())) }
@@ -183,9 +181,7 @@ pub fn attribute<'py>(object: &Bound<'py, PyAny>, name: &Bound<'py, PyString>) -
 #[cfg(not(Py_3_13))]
 extern "C" {
     fn _PyObject_LookupAttr(
-        object: *mut ffi::PyObject,
-        name: *mut ffi::PyObject,
-        result: *mut *mut ffi::PyObject,
+        object: *mut ffi::PyObject, name: *mut ffi::PyObject, result: *mut *mut ffi::PyObject,
     ) -> std::ffi::c_int;
 }
 
@@ -219,7 +215,9 @@ pub fn item<'py>(mapping: &Bound<'py, PyAny>, key: &Bound<'py, PyAny>) -> PyResu
 /// `dict.get(key)` for a real dict.
 pub fn dict_get<'py>(dict: &Bound<'py, PyDict>, key: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'py, PyAny>>> {
     // SAFETY: a dict, as the type says; a borrowed reference, NULL, or NULL with an error comes back.
-    match unsafe { Bound::from_borrowed_ptr_or_opt(dict.py(), ffi::PyDict_GetItemWithError(dict.as_ptr(), key.as_ptr())) } {
+    match unsafe {
+        Bound::from_borrowed_ptr_or_opt(dict.py(), ffi::PyDict_GetItemWithError(dict.as_ptr(), key.as_ptr()))
+    } {
         Some(value) => Ok(Some(value)),
         None => match PyErr::take(dict.py()) {
             Some(error) => Err(error),

@@ -37,7 +37,9 @@ impl Held {
 
     #[inline(always)]
     fn push(&mut self, entry: usize) -> bool {
-        if self.entries.len() == self.entries.capacity() && self.entries.try_reserve(self.entries.len().max(64)).is_err() {
+        if self.entries.len() == self.entries.capacity()
+            && self.entries.try_reserve(self.entries.len().max(64)).is_err()
+        {
             return false;
         }
         self.entries.push(entry);
@@ -70,11 +72,15 @@ impl Held {
     }
 
     /// The held objects and their addresses.
-    pub fn objects<'a, 'py>(&'a self, py: Python<'py>) -> impl Iterator<Item = (usize, Bound<'py, PyAny>)> + use<'a, 'py> {
-        self.entries[..self.held].iter().map(|entry| entry & !IN_TABLE).filter(|&address| address != 0).map(move |address| {
-            // SAFETY: one of the entries whose references this owns.
-            (address, unsafe { Bound::from_borrowed_ptr(py, address as *mut ffi::PyObject) })
-        })
+    pub fn objects<'a, 'py>(
+        &'a self, py: Python<'py>,
+    ) -> impl Iterator<Item = (usize, Bound<'py, PyAny>)> + use<'a, 'py> {
+        self.entries[..self.held].iter().map(|entry| entry & !IN_TABLE).filter(|&address| address != 0).map(
+            move |address| {
+                // SAFETY: one of the entries whose references this owns.
+                (address, unsafe { Bound::from_borrowed_ptr(py, address as *mut ffi::PyObject) })
+            },
+        )
     }
 
     /// Shows the held objects to the cyclic collector.

@@ -56,9 +56,8 @@ pub fn hashes_by_address(class: &Bound<'_, PyAny>) -> bool {
     // SAFETY: the type of a live object is alive; slots are compared, not called.
     unsafe {
         let (meta, plain) = (class.get_type_ptr(), &raw const ffi::PyType_Type);
-        let slot = |t: *const ffi::PyTypeObject| {
-            ((*t).tp_hash.map(|f| f as usize), (*t).tp_richcompare.map(|f| f as usize))
-        };
+        let slot =
+            |t: *const ffi::PyTypeObject| ((*t).tp_hash.map(|f| f as usize), (*t).tp_richcompare.map(|f| f as usize));
         slot(meta) == slot(plain)
     }
 }

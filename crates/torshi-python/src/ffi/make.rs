@@ -184,7 +184,11 @@ pub fn frozenset_add<'py>(target: &Bound<'py, PyFrozenSet>, item: &Bound<'py, Py
     // SAFETY: `PySet_Add` may fill a frozenset as long as no other code has a reference to it: the
     // caller has just made it with `frozenset` and hands it out only when it is full.
     let status = unsafe { ffi::PySet_Add(target.as_ptr(), item.as_ptr()) };
-    if status < 0 { Err(PyErr::fetch(target.py())) } else { Ok(()) }
+    if status < 0 {
+        Err(PyErr::fetch(target.py()))
+    } else {
+        Ok(())
+    }
 }
 
 /// `cls.__new__(cls, *arguments, **keywords)` by the type's slot, as NEWOBJ promises.
@@ -226,8 +230,7 @@ pub fn interned<'py>(text: Bound<'py, PyAny>) -> Bound<'py, PyAny> {
 
 /// Goes through a dict; what `visit` does to the dict meanwhile ends the walk with `RuntimeError`.
 pub fn for_each_pair<'py, E: From<PyErr>>(
-    dict: &Bound<'py, PyDict>,
-    mut visit: impl FnMut(Bound<'py, PyAny>, Bound<'py, PyAny>) -> Result<(), E>,
+    dict: &Bound<'py, PyDict>, mut visit: impl FnMut(Bound<'py, PyAny>, Bound<'py, PyAny>) -> Result<(), E>,
 ) -> Result<(), E> {
     let (py, size) = (dict.py(), dict.len());
     let (mut at, mut key, mut value) = (0, std::ptr::null_mut(), std::ptr::null_mut());

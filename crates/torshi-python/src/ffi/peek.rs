@@ -203,7 +203,9 @@ pub fn dict_len(dict: &Bound<'_, PyAny>) -> usize {
 
 /// The next entry of a dict after `position` (0 to begin).
 #[inline(always)]
-pub fn dict_next<'py>(dict: &Bound<'py, PyAny>, position: &mut isize) -> Option<(Bound<'py, PyAny>, Bound<'py, PyAny>)> {
+pub fn dict_next<'py>(
+    dict: &Bound<'py, PyAny>, position: &mut isize,
+) -> Option<(Bound<'py, PyAny>, Bound<'py, PyAny>)> {
     let (mut key, mut value) = (std::ptr::null_mut(), std::ptr::null_mut());
     // SAFETY: a dict by the caller's dispatch; the call checks `position` against the table as it is now, and
     // the borrowed pair is turned into owned references before anything else runs.

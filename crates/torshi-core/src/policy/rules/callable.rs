@@ -83,7 +83,8 @@ pub(super) fn type_argument<W: View>(w: &W, v: W::V, _: Option<W::V>) -> Outcome
 pub(super) fn union<W: View>(w: &W, v: W::V, _: Option<W::V>) -> Outcome {
     let expected = "(operator.or_, (type, ...))";
     let [function, types] = tuple(w, v, expected)? else { return refuse(w, v, expected) };
-    let or = matches!(w.shape(*function), Shape::Global { module: "_operator" | "operator", name: "or_", row: Some(_) });
+    let or =
+        matches!(w.shape(*function), Shape::Global { module: "_operator" | "operator", name: "or_", row: Some(_) });
     demand(or, w, *function, expected)?;
     tuple(w, *types, expected)?.iter().try_for_each(|each| type_argument(w, *each, None))
 }

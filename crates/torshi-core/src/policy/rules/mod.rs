@@ -16,7 +16,6 @@ mod object;
 mod tests;
 mod text;
 
-
 /// What a rule answers.
 pub(crate) type Outcome = Result<(), Mismatch>;
 
@@ -93,7 +92,11 @@ pub(crate) fn refuse<W: View, T>(w: &W, v: W::V, expected: impl Into<String>) ->
 
 /// Yes, or a refusal.
 pub(crate) fn demand<W: View>(holds: bool, w: &W, v: W::V, expected: &str) -> Outcome {
-    if holds { Ok(()) } else { refuse(w, v, expected) }
+    if holds {
+        Ok(())
+    } else {
+        refuse(w, v, expected)
+    }
 }
 
 /// The items of a tuple, or a refusal.

@@ -98,7 +98,9 @@ pub(super) fn element<W: View>(w: &W, v: W::V, _: Option<W::V>) -> Outcome {
                 let element = |v: &W::V| {
                     matches!(w.shape(*v), Shape::Instance { module: "xml.etree.ElementTree", name: "Element", .. })
                 };
-                matches!(shape, Shape::List) && w.count(value) == Some(children.len() as u64) && children.iter().all(element)
+                matches!(shape, Shape::List)
+                    && w.count(value) == Some(children.len() as u64)
+                    && children.iter().all(element)
             }
         };
         demand(sound, w, value, &format!("{key} of an element"))?;

@@ -73,12 +73,21 @@ fn numbers() {
         ],
     );
     let long = "1".repeat(10_001);
-    check(&[], &[&format!("decimal:Decimal('{long}')"), &format!("fractions:Fraction('{long}')"), &format!("fractions:Fraction({long}, 1)")]);
+    check(
+        &[],
+        &[
+            &format!("decimal:Decimal('{long}')"),
+            &format!("fractions:Fraction('{long}')"),
+            &format!("fractions:Fraction({long}, 1)"),
+        ],
+    );
 }
 
 #[test]
 fn uuids_and_twisters() {
-    let words = |word: &str, index: &str| format!("random:Random()<BUILD (3, ({}{index}), None)>", format!("{word}, ").repeat(624));
+    let words = |word: &str, index: &str| {
+        format!("random:Random()<BUILD (3, ({}{index}), None)>", format!("{word}, ").repeat(624))
+    };
     let short = format!("random:Random()<BUILD (3, ({}1), None)>", "1, ".repeat(623));
     let old = format!("random:Random()<BUILD (2, ({}624), 0.5)>", "-1, ".repeat(624));
     check(
@@ -267,7 +276,10 @@ fn dtypes() {
         dtype("V16", &format!("3, '|', None, ('a',), {{'a': ({F8}, 4)}}, 16, 8, -112")),
     ];
     let texts = |list: &[String]| list.to_vec();
-    check(&texts(&good).iter().map(String::as_str).collect::<Vec<_>>(), &texts(&bad).iter().map(String::as_str).collect::<Vec<_>>());
+    check(
+        &texts(&good).iter().map(String::as_str).collect::<Vec<_>>(),
+        &texts(&bad).iter().map(String::as_str).collect::<Vec<_>>(),
+    );
 }
 
 #[test]
@@ -335,7 +347,10 @@ fn generators() {
         format!("{named}<BUILD {}>", philox("4")),
         format!("{classed}<BUILD ({}, {sequence})>", twister("0")),
         format!("numpy.random._pickle:__generator_ctor({classed})"),
-        format!("numpy.random._pickle:__generator_ctor('PCG64', numpy.random._pickle:__bit_generator_ctor)<BUILD {}>", twister("1")),
+        format!(
+            "numpy.random._pickle:__generator_ctor('PCG64', numpy.random._pickle:__bit_generator_ctor)<BUILD {}>",
+            twister("1")
+        ),
         format!("numpy.random:__RandomState_ctor()<BUILD ('MT19937', {pool}, 624, 0, 0.0)>"),
     ];
     let bad = [

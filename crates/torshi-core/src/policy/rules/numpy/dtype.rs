@@ -59,7 +59,11 @@ fn code<W: View>(w: &W, v: W::V) -> Option<Code> {
     let plain = digits.len() <= 10 && digits.bytes().all(|b| b.is_ascii_digit());
     let number: u64 = if plain { digits.parse().ok()? } else { return None };
     let size = match (kind, number) {
-        ('b', 1) | ('i' | 'u', 1 | 2 | 4 | 8) | ('f', 2 | 4 | 8 | 12 | 16) | ('c', 8 | 16 | 24 | 32) | ('M' | 'm', 8) => number,
+        ('b', 1)
+        | ('i' | 'u', 1 | 2 | 4 | 8)
+        | ('f', 2 | 4 | 8 | 12 | 16)
+        | ('c', 8 | 16 | 24 | 32)
+        | ('M' | 'm', 8) => number,
         ('O', 4 | 8) => POINTER,
         ('S' | 'V', 0..=ITEM) => number,
         ('U', 0..=ITEM) if number * 4 <= ITEM => number * 4,
@@ -80,7 +84,15 @@ pub(crate) fn arguments<W: View>(w: &W, v: W::V, _: Option<W::V>) -> Outcome {
 pub(crate) fn checked<W: View>(w: &W, v: W::V) -> Option<Checked> {
     let Shape::Instance { module, name, args: Some(args), state, .. } = w.shape(v) else { return None };
     if (module, name) == ("numpy.dtypes", "StringDType") {
-        return Some(Checked { size: 16, object: true, structured: false, subarray: false, kind: 'T', align: 8, flags: OBJECT });
+        return Some(Checked {
+            size: 16,
+            object: true,
+            structured: false,
+            subarray: false,
+            kind: 'T',
+            align: 8,
+            flags: OBJECT,
+        });
     }
     if (module, name) != ("numpy", "dtype") {
         return None;
@@ -126,7 +138,12 @@ pub(crate) fn state<W: View>(w: &W, v: W::V, target: Option<W::V>) -> Outcome {
     let [version, order, subarray, names, fields, size, align, flags, metadata @ ..] = items else {
         return refuse(w, v, expected);
     };
-    demand(int(w, *version) == Some(3 + metadata.len() as i64) && metadata.len() <= 1, w, v, "a dtype state of version 3 or 4")?;
+    demand(
+        int(w, *version) == Some(3 + metadata.len() as i64) && metadata.len() <= 1,
+        w,
+        v,
+        "a dtype state of version 3 or 4",
+    )?;
     let order = content::bytes(w, *order);
     demand(matches!(order.as_deref(), Some(b"<" | b">" | b"=" | b"|")), w, v, "a byte order")?;
     if let [metadata] = metadata {
@@ -134,7 +151,8 @@ pub(crate) fn state<W: View>(w: &W, v: W::V, target: Option<W::V>) -> Outcome {
     }
     let Some(flags) = int(w, *flags).and_then(flag_bits) else { return refuse(w, *flags, "the flags of a dtype") };
     let (size, align) = (int(w, *size), int(w, *align));
-    let bare = matches!((w.shape(*subarray), w.shape(*names), w.shape(*fields)), (Shape::None, Shape::None, Shape::None));
+    let bare =
+        matches!((w.shape(*subarray), w.shape(*names), w.shape(*fields)), (Shape::None, Shape::None, Shape::None));
     if code.kind != 'V' {
         demand(bare, w, v, "no fields and no subarray")?;
     }
@@ -219,7 +237,8 @@ fn structure<W: View>(w: &W, names: W::V, fields: W::V, item: Item) -> Outcome {
         }
         let end = offset.checked_add(field.size);
         demand(end.is_some_and(|end| end <= item.size) && field.kind != 'T', w, entry, expected)?;
-        let placed = item.flags & ALIGNED == 0 || (field.align > 0 && offset % field.align == 0 && item.align >= field.align);
+        let placed =
+            item.flags & ALIGNED == 0 || (field.align > 0 && offset % field.align == 0 && item.align >= field.align);
         demand(placed, w, entry, "a field at its alignment")?;
         inherited |= field.flags & (REFCOUNT | LIST_PICKLE | NEEDS_INIT | NEEDS_PYAPI);
         spans.push((offset, offset + field.size, field.object));
@@ -228,7 +247,8 @@ fn structure<W: View>(w: &W, names: W::V, fields: W::V, item: Item) -> Outcome {
     demand(w.count(fields) == Some(names.len() as u64 + titles), w, fields, "one entry a field")?;
     demand(item.flags & ALIGNED == 0 || item.size % item.align == 0, w, fields, "a size of whole alignments")?;
     let wanted = inherited & (REFERENCES | NEEDS_INIT);
-    let honest = item.flags & (REFERENCES | NEEDS_INIT) == wanted || item.flags & REFERENCES == 0 && wanted == NEEDS_INIT;
+    let honest =
+        item.flags & (REFERENCES | NEEDS_INIT) == wanted || item.flags & REFERENCES == 0 && wanted == NEEDS_INIT;
     demand(honest, w, fields, "flags that tell where references are")?;
     spans.sort_unstable();
     let mut reach = (0, false);

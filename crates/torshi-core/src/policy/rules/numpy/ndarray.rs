@@ -174,7 +174,9 @@ pub(crate) fn masked_state<W: View>(w: &W, v: W::V, target: Option<W::V>) -> Out
     let plain = match w.shape(*fill) {
         Shape::None | Shape::Bool(_) | Shape::Int(_) | Shape::BigInt { .. } | Shape::Float(_) => true,
         Shape::Text(_) | Shape::OpaqueText | Shape::Bytes(_) | Shape::Opaque => true,
-        Shape::Instance { module, name, .. } => matches!((module, name), ("numpy", "ndarray" | "generic") | ("builtins", "complex" | "bytes")),
+        Shape::Instance { module, name, .. } => {
+            matches!((module, name), ("numpy", "ndarray" | "generic") | ("builtins", "complex" | "bytes"))
+        }
         _ => false,
     };
     demand(plain, w, *fill, "a fill value")

@@ -106,7 +106,8 @@ fn words<W: View>(w: &W, v: W::V) -> Outcome {
 pub(crate) fn seed_state<W: View>(w: &W, v: W::V, _: Option<W::V>) -> Outcome {
     let expected = "(entropy, children, pool, pool size, spawn key)";
     let [entropy, children, pool, size, key] = tuple(w, v, expected)? else { return refuse(w, v, expected) };
-    let sound = matches!(w.shape(*entropy), Shape::None | Shape::Int(_) | Shape::BigInt { .. } | Shape::List | Shape::Tuple(_));
+    let sound =
+        matches!(w.shape(*entropy), Shape::None | Shape::Int(_) | Shape::BigInt { .. } | Shape::List | Shape::Tuple(_));
     demand(sound, w, *entropy, "entropy")?;
     within(w, Some(*children), 0, i64::from(i32::MAX), "a number of children")?;
     words(w, *pool)?;
@@ -120,5 +121,10 @@ pub(crate) fn seed_state<W: View>(w: &W, v: W::V, _: Option<W::V>) -> Outcome {
     let length = super::ndarray::elements(w, shape);
     demand(length.is_some() && length == int(w, *size).map(|size| size as u64), w, *pool, "a pool of the pool size")?;
     let items = tuple(w, *key, expected)?;
-    demand(items.iter().all(|item| matches!(w.shape(*item), Shape::Int(_) | Shape::BigInt { .. })), w, *key, "a spawn key")
+    demand(
+        items.iter().all(|item| matches!(w.shape(*item), Shape::Int(_) | Shape::BigInt { .. })),
+        w,
+        *key,
+        "a spawn key",
+    )
 }
