@@ -284,7 +284,11 @@ def test_find_class_may_give_something_else() -> None:
 
     class Renaming(torshi.Unpickler):
         def find_class(self, module: str, name: str) -> Any:
-            return super().find_class("collections", "Counter") if name == "OldCounter" else super().find_class(module, name)
+            return (
+                super().find_class("collections", "Counter")
+                if name == "OldCounter"
+                else super().find_class(module, name)
+            )
 
     data = b"\x80\x04\x8c\x0bcollections\x8c\nOldCounter\x93}\x85R."
     assert type(Renaming(io.BytesIO(data), trust=["collections.OldCounter"]).load()).__name__ == "Counter"

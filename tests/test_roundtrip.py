@@ -51,7 +51,12 @@ ATOMS = (
     | st.sampled_from([int, str, dict, type(None), Ellipsis, NotImplemented, range(5), slice(1, None, 2)])
 )
 HASHABLE = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=12) | st.binary(max_size=12),
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False)
+    | st.text(max_size=12)
+    | st.binary(max_size=12),
     lambda inner: st.lists(inner, max_size=4).map(tuple) | st.frozensets(inner, max_size=3),
     max_leaves=6,
 )
@@ -120,7 +125,12 @@ LIBRARY = {
     "utc": datetime.datetime(1, 1, 1, tzinfo=datetime.UTC),
     "time": datetime.time(1, 2, 3, 4),
     "delta": datetime.timedelta(-1, 2, 3),
-    "decimal": [decimal.Decimal("1.50"), decimal.Decimal("NaN"), decimal.Decimal("-Infinity"), decimal.Decimal("1E+999")],
+    "decimal": [
+        decimal.Decimal("1.50"),
+        decimal.Decimal("NaN"),
+        decimal.Decimal("-Infinity"),
+        decimal.Decimal("1E+999"),
+    ],
     "fraction": fractions.Fraction(-7, 3),
     "uuid": uuid.UUID(int=2**128 - 1),
     "path": pathlib.PurePosixPath("/usr/share/x.txt"),
@@ -135,7 +145,12 @@ LIBRARY = {
     "pattern_bytes": re.compile(rb"x+"),
     "range": [range(10), range(5, -5, -3), range(10**30)],
     "slice": slice(None, 3, "x"),
-    "exception": [KeyError("k"), ValueError(1, "two"), OSError(2, "gone", "f"), UnicodeDecodeError("utf-8", b"x", 0, 1, "r")],
+    "exception": [
+        KeyError("k"),
+        ValueError(1, "two"),
+        OSError(2, "gone", "f"),
+        UnicodeDecodeError("utf-8", b"x", 0, 1, "r"),
+    ],
     "complex": complex(-0.0, float("inf")),
     "types": [int, str, list, object, type(None), type(Ellipsis), type(NotImplemented), datetime.datetime],
     "alias": [list[int], dict[str, list[int]], int | None],

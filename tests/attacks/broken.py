@@ -91,7 +91,10 @@ EVIL = stream(TOUCH)
 def several() -> Iterator[tuple[str, bytes]]:
     """The first one loads; the others only if they are asked for, and then they are refused."""
     yield "second", HARMLESS + EVIL
-    yield "protocol0_second", pickle.dumps([1], 0) + op.GLOBAL("os", "mkdir") + value((CANARY,)) + op.REDUCE() + op.STOP()
+    yield (
+        "protocol0_second",
+        pickle.dumps([1], 0) + op.GLOBAL("os", "mkdir") + value((CANARY,)) + op.REDUCE() + op.STOP(),
+    )
     yield "after_newline", HARMLESS + b"\n" + EVIL
     yield "broken_second", HARMLESS + EVIL[:-3]
     yield "opcodes_behind_stop", HARMLESS + TOUCH

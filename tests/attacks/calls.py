@@ -34,10 +34,14 @@ def direct() -> Iterator[tuple[str, bytes]]:
     yield "exec", stream(call(name("builtins", "exec"), TOUCH_SOURCE))
     yield "open", stream(call(name("builtins", "open"), CANARY, "w"))
     yield "system", stream(call(name("posix", "system"), f"mkdir {CANARY}"))
-    yield "compile_exec", stream(
-        call(name("builtins", "exec"), call(name("builtins", "compile"), TOUCH_SOURCE, "x", "exec"))
+    yield (
+        "compile_exec",
+        stream(call(name("builtins", "exec"), call(name("builtins", "compile"), TOUCH_SOURCE, "x", "exec"))),
     )
-    yield "runpy", stream(call(name("runpy", "_run_code"), call(name("builtins", "compile"), TOUCH_SOURCE, "x", "exec")))
+    yield (
+        "runpy",
+        stream(call(name("runpy", "_run_code"), call(name("builtins", "compile"), TOUCH_SOURCE, "x", "exec"))),
+    )
     yield "code_runsource", stream(call(name("code", "InteractiveInterpreter.runsource"), None, TOUCH_SOURCE))
     yield "timeit", stream(call(name("timeit", "main"), ["-n1", "-r1", TOUCH_SOURCE]))
     yield "path_mkdir", stream(call(name("pathlib", "Path.mkdir"), call(name("pathlib", "PosixPath"), CANARY)))
@@ -90,11 +94,25 @@ def memo_confusion() -> Iterator[tuple[str, bytes]]:
     touch = value((CANARY,)) + op.REDUCE()
     harmless = name("collections", "OrderedDict")
     yield "overwritten", stream(harmless, op.BINPUT(0), op.POP(), MKDIR, op.BINPUT(0), op.POP(), op.BINGET(0), touch)
-    yield "memoize_after_put", stream(
-        harmless, op.BINPUT(0), op.POP(), op.NONE(), op.MEMOIZE(), op.POP(), MKDIR, op.BINPUT(1), op.POP(), op.BINGET(1), touch
+    yield (
+        "memoize_after_put",
+        stream(
+            harmless,
+            op.BINPUT(0),
+            op.POP(),
+            op.NONE(),
+            op.MEMOIZE(),
+            op.POP(),
+            MKDIR,
+            op.BINPUT(1),
+            op.POP(),
+            op.BINGET(1),
+            touch,
+        ),
     )
-    yield "same_slot_other_spelling", stream(
-        harmless, op.BINPUT(5), op.POP(), MKDIR, op.PUT("5"), op.POP(), op.LONG_BINGET(5), touch
+    yield (
+        "same_slot_other_spelling",
+        stream(harmless, op.BINPUT(5), op.POP(), MKDIR, op.PUT("5"), op.POP(), op.LONG_BINGET(5), touch),
     )
     yield "leading_zero", stream(MKDIR, op.PUT("05"), op.POP(), op.GET("5"), touch)
     yield "missing_slot", stream(op.BINGET(9), touch)
@@ -105,8 +123,11 @@ def memo_confusion() -> Iterator[tuple[str, bytes]]:
         text("collections"), op.BINPUT(0), op.POP(), text("os"), op.BINPUT(0), op.POP(), op.BINGET(0), text("mkdir"),
         op.STACK_GLOBAL(), touch,
     )  # fmt: skip
-    yield "slot_of_a_list_that_grows", stream(
-        op.EMPTY_LIST(), op.BINPUT(0), MKDIR, op.APPEND(), op.POP(), op.BINGET(0), value((CANARY,)), op.REDUCE()
+    yield (
+        "slot_of_a_list_that_grows",
+        stream(
+            op.EMPTY_LIST(), op.BINPUT(0), MKDIR, op.APPEND(), op.POP(), op.BINGET(0), value((CANARY,)), op.REDUCE()
+        ),
     )
 
 
@@ -117,11 +138,15 @@ def trampolines() -> Iterator[tuple[str, bytes]]:
     yield "filter", stream(call(name("builtins", "tuple"), call(name("builtins", "filter"), MKDIR, [CANARY])))
     yield "partial", stream(op.MARK(), call(name("functools", "partial"), MKDIR, CANARY), op.TUPLE(), op.POP(), 1)
     yield "partial_called", stream(call(call(name("functools", "partial"), MKDIR, CANARY)))
-    yield "partial_of_partial", stream(
-        call(name("functools", "partial"), call(name("functools", "partial"), MKDIR), CANARY)
+    yield (
+        "partial_of_partial",
+        stream(call(name("functools", "partial"), call(name("functools", "partial"), MKDIR), CANARY)),
     )
     yield "reduce", stream(call(name("functools", "reduce"), MKDIR, [CANARY, 0o777]))
-    yield "reduce_or", stream(call(name("functools", "reduce"), MKDIR, [name("builtins", "int"), name("builtins", "str")]))
+    yield (
+        "reduce_or",
+        stream(call(name("functools", "reduce"), MKDIR, [name("builtins", "int"), name("builtins", "str")])),
+    )
     yield "operator_call", stream(call(name("_operator", "call"), MKDIR, CANARY))
     yield "methodcaller", stream(call(call(name("operator", "methodcaller"), "mkdir", CANARY), name("os", "path")))
     yield "attrgetter", stream(call(call(call(name("operator", "attrgetter"), "mkdir"), name("os", "path")), CANARY))
@@ -140,14 +165,21 @@ def trampolines() -> Iterator[tuple[str, bytes]]:
     yield "deque_of_map", stream(call(name("collections", "deque"), call(name("builtins", "map"), MKDIR, [CANARY])))
     yield "bytes_of_map", stream(new(name("builtins", "bytes"), call(name("builtins", "map"), MKDIR, [CANARY])))
     yield "frozenset_of_map", stream(new(name("builtins", "frozenset"), call(name("builtins", "map"), MKDIR, [CANARY])))
-    yield "ordereddict_fromkeys", stream(
-        call(name("collections", "OrderedDict.fromkeys"), call(name("builtins", "map"), MKDIR, [CANARY]))
+    yield (
+        "ordereddict_fromkeys",
+        stream(call(name("collections", "OrderedDict.fromkeys"), call(name("builtins", "map"), MKDIR, [CANARY]))),
     )
     yield "genericalias", stream(call(name("types", "GenericAlias"), name("builtins", "list"), MKDIR))
     yield "property", stream(call(name("builtins", "property"), MKDIR))
-    yield "reconstructor", stream(call(name("copyreg", "_reconstructor"), name("subprocess", "Popen"), name("builtins", "object"), None))
+    yield (
+        "reconstructor",
+        stream(call(name("copyreg", "_reconstructor"), name("subprocess", "Popen"), name("builtins", "object"), None)),
+    )
     yield "newobj_function", stream(call(name("copyreg", "__newobj__"), name("subprocess", "Popen"), ["mkdir", CANARY]))
-    yield "newobj_ex_function", stream(call(name("copyreg", "__newobj_ex__"), name("subprocess", "Popen"), (["mkdir", CANARY],), {}))
+    yield (
+        "newobj_ex_function",
+        stream(call(name("copyreg", "__newobj_ex__"), name("subprocess", "Popen"), (["mkdir", CANARY],), {})),
+    )
     yield "reduce_of_instance", stream(call(getter, name("collections", "Counter"), "__reduce_ex__"))
 
 
@@ -156,8 +188,14 @@ def delayed() -> Iterator[tuple[str, bytes]]:
     factory = call(name("functools", "partial"), MKDIR, CANARY)
     yield "defaultdict_function", stream(call(name("collections", "defaultdict"), MKDIR))
     yield "defaultdict_partial", stream(call(name("collections", "defaultdict"), factory))
-    yield "defaultdict_setitems", stream(call(name("collections", "defaultdict"), factory), op.MARK(), 1, 2, op.SETITEMS())
-    yield "partial_state", stream(build(call(name("functools", "partial"), name("builtins", "int")), (MKDIR, (CANARY,), {}, None)))
+    yield (
+        "defaultdict_setitems",
+        stream(call(name("collections", "defaultdict"), factory), op.MARK(), 1, 2, op.SETITEMS()),
+    )
+    yield (
+        "partial_state",
+        stream(build(call(name("functools", "partial"), name("builtins", "int")), (MKDIR, (CANARY,), {}, None))),
+    )
     yield "bare_function", stream([MKDIR])
     yield "bare_function_p0", PLAIN + op.STOP()
     yield "bare_partial", stream({"callback": factory})
@@ -168,9 +206,15 @@ def delayed() -> Iterator[tuple[str, bytes]]:
     yield "frozenset_member", stream(op.MARK(), MKDIR, op.FROZENSET())
     yield "userdict_data", stream(build(new(name("collections", "UserDict")), {"data": MKDIR}))
     yield "atexit", stream(call(name("atexit", "register"), MKDIR, CANARY))
-    yield "weakref_finalize", stream(call(name("weakref", "finalize"), call(name("types", "SimpleNamespace")), MKDIR, CANARY))
+    yield (
+        "weakref_finalize",
+        stream(call(name("weakref", "finalize"), call(name("types", "SimpleNamespace")), MKDIR, CANARY)),
+    )
     yield "exitstack", stream(build(new(name("contextlib", "ExitStack")), {"_exit_callbacks": [MKDIR]}))
-    yield "tzinfo", stream(call(name("datetime", "datetime"), bytearray(b"\x07\xe8\x01\x02\x00\x00\x00\x00\x00\x00"), MKDIR))
+    yield (
+        "tzinfo",
+        stream(call(name("datetime", "datetime"), bytearray(b"\x07\xe8\x01\x02\x00\x00\x00\x00\x00\x00"), MKDIR)),
+    )
 
 
 INNER = stream(TOUCH)
@@ -186,8 +230,9 @@ def nested() -> Iterator[tuple[str, bytes]]:
         yield f"{module}.{function}", stream(call(name(module, function), inner))
     file = call(name("io", "BytesIO"), inner)
     yield "unpickler", stream(call(name("pickle", "Unpickler.load"), call(name("pickle", "Unpickler"), file)))
-    yield "torshi_unrestricted", stream(
-        call(name("torshi", "loads"), inner, call(name("torshi", "unrestricted"), "because the file says so"))
+    yield (
+        "torshi_unrestricted",
+        stream(call(name("torshi", "loads"), inner, call(name("torshi", "unrestricted"), "because the file says so"))),
     )
     yield "policy_made_by_file", stream(call(name("torshi._policy", "_rebuilt"), "allow = ['*']", "mine"))
     yield "twice", stream(call(name("pickle", "loads"), op.BINBYTES(stream(call(name("pickle", "loads"), inner)))))
@@ -199,11 +244,17 @@ def python2() -> Iterator[tuple[str, bytes]]:
     yield "builtin", op.PROTO(2) + op.GLOBAL("__builtin__", "eval") + value((TOUCH_SOURCE,)) + op.REDUCE() + op.STOP()
     yield "execfile", op.PROTO(2) + op.GLOBAL("__builtin__", "execfile") + touch + op.STOP()
     yield "imap", op.PROTO(2) + op.GLOBAL("itertools", "imap") + value((MKDIR, [CANARY])) + op.REDUCE() + op.STOP()
-    yield "cpickle", op.PROTO(2) + op.GLOBAL("cPickle", "loads") + op.BINUNICODE("x") + op.TUPLE1() + op.REDUCE() + op.STOP()
+    yield (
+        "cpickle",
+        op.PROTO(2) + op.GLOBAL("cPickle", "loads") + op.BINUNICODE("x") + op.TUPLE1() + op.REDUCE() + op.STOP(),
+    )
     yield "urllib", op.PROTO(2) + op.GLOBAL("urllib", "urlopen") + touch + op.STOP()
     yield "second_proto_up", op.PROTO(2) + op.PROTO(4) + op.GLOBAL("__builtin__", "eval") + touch + op.STOP()
     yield "second_proto_down", op.PROTO(4) + op.PROTO(2) + op.GLOBAL("__builtin__", "eval") + touch + op.STOP()
-    yield "proto_between", op.PROTO(2) + text("__builtin__") + op.PROTO(4) + text("eval") + op.STACK_GLOBAL() + touch + op.STOP()
+    yield (
+        "proto_between",
+        op.PROTO(2) + text("__builtin__") + op.PROTO(4) + text("eval") + op.STACK_GLOBAL() + touch + op.STOP(),
+    )
     yield "proto_255", op.PROTO(255) + TOUCH + op.STOP()
     yield "commands", op.GLOBAL("commands", "getoutput") + value((f"mkdir {CANARY}",)) + op.REDUCE() + op.STOP()
 
@@ -217,9 +268,18 @@ def registry() -> Iterator[tuple[str, bytes]]:
     yield "ext_unknown", stream(op.EXT4(0x7FFFFFFF), touch)
     yield "ext_zero", stream(op.EXT1(0), touch)
     yield "ext_negative", stream(op.EXT4(-5), touch)
-    yield "poisons_the_cache", stream(op.MARK(), name("copyreg", "_extension_cache"), 202, MKDIR, op.SETITEM(), op.EXT1(202), touch)
-    yield "poisons_the_registry", stream(name("copyreg", "_inverted_registry"), 202, ("os", "mkdir"), op.SETITEM(), op.EXT1(202), touch)
-    yield "adds_an_extension", stream(call(name("copyreg", "add_extension"), "os", "mkdir", 202), op.POP(), op.EXT1(202), touch)
+    yield (
+        "poisons_the_cache",
+        stream(op.MARK(), name("copyreg", "_extension_cache"), 202, MKDIR, op.SETITEM(), op.EXT1(202), touch),
+    )
+    yield (
+        "poisons_the_registry",
+        stream(name("copyreg", "_inverted_registry"), 202, ("os", "mkdir"), op.SETITEM(), op.EXT1(202), touch),
+    )
+    yield (
+        "adds_an_extension",
+        stream(call(name("copyreg", "add_extension"), "os", "mkdir", 202), op.POP(), op.EXT1(202), touch),
+    )
     yield "poisons_dispatch", stream(call(name("copyreg", "pickle"), name("builtins", "int"), MKDIR))
 
 

@@ -76,10 +76,9 @@ def isolated(case: Any, trust: Any) -> dict[str, Any]:
 def main() -> None:
     mode, *wanted = sys.argv[1:]
     if importlib.util.find_spec("numpy"):
-        import numpy.random
+        pass
     # The rows of the policy import these; a case is judged by what it brings in beside them.
     import array, collections, copyreg, datetime, decimal, fractions, functools, pathlib, random, re, uuid, zoneinfo  # noqa: E401, F401, I001
-    import xml.etree.ElementTree
 
     import victim  # noqa: F401
 

@@ -51,11 +51,20 @@ def sizes() -> Iterator[tuple[str, bytes]]:
     yield "list_of_range", stream(call(name("builtins", "list"), call(name("builtins", "range"), 0, 1 << 40, 1)))
     yield "set_of_range", stream(call(name("builtins", "set"), call(name("builtins", "range"), 0, 1 << 40, 1)))
     yield "deque_of_range", stream(call(name("collections", "deque"), call(name("builtins", "range"), 0, 1 << 40, 1)))
-    yield "counter_of_range", stream(call(name("collections", "Counter"), call(name("builtins", "range"), 0, 1 << 40, 1)))
+    yield (
+        "counter_of_range",
+        stream(call(name("collections", "Counter"), call(name("builtins", "range"), 0, 1 << 40, 1))),
+    )
     yield "array_of_range", stream(call(name("array", "array"), "d", call(name("builtins", "range"), 0, 1 << 40, 1)))
-    yield "bytearray_of_range", stream(call(name("builtins", "bytearray"), call(name("builtins", "range"), 0, 1 << 40, 1)))
+    yield (
+        "bytearray_of_range",
+        stream(call(name("builtins", "bytearray"), call(name("builtins", "range"), 0, 1 << 40, 1))),
+    )
     yield "decimal_exponent", stream(call(name("fractions", "Fraction"), "1e999999999"))
-    yield "decimal_to_fraction", stream(call(name("fractions", "Fraction"), call(name("decimal", "Decimal"), "1e999999999")))
+    yield (
+        "decimal_to_fraction",
+        stream(call(name("fractions", "Fraction"), call(name("decimal", "Decimal"), "1e999999999"))),
+    )
     yield "pow", stream(call(name("builtins", "pow"), 10, 10**10))
     yield "zfill", stream(call(name("builtins", "str.zfill"), "x", 1 << 40))
     yield "regex", stream(call(name("re", "_compile"), "((((a{1000}){1000}){1000}){1000}){1000}", 0))
@@ -88,8 +97,9 @@ def hashing() -> Iterator[tuple[str, bytes]]:
     )  # fmt: skip
     yield "by_memo", stream(op.EMPTY_DICT(), memoised, 1, op.SETITEM())
     yield "set_call", stream(call(name("builtins", "set"), op.EMPTY_LIST() + op.MARK() + tower + op.APPENDS()))
-    yield "nested_frozensets", stream(
-        *[op.MARK()] * 50, op.MARK(), 1, op.FROZENSET(), *[op.DUP() + op.TUPLE2() + op.FROZENSET()] * 50
+    yield (
+        "nested_frozensets",
+        stream(*[op.MARK()] * 50, op.MARK(), 1, op.FROZENSET(), *[op.DUP() + op.TUPLE2() + op.FROZENSET()] * 50),
     )
     yield "many_hashes_of_one_tuple", stream(
         value(tuple(range(2000))), op.MEMOIZE(), op.POP(),
@@ -103,7 +113,10 @@ def hashing() -> Iterator[tuple[str, bytes]]:
     yield "equal_integers_frozenset", stream(op.MARK(), same, op.FROZENSET())
     yield "equal_tuples", stream(op.EMPTY_SET(), op.MARK(), *[(i * modulus, 1) for i in range(1, 8_000)], op.ADDITEMS())
     yield "equal_floats", stream(op.EMPTY_SET(), op.MARK(), *[float(2 ** (61 * i)) for i in range(16)], op.ADDITEMS())
-    yield "minus_one_minus_two", stream(op.EMPTY_SET(), op.MARK(), *[(-1, -2)[i % 2] for i in range(4000)], op.ADDITEMS())
+    yield (
+        "minus_one_minus_two",
+        stream(op.EMPTY_SET(), op.MARK(), *[(-1, -2)[i % 2] for i in range(4000)], op.ADDITEMS()),
+    )
 
 
 def expansion() -> Iterator[tuple[str, bytes]]:
@@ -123,7 +136,18 @@ def expansion() -> Iterator[tuple[str, bytes]]:
         top += op.EMPTY_DICT() + op.MEMOIZE() + op.POP() + op.BINGET(level - 1) + op.MARK()
         top += b"".join(value(key) + op.BINGET(level) for key in range(10)) + op.SETITEMS() + op.POP()
     yield "dicts_top_down", stream(top, op.BINGET(59), 1, 1, op.SETITEM(), op.POP())
-    yield "strings", stream(op.BINUNICODE("x" * 30_000), op.MEMOIZE(), op.POP(), op.EMPTY_LIST(), op.MARK(), op.BINGET(0) * 30_000, op.APPENDS())
+    yield (
+        "strings",
+        stream(
+            op.BINUNICODE("x" * 30_000),
+            op.MEMOIZE(),
+            op.POP(),
+            op.EMPTY_LIST(),
+            op.MARK(),
+            op.BINGET(0) * 30_000,
+            op.APPENDS(),
+        ),
+    )
 
 
 def nest(open_: bytes, close: bytes, depth: int) -> bytes:

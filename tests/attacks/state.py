@@ -73,7 +73,11 @@ def shadowing() -> Labelled:
     ):
         yield f"namespace_{attribute}", stream(build(namespace, {attribute: MKDIR}), tail), ()
         yield f"trusted_{attribute}", stream(build(INSTANCE, {attribute: MKDIR}), tail), TRUST_VALUE
-    yield "list_subclass", stream(build(new(name("victim", "Watched")), {"extend": MKDIR}), op.MARK(), 1, op.APPENDS()), ("victim.Watched",)
+    yield (
+        "list_subclass",
+        stream(build(new(name("victim", "Watched")), {"extend": MKDIR}), op.MARK(), 1, op.APPENDS()),
+        ("victim.Watched",),
+    )
     yield "userlist", stream(build(new(name("collections", "UserList")), {"append": MKDIR}), CANARY, op.APPEND()), ()
 
 
@@ -172,15 +176,31 @@ def forged() -> Labelled:
     yield "random_negative_index", stream(build(generator, (3, (*range(624), -5), None))), ()
     yield "random_words", stream(build(generator, (3, (*["x"] * 624, 1), None))), ()
     yield "random_version", stream(build(generator, (9, (*range(624), 1), None))), ()
-    yield "array_short", stream(call(name("array", "_array_reconstructor"), name("array", "array"), "d", 15, bytearray(7))), ()
-    yield "array_typecode", stream(call(name("array", "_array_reconstructor"), name("array", "array"), "O", 15, bytearray(8))), ()
+    yield (
+        "array_short",
+        stream(call(name("array", "_array_reconstructor"), name("array", "array"), "d", 15, bytearray(7))),
+        (),
+    )
+    yield (
+        "array_typecode",
+        stream(call(name("array", "_array_reconstructor"), name("array", "array"), "O", 15, bytearray(8))),
+        (),
+    )
     yield "array_wrong_class", stream(call(name("array", "_array_reconstructor"), MKDIR, "d", 15, bytearray(8))), ()
     yield "decimal_context", stream(call(name("decimal", "Context"), 10**30, "x", 0, 0, 0, 0, [], [])), ()
     yield "partial_state_text", stream(build(call(name("functools", "partial"), name("builtins", "int")), "x")), ()
     yield "bytesio_negative", stream(build(new(name("_io", "BytesIO")), (bytearray(b"x"), -1, None))), ()
     yield "stringio_bytes", stream(build(new(name("_io", "StringIO")), (bytearray(b"x"), "\n", 0, None))), ()
-    yield "element_text", stream(build(new(name("xml.etree.ElementTree", "Element")), {"tag": "a", "_children": "x"})), ()
-    yield "element_child", stream(build(new(name("xml.etree.ElementTree", "Element")), {"tag": "a", "_children": [1]})), ()
+    yield (
+        "element_text",
+        stream(build(new(name("xml.etree.ElementTree", "Element")), {"tag": "a", "_children": "x"})),
+        (),
+    )
+    yield (
+        "element_child",
+        stream(build(new(name("xml.etree.ElementTree", "Element")), {"tag": "a", "_children": [1]})),
+        (),
+    )
     yield "zoneinfo_escape", stream(call(name("zoneinfo", "ZoneInfo._unpickle"), "../../etc/passwd", 1)), ()
     yield "regex_debug", stream(call(name("re", "_compile"), "a", 128)), ()
     yield "struct_time_short", stream(call(name("time", "struct_time"), (1, 2))), ()
@@ -221,31 +241,49 @@ def numpy_lies() -> Labelled:
     yield "item_size", stream(array(dtype("V8", 3, "|", None, None, None, 10**9, 1, 0), (1,), pointer)), ()
     yield "negative_size", stream(array(dtype("S8", 3, "|", None, None, None, -9, 1, 0), (1,), pointer)), ()
     fields = {"a": (float64, 0), "b": (objects, 100)}
-    yield "field_offset_outside", stream(
-        array(dtype("V16", 3, "|", None, ("a", "b"), fields, 16, 1, 16), (1,), bytearray(16))
-    ), ()
-    yield "field_names_differ", stream(
-        array(dtype("V8", 3, "|", None, ("a", "z"), {"a": (float64, 0)}, 8, 1, 0), (1,), pointer)
-    ), ()
+    yield (
+        "field_offset_outside",
+        stream(array(dtype("V16", 3, "|", None, ("a", "b"), fields, 16, 1, 16), (1,), bytearray(16))),
+        (),
+    )
+    yield (
+        "field_names_differ",
+        stream(array(dtype("V8", 3, "|", None, ("a", "z"), {"a": (float64, 0)}, 8, 1, 0), (1,), pointer)),
+        (),
+    )
     shared = op.EMPTY_DICT() + op.BINPUT(9) + text("a") + float64 + value(0) + op.TUPLE2() + op.SETITEM()
     changed = op.BINGET(9) + text("a") + objects + value(0) + op.TUPLE2() + op.SETITEM() + op.POP()
     kind = dtype("V8", 3, "|", None, op.MARK() + text("a") + op.TUPLE(), shared, 8, 1, 0)
-    yield "fields_changed_after_build", stream(kind, op.BINPUT(8), op.POP(), changed, array(op.BINGET(8), (1,), pointer)), ()
+    yield (
+        "fields_changed_after_build",
+        stream(kind, op.BINPUT(8), op.POP(), changed, array(op.BINGET(8), (1,), pointer)),
+        (),
+    )
     yield "subarray", stream(array(dtype("V8", 3, "|", (objects, (1,)), None, None, 8, 1, 0), (1,), pointer)), ()
     scalar = name("numpy.core.multiarray", "scalar")
     yield "scalar_object_bytes", stream(call(scalar, objects, pointer)), ()
     yield "scalar_short", stream(call(scalar, float64, bytearray(3))), ()
-    yield "scalar_structured", stream(call(scalar, dtype("V16", 3, "|", None, ("a",), {"a": (objects, 0)}, 16, 1, 63), bytearray(16))), ()
+    yield (
+        "scalar_structured",
+        stream(call(scalar, dtype("V16", 3, "|", None, ("a",), {"a": (objects, 0)}, 16, 1, 63), bytearray(16))),
+        (),
+    )
     frombuffer = name("numpy.core.numeric", "_frombuffer")
     yield "frombuffer_object", stream(call(frombuffer, pointer, objects, (1,), "C")), ()
     yield "frombuffer_short", stream(call(frombuffer, pointer, float64, (100,), "C")), ()
     yield "frombuffer_order", stream(call(frombuffer, pointer, float64, (1,), "K")), ()
-    yield "reconstruct_huge", stream(
-        call(name("numpy.core.multiarray", "_reconstruct"), name("numpy", "ndarray"), (2**40,), bytearray(b"b"))
-    ), ()
-    yield "reconstruct_wrong_class", stream(
-        call(name("numpy.core.multiarray", "_reconstruct"), name("builtins", "dict"), (0,), bytearray(b"b"))
-    ), ()
+    yield (
+        "reconstruct_huge",
+        stream(
+            call(name("numpy.core.multiarray", "_reconstruct"), name("numpy", "ndarray"), (2**40,), bytearray(b"b"))
+        ),
+        (),
+    )
+    yield (
+        "reconstruct_wrong_class",
+        stream(call(name("numpy.core.multiarray", "_reconstruct"), name("builtins", "dict"), (0,), bytearray(b"b"))),
+        (),
+    )
     yield "fromfile", stream(call(name("numpy", "fromfile"), "/etc/hostname")), ()
     yield "vectorize", stream(call(name("numpy", "vectorize"), MKDIR)), ()
     yield "zeros", stream(call(name("numpy", "zeros"), 2**40)), ()
