@@ -97,7 +97,7 @@ def test_arrays(name: str, protocol: int) -> None:
     data = torshi.dumps(value, protocol)
     assert data == pickle.dumps(value, protocol)
     stock = pickle.loads(data)  # below protocol 5 numpy itself turns big-endian into native
-    assert stock.tolist() == value.tolist() or name == "nested_objects"
+    assert repr(stock.tolist()) == repr(value.tolist())
     for again in (torshi.loads(data), torshi.load(io.BytesIO(data))):
         assert equal(again, stock)
         assert again.flags.f_contiguous == stock.flags.f_contiguous
