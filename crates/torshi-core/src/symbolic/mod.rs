@@ -161,6 +161,8 @@ pub struct Symbolic<'a, 'p> {
     memory: u64,
     /// Containers and instances fetched from the memo.
     reused: u64,
+    /// Bytes that calls and states copy of their arguments.
+    copied: u64,
 }
 
 impl<'a, 'p> Symbolic<'a, 'p> {
@@ -179,6 +181,7 @@ impl<'a, 'p> Symbolic<'a, 'p> {
             dunder_states: Vec::new(),
             hash_steps: 0,
             memory: 0,
+            copied: 0,
             reused: 0,
         }
     }
@@ -187,6 +190,7 @@ impl<'a, 'p> Symbolic<'a, 'p> {
     fn report(&mut self, kind: FindingKind, name: Option<String>, message: String, remedy: Option<String>, site: Site) {
         if self.findings.len() < MOST_FINDINGS {
             let (offset, opcode) = (site.offset, site.opcode.name());
+            let message = crate::finding::shown(&message);
             self.findings.push(Finding { kind, name, offset, opcode, path: None, message, remedy });
         }
     }
@@ -528,6 +532,7 @@ impl<'a> Domain<'a> for Symbolic<'a, '_> {
     }
 
     fn set_state(&mut self, target: &Symbol, state: Symbol, site: Site) -> Result<(), FaultBox> {
+        self.charge_copies(state, site)?;
         self.check_state(*target, state, site);
         Ok(())
     }
