@@ -34,6 +34,7 @@ pub fn fault(py: Python<'_>, fault: &Fault, data: &[u8]) -> PyErr {
     match &fault.kind {
         FaultKind::EndOfStream => raise(py, "TruncatedError", &message, place),
         FaultKind::BadValue(_) => raise(py, "MalformedValueError", &message, place),
+        FaultKind::BadText(_) => raise(py, "MalformedTextError", &message, place),
         FaultKind::BadType(_) => raise(py, "MalformedTypeError", &message, place),
         FaultKind::Limit { limit, value, .. } => raise(py, "LimitError", &message, |keywords| {
             keywords.set_item("limit", limit)?;

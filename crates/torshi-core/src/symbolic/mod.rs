@@ -13,7 +13,7 @@ mod value;
 mod view;
 
 use crate::domain::{Domain, Items, Kind};
-use crate::error::{Fault, FaultBox, Site};
+use crate::error::{Fault, FaultBox, FaultKind, Site};
 use crate::finding::{Finding, FindingKind};
 use crate::limits::Limits;
 use crate::machine::{excerpt, Machine};
@@ -493,7 +493,7 @@ impl<'a> Domain<'a> for Symbolic<'a, '_> {
 
     fn global(&mut self, module: &'a [u8], name: &'a [u8], python2: bool, site: Site) -> Result<Symbol, FaultBox> {
         let (Ok(module), Ok(name)) = (std::str::from_utf8(module), std::str::from_utf8(name)) else {
-            return Err(Fault::bad_value(site, "the name of a global is not UTF-8"));
+            return Err(Fault::new(site, FaultKind::BadText("the name of a global is not UTF-8".to_owned())));
         };
         self.named(module, name, python2, Origin::Named, site)
     }
@@ -539,7 +539,7 @@ impl<'a> Domain<'a> for Symbolic<'a, '_> {
 
     fn persistent_line(&mut self, id: &'a [u8], site: Site) -> Result<Symbol, FaultBox> {
         if !id.is_ascii() {
-            return Err(Fault::malformed(site, "persistent IDs in protocol 0 must be ASCII strings"));
+            return Err(Fault::new(site, FaultKind::Verbatim("persistent IDs in protocol 0 must be ASCII strings")));
         }
         self.persistent(Symbol::None, site)
     }
