@@ -101,7 +101,8 @@ pub trait Domain<'a> {
     fn kind(&self, value: &Self::Value) -> Kind;
 
     fn keep(&self, value: &Self::Value) -> Self::Slot;
-    fn restore(&mut self, slot: &Self::Slot) -> Self::Value;
+    /// Pushes the value of a slot.
+    fn restore(&mut self, slot: &Self::Slot, stack: &mut Vec<Self::Value>);
     /// A slot that an earlier pickle filled, where pickles share a memo.
     fn recall(&mut self, _index: u64) -> Option<Self::Value> {
         None

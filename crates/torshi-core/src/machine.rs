@@ -25,7 +25,7 @@ pub struct Machine<'a, D: Domain<'a>> {
     pub domain: D,
     protocol: u8,
     fix_imports: bool,
-    /// How many instructions were run.
+    /// How many instructions were run by `advance`.
     pub steps: u64,
 }
 
@@ -40,8 +40,7 @@ impl<'a, D: Domain<'a>> Machine<'a, D> {
         Machine {
             data,
             end: 0,
-            // Room for a small message from the start; a batch of a thousand pairs at the most.
-            stack: Vec::with_capacity((data.len() / 4).clamp(8, 2048)),
+            stack: Vec::new(),
             marks: Vec::with_capacity(8),
             fence: 0,
             memo,
@@ -50,6 +49,18 @@ impl<'a, D: Domain<'a>> Machine<'a, D> {
             fix_imports,
             steps: 0,
         }
+    }
+
+    /// The same machine, with an empty stack whose memory was used before.
+    pub fn with_stack(mut self, mut stack: Vec<D::Value>) -> Self {
+        stack.clear();
+        self.stack = stack;
+        self
+    }
+
+    /// The domain, the memo and the stack's memory, after a run.
+    pub fn into_parts(self) -> (D, Memo<D::Slot>, Vec<D::Value>) {
+        (self.domain, self.memo, self.stack)
     }
 
     /// The offset right behind STOP, after a run.
@@ -68,8 +79,7 @@ impl<'a, D: Domain<'a>> Machine<'a, D> {
         // and the next opcode need not wait for a store.
         let mut reader = Reader::new(self.data);
         loop {
-            self.steps += 1;
-            if let Flow::Stop(value) = self.step(&mut reader)? {
+            if let Flow::Stop(value) = self.step::<true>(&mut reader)? {
                 self.end = reader.offset();
                 return Ok(value);
             }
@@ -80,7 +90,7 @@ impl<'a, D: Domain<'a>> Machine<'a, D> {
     /// gives the value of the pickle if that was its STOP.
     pub fn advance(&mut self, reader: &mut Reader<'a>) -> Result<Option<D::Value>, D::Error> {
         self.steps += 1;
-        Ok(match self.step(reader)? {
+        Ok(match self.step::<false>(reader)? {
             Flow::Stop(value) => Some(value),
             Flow::Next => None,
         })
@@ -92,7 +102,7 @@ impl<'a, D: Domain<'a>> Machine<'a, D> {
     }
 
     #[inline(always)]
-    fn step(&mut self, reader: &mut Reader<'a>) -> Result<Flow<D::Value>, D::Error> {
+    fn step<const FUSE: bool>(&mut self, reader: &mut Reader<'a>) -> Result<Flow<D::Value>, D::Error> {
         let opcode = reader.opcode()?;
         let site = reader.site();
         match opcode {
@@ -133,10 +143,15 @@ impl<'a, D: Domain<'a>> Machine<'a, D> {
                 let value = self.domain.float_text(line, site)?;
                 self.push(value)
             }
-            Opcode::ShortBinunicode | Opcode::Binunicode | Opcode::Binunicode8 => {
+            Opcode::ShortBinunicode => {
+                let utf8 = reader.counted1()?;
+                let value = self.domain.text(utf8)?;
+                self.push_kept::<FUSE>(value, reader)
+            }
+            Opcode::Binunicode | Opcode::Binunicode8 => {
                 let utf8 = reader.counted()?;
                 let value = self.domain.text(utf8)?;
-                self.push(value)
+                self.push_kept::<FUSE>(value, reader)
             }
             Opcode::Unicode => {
                 let line = reader.line()?;
@@ -146,7 +161,7 @@ impl<'a, D: Domain<'a>> Machine<'a, D> {
             Opcode::ShortBinbytes | Opcode::Binbytes | Opcode::Binbytes8 => {
                 let bytes = reader.counted()?;
                 let value = self.domain.bytes(bytes)?;
-                self.push(value)
+                self.push_kept::<FUSE>(value, reader)
             }
             Opcode::Bytearray8 => {
                 let bytes = reader.counted8()?;
@@ -178,25 +193,42 @@ impl<'a, D: Domain<'a>> Machine<'a, D> {
             }
 
             // -- containers
-            Opcode::EmptyTuple => self.push_tuple(self.stack.len(), site)?,
-            Opcode::Tuple1 => self.tuple_of(1, site)?,
-            Opcode::Tuple2 => self.tuple_of(2, site)?,
-            Opcode::Tuple3 => self.tuple_of(3, site)?,
+            Opcode::EmptyTuple => {
+                let from = self.stack.len();
+                let value = self.domain.tuple(Items::new(&mut self.stack, from), site)?;
+                self.push(value)
+            }
+            Opcode::Tuple1 => {
+                let from = self.reach(1, site)?;
+                let value = self.domain.tuple(Items::new(&mut self.stack, from), site)?;
+                self.push_kept::<FUSE>(value, reader)
+            }
+            Opcode::Tuple2 => {
+                let from = self.reach(2, site)?;
+                let value = self.domain.tuple(Items::new(&mut self.stack, from), site)?;
+                self.push_kept::<FUSE>(value, reader)
+            }
+            Opcode::Tuple3 => {
+                let from = self.reach(3, site)?;
+                let value = self.domain.tuple(Items::new(&mut self.stack, from), site)?;
+                self.push_kept::<FUSE>(value, reader)
+            }
             Opcode::Tuple => {
                 let from = self.pop_mark(site)?;
-                self.push_tuple(from, site)?
+                let value = self.domain.tuple(Items::new(&mut self.stack, from), site)?;
+                self.push_kept::<FUSE>(value, reader)
             }
             Opcode::EmptyList => {
                 let value = self.domain.empty_list()?;
-                self.push(value)
+                self.push_kept::<FUSE>(value, reader)
             }
             Opcode::EmptyDict => {
                 let value = self.domain.empty_dict()?;
-                self.push(value)
+                self.push_kept::<FUSE>(value, reader)
             }
             Opcode::EmptySet => {
                 let value = self.domain.empty_set()?;
-                self.push(value)
+                self.push_kept::<FUSE>(value, reader)
             }
             Opcode::List => {
                 let from = self.pop_mark(site)?;
@@ -255,9 +287,17 @@ impl<'a, D: Domain<'a>> Machine<'a, D> {
                 let value = self.top(site)?.clone();
                 self.push(value)
             }
-            Opcode::Binget | Opcode::LongBinget => {
-                let index = reader.number()?;
-                self.fetch(index as u64, site)?
+            // Where one width is by far the commonest it has an arm of its own: the processor then
+            // foretells the width, and need not wait for the opcode to know where the next one is.
+            Opcode::Binget => {
+                let index = reader.uint1()?;
+                self.fetch(index.into(), site)?;
+                self.fetch_run::<FUSE>(reader)?
+            }
+            Opcode::LongBinget => {
+                let index = reader.uint4()?;
+                self.fetch(index.into(), site)?;
+                self.fetch_run::<FUSE>(reader)?
             }
             Opcode::Get => {
                 let index = index_of(reader.line()?, site)?;
@@ -287,8 +327,14 @@ impl<'a, D: Domain<'a>> Machine<'a, D> {
                 let code = reader.number()?;
                 self.extension(code, site)?
             }
-            Opcode::Reduce => self.reduce(site)?,
-            Opcode::Newobj => self.newobj(site)?,
+            Opcode::Reduce => {
+                let value = self.reduce(site)?;
+                self.push_kept::<FUSE>(value, reader)
+            }
+            Opcode::Newobj => {
+                let value = self.newobj(site)?;
+                self.push_kept::<FUSE>(value, reader)
+            }
             Opcode::NewobjEx => self.newobj_ex(site)?,
             Opcode::Inst => {
                 let (module, name) = (reader.line()?, reader.line()?);
@@ -330,6 +376,18 @@ impl<'a, D: Domain<'a>> Machine<'a, D> {
 
     #[inline(always)]
     fn push(&mut self, value: D::Value) {
+        self.stack.push(value);
+    }
+
+    /// Pushes a value, and at once does the PUT or MEMOIZE that mostly follows: the value is still in
+    /// registers then, and need not be read back from the stack.
+    #[inline(always)]
+    fn push_kept<const FUSE: bool>(&mut self, value: D::Value, reader: &mut Reader<'a>) {
+        if FUSE {
+            if let Some(index) = reader.following_put(self.memo.len()) {
+                self.memo.put(index, || self.domain.keep(&value));
+            }
+        }
         self.stack.push(value);
     }
 
@@ -439,11 +497,29 @@ impl<'a, D: Domain<'a>> Machine<'a, D> {
 
     #[inline(always)]
     fn fetch(&mut self, index: u64, site: Site) -> Result<(), D::Error> {
-        let found = match self.memo.get(index) {
-            Some(slot) => Some(self.domain.restore(slot)),
-            None => self.domain.recall(index),
-        };
-        match found {
+        match self.memo.get(index) {
+            Some(slot) => {
+                self.domain.restore(slot, &mut self.stack);
+                Ok(())
+            }
+            None => self.recall(index, site),
+        }
+    }
+
+    /// The memo reads that follow: they come in rows, and a row needs no dispatch between them.
+    #[inline(always)]
+    fn fetch_run<const FUSE: bool>(&mut self, reader: &mut Reader<'a>) -> Result<(), D::Error> {
+        if FUSE {
+            while let Some(index) = reader.following_get() {
+                self.fetch(index, reader.site())?;
+            }
+        }
+        Ok(())
+    }
+
+    #[cold]
+    fn recall(&mut self, index: u64, site: Site) -> Result<(), D::Error> {
+        match self.domain.recall(index) {
             Some(value) => {
                 self.push(value);
                 Ok(())
@@ -463,19 +539,6 @@ impl<'a, D: Domain<'a>> Machine<'a, D> {
     }
 
     // -- containers
-
-    #[inline(always)]
-    fn tuple_of(&mut self, n: usize, site: Site) -> Result<(), D::Error> {
-        let from = self.reach(n, site)?;
-        self.push_tuple(from, site)
-    }
-
-    #[inline(always)]
-    fn push_tuple(&mut self, from: usize, site: Site) -> Result<(), D::Error> {
-        let value = self.domain.tuple(Items::new(&mut self.stack, from), site)?;
-        self.push(value);
-        Ok(())
-    }
 
     /// The pairs from `from` on must be pairs.
     #[inline(always)]
@@ -571,22 +634,18 @@ impl<'a, D: Domain<'a>> Machine<'a, D> {
         Ok(())
     }
 
-    fn reduce(&mut self, site: Site) -> Result<(), D::Error> {
+    fn reduce(&mut self, site: Site) -> Result<D::Value, D::Error> {
         let arguments = self.pop(site)?;
         let callable = self.pop(site)?;
         self.must_be_tuple(&arguments, site)?;
-        let value = self.domain.call(callable, arguments, site)?;
-        self.push(value);
-        Ok(())
+        self.domain.call(callable, arguments, site)
     }
 
-    fn newobj(&mut self, site: Site) -> Result<(), D::Error> {
+    fn newobj(&mut self, site: Site) -> Result<D::Value, D::Error> {
         let arguments = self.pop(site)?;
         let class = self.pop(site)?;
         self.must_be_tuple(&arguments, site)?;
-        let value = self.domain.construct(class, arguments, None, site)?;
-        self.push(value);
-        Ok(())
+        self.domain.construct(class, arguments, None, site)
     }
 
     fn newobj_ex(&mut self, site: Site) -> Result<(), D::Error> {

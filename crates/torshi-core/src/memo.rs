@@ -88,6 +88,22 @@ impl<V> Memo<V> {
         self
     }
 
+    /// The same memo, in memory that was used before.
+    pub fn in_memory_of(mut self, mut slots: Vec<Option<V>>) -> Self {
+        slots.clear();
+        self.dense = slots;
+        self
+    }
+
+    /// The memory of the slots, and which of them were read if this memo notes them.
+    pub fn into_parts(self) -> (Vec<Option<V>>, SlotSet) {
+        let reads = match self.keeping {
+            Keeping::Noting(reads) => reads,
+            _ => SlotSet::default(),
+        };
+        (self.dense, reads)
+    }
+
     /// The same memo, going on behind `filled` slots that another memo holds.
     pub fn behind(mut self, filled: u64) -> Self {
         (self.elsewhere, self.len) = (filled, filled);

@@ -136,6 +136,37 @@ impl<'a> Reader<'a> {
         Ok(bytes)
     }
 
+    /// Takes a MEMOIZE or BINPUT if one comes next; the slot it fills, where `next` is MEMOIZE's.
+    #[inline(always)]
+    pub fn following_put(&mut self, next: u64) -> Option<u64> {
+        match self.data[self.at..] {
+            [byte, ..] if byte == Opcode::Memoize as u8 => {
+                self.at += 1;
+                Some(next)
+            }
+            [byte, index, ..] if byte == Opcode::Binput as u8 => {
+                self.at += 2;
+                Some(index.into())
+            }
+            _ => None,
+        }
+    }
+
+    /// Takes a BINGET or LONG_BINGET if one comes next; the slot it reads. Without a branch between the
+    /// two: which it is follows no pattern.
+    #[inline(always)]
+    pub fn following_get(&mut self) -> Option<u64> {
+        let raw = u64::from_le_bytes(*self.data[self.at..].first_chunk::<8>()?);
+        let (short, long) = (raw as u8 == Opcode::Binget as u8, raw as u8 == Opcode::LongBinget as u8);
+        if !(short | long) {
+            return None;
+        }
+        self.site =
+            Site { offset: self.at, opcode: if long { Opcode::LongBinget } else { Opcode::Binget } };
+        self.at += 2 + 3 * usize::from(long);
+        Some((raw >> 8) & (0xff | (u64::from(long) * 0xffff_ff00)))
+    }
+
     /// Checks that the next `n` bytes are there, without taking them.
     #[inline(always)]
     pub fn promise(&self, n: u64) -> Result<(), FaultBox> {

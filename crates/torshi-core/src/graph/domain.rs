@@ -127,8 +127,8 @@ impl<'a> Domain<'a> for Graph<'a, '_> {
         *value
     }
 
-    fn restore(&mut self, slot: &Value) -> Value {
-        slot.pushed(self.position)
+    fn restore(&mut self, slot: &Value, stack: &mut Vec<Value>) {
+        stack.push(slot.pushed(self.position));
     }
 
     fn recall(&mut self, index: u64) -> Option<Value> {

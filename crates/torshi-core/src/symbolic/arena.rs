@@ -29,25 +29,32 @@ pub struct Node {
     pub kind: NodeKind,
     /// Of a dict: of the pairs not kept whole, every key is text and none is a dunder name.
     pub attribute_keys: bool,
-    /// Of a tuple: it holds a global that may not stand as data, directly or in a tuple.
-    pub holds_raw_global: bool,
     /// Of an instance: what it was made by; only what `makes` says may be done with it.
     pub open: bool,
-    /// Held by another node.
-    pub held: bool,
     /// Kept by reference in a checked state: it may not change any more.
     pub frozen: bool,
     /// Of an instance: its class among the globals.
     pub global: u32,
-    /// Steps that hashing it may take, saturating.
-    pub weight: u32,
-    /// How deep hashing it recurses, saturating.
-    pub depth: u32,
     /// Items or pairs it was given.
     pub count: u32,
     first: u32,
     len: u32,
     chunk: u32,
+}
+
+/// What whoever holds a node must know of it: eight bytes, apart from the rest, since lists of shared
+/// objects look at nothing else.
+#[derive(Clone, Copy, Debug)]
+pub struct Gist {
+    /// Steps that hashing it may take, saturating. A frozenset keeps the hashes of its items, so
+    /// hashing one never goes below it.
+    pub weight: u32,
+    /// How deep hashing it recurses, saturating.
+    pub depth: u16,
+    /// It is a tuple with a global that may not stand as data, directly or in a tuple.
+    pub holds_raw_global: bool,
+    /// Another node holds it.
+    pub held: bool,
 }
 
 struct Chunk {
@@ -61,21 +68,31 @@ struct Chunk {
 #[derive(Default)]
 pub struct Arena {
     nodes: Vec<Node>,
+    gists: Vec<Gist>,
     /// Whether a node grew after another held it, so that weights may be too low.
     pub grown_late: bool,
+    /// The greatest depth of any node.
+    pub deepest: u16,
     symbols: Vec<Symbol>,
     chunks: Vec<Chunk>,
 }
 
 impl Arena {
-    /// An arena with room for what a stream of this many bytes commonly needs.
-    pub fn for_stream(bytes: usize) -> Self {
-        Arena {
-            nodes: Vec::with_capacity((bytes / 32).clamp(4, 1024)),
-            symbols: Vec::with_capacity((bytes / 6).clamp(8, 4096)),
-            chunks: Vec::with_capacity((bytes / 64).clamp(4, 1024)),
-            grown_late: false,
-        }
+    /// Empties it, keeping its memory for the next stream.
+    pub fn clear(&mut self) {
+        self.nodes.clear();
+        self.gists.clear();
+        self.symbols.clear();
+        self.chunks.clear();
+        self.grown_late = false;
+        self.deepest = 0;
+    }
+
+    /// Bytes of memory it holds.
+    pub fn footprint(&self) -> usize {
+        self.nodes.capacity() * (size_of::<Node>() + size_of::<Gist>())
+            + self.symbols.capacity() * size_of::<Symbol>()
+            + self.chunks.capacity() * size_of::<Chunk>()
     }
 
     /// A node without items.
@@ -84,13 +101,9 @@ impl Arena {
         self.add(Node {
             kind,
             attribute_keys: true,
-            holds_raw_global: false,
             open: false,
-            held: false,
             frozen: false,
             global: NO_GLOBAL,
-            weight: 1,
-            depth: 1,
             count: 0,
             first: 0,
             len: 0,
@@ -100,6 +113,7 @@ impl Arena {
 
     fn add(&mut self, node: Node) -> u32 {
         self.nodes.push(node);
+        self.gists.push(Gist { weight: 1, depth: 1, holds_raw_global: false, held: false });
         (self.nodes.len() - 1) as u32
     }
 
@@ -112,7 +126,7 @@ impl Arena {
         let (weight, depth) = self.reckon(first as usize);
         let node = &mut self.nodes[id as usize];
         (node.first, node.len) = (first, items.len() as u32);
-        (node.weight, node.depth) = (weight.saturating_add(1), depth.saturating_add(1));
+        self.weigh(id, weight, depth);
         id
     }
 
@@ -125,7 +139,7 @@ impl Arena {
         let (weight, depth) = self.reckon(first as usize);
         let node = &mut self.nodes[id as usize];
         (node.first, node.len, node.global, node.open) = (first, 1, global, true);
-        (node.weight, node.depth) = (weight.saturating_add(1), depth.saturating_add(1));
+        self.weigh(id, weight, depth);
         id
     }
 
@@ -135,19 +149,20 @@ impl Arena {
         self.symbols[at] = state;
         let (weight, depth) = match state {
             Symbol::Node(state) => {
-                self.nodes[state as usize].held = true;
-                self.nodes[state as usize].hashed()
+                let gist = &mut self.gists[state as usize];
+                gist.held = true;
+                (gist.weight, gist.depth)
             }
             _ => (1, 0),
         };
         let node = &mut self.nodes[id as usize];
-        self.grown_late |= node.held;
         node.len = 2;
-        node.weight = node.weight.saturating_add(weight);
-        node.depth = node.depth.max(depth.saturating_add(1));
+        self.grown_late |= self.gists[id as usize].held;
+        self.weigh(id, weight, depth);
     }
 
-    /// Notes items of a list, set or instance; only those with parts of their own are kept.
+    /// Notes items of a list, set or instance; only those with parts of their own are kept. Whether any
+    /// of them is, or holds, a global that may not stand as data is for the caller to look at.
     #[inline]
     pub fn fill(&mut self, id: u32, items: &[Symbol]) {
         let first = self.symbols.len();
@@ -155,6 +170,42 @@ impl Arena {
             self.symbols.extend(items.iter().filter(|item| !item.is_atom()));
         }
         self.filled(id, first, items.len(), false);
+    }
+
+    /// `fill`, for items none of which may be a raw global: one walk. `false` where one may be, and
+    /// nothing is noted then.
+    #[inline(always)]
+    pub fn fill_nodes(&mut self, id: u32, items: &[Symbol]) -> bool {
+        let first = self.symbols.len();
+        let (mut weight, mut depth, mut kept) = (items.len() as u32, 0u16, 0usize);
+        let looked_at = if all_atoms(items) { &[] } else { items };
+        for item in looked_at {
+            match *item {
+                Symbol::Node(child) => {
+                    let child = &mut self.gists[child as usize];
+                    if child.holds_raw_global {
+                        return false;
+                    }
+                    weight = weight.saturating_add(child.weight);
+                    depth = depth.max(child.depth);
+                    kept += 1;
+                    // Written once: a store to part of what is read next would hold up every reader.
+                    if !child.held {
+                        child.held = true;
+                    }
+                }
+                _ if item.is_atom() => {}
+                _ => return false,
+            }
+        }
+        match kept {
+            0 => {}
+            _ if kept == items.len() => self.symbols.extend_from_slice(items),
+            _ => self.symbols.extend(items.iter().filter(|item| !item.is_atom())),
+        }
+        self.weigh(id, weight, depth);
+        self.linked(id, first, items.len(), false);
+        true
     }
 
     /// Notes pairs of a dict or instance. The first few are kept whole, since they may be a state
@@ -166,6 +217,7 @@ impl Arena {
         let first = self.symbols.len();
         self.symbols.extend_from_slice(whole);
         if all_atoms(whole) {
+            self.weigh(id, whole.len() as u32, 0);
             self.linked(id, first, whole.len() / 2, true);
         } else {
             self.filled(id, first, whole.len() / 2, true);
@@ -181,12 +233,14 @@ impl Arena {
     /// Accounts for symbols kept from `first` on.
     #[inline]
     fn filled(&mut self, id: u32, first: usize, count: usize, pairs: bool) {
+        let mut weight = count as u32;
+        let mut depth = 0;
         if self.symbols.len() > first {
-            let (weight, depth) = self.reckon(first);
-            let node = &mut self.nodes[id as usize];
-            node.weight = node.weight.saturating_add(weight);
-            node.depth = node.depth.max(depth.saturating_add(1));
+            let (below, deep) = self.reckon(first);
+            weight = weight.saturating_add(below);
+            depth = deep;
         }
+        self.weigh(id, weight, depth);
         self.linked(id, first, count, pairs);
     }
 
@@ -195,9 +249,8 @@ impl Arena {
     fn linked(&mut self, id: u32, first: usize, count: usize, pairs: bool) {
         let len = self.symbols.len() - first;
         let node = &mut self.nodes[id as usize];
-        self.grown_late |= node.held;
+        self.grown_late |= self.gists[id as usize].held;
         node.count = node.count.saturating_add(count as u32);
-        node.weight = node.weight.saturating_add(count as u32);
         if len > 0 {
             let next = std::mem::replace(&mut node.chunk, self.chunks.len() as u32);
             self.chunks.push(Chunk { first: first as u32, len: len as u32, next, pairs });
@@ -206,18 +259,42 @@ impl Arena {
 
     /// Steps and depth of hashing a value that holds the symbols kept from `first` on; holds them.
     #[inline]
-    fn reckon(&mut self, first: usize) -> (u32, u32) {
-        let (mut weight, mut depth) = ((self.symbols.len() - first) as u32, 0u32);
+    fn reckon(&mut self, first: usize) -> (u32, u16) {
+        let (mut weight, mut depth) = ((self.symbols.len() - first) as u32, 0u16);
         for symbol in &self.symbols[first..] {
             if let Symbol::Node(child) = *symbol {
-                let child = &mut self.nodes[child as usize];
-                child.held = true;
-                let (w, d) = child.hashed();
-                weight = weight.saturating_add(w);
-                depth = depth.max(d);
+                let child = &mut self.gists[child as usize];
+                weight = weight.saturating_add(child.weight);
+                depth = depth.max(child.depth);
+                if !child.held {
+                    child.held = true;
+                }
             }
         }
         (weight, depth)
+    }
+
+    /// Adds what a node came to hold to its own weight and depth.
+    #[inline(always)]
+    fn weigh(&mut self, id: u32, weight: u32, depth: u16) {
+        if self.nodes[id as usize].kind != NodeKind::FrozenSet {
+            let gist = &mut self.gists[id as usize];
+            gist.weight = gist.weight.saturating_add(weight);
+            gist.depth = gist.depth.max(depth.saturating_add(1));
+            self.deepest = self.deepest.max(gist.depth);
+        }
+    }
+
+    /// What the holders of a node must know of it.
+    #[inline(always)]
+    pub fn gist(&self, id: u32) -> &Gist {
+        &self.gists[id as usize]
+    }
+
+    /// Says whether a tuple holds a global that may not stand as data.
+    #[inline(always)]
+    pub fn set_raw(&mut self, id: u32, raw: bool) {
+        self.gists[id as usize].holds_raw_global = raw;
     }
 
     /// How many nodes there are.
@@ -291,17 +368,4 @@ impl Arena {
 #[inline(always)]
 pub fn all_atoms(symbols: &[Symbol]) -> bool {
     symbols.iter().fold(true, |all, symbol| all & symbol.is_atom())
-}
-
-impl Node {
-    /// What it adds to the hashing of a value that holds it. A frozenset keeps the hashes of its
-    /// items, so hashing one never goes below it.
-    #[inline(always)]
-    fn hashed(&self) -> (u32, u32) {
-        if self.kind == NodeKind::FrozenSet {
-            (1, 1)
-        } else {
-            (self.weight, self.depth)
-        }
-    }
 }

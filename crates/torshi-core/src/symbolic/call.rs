@@ -22,7 +22,7 @@ impl Symbolic<'_, '_> {
         self.charge_call(id, arguments, site)?;
         if self.is_partial_of_new(id, arguments) {
             let Symbol::Node(node) = self.instance(id, arguments, true) else { return Ok(Symbol::Opaque) };
-            self.arena.node_mut(node).holds_raw_global = true;
+            self.arena.set_raw(node, true);
             return Ok(Symbol::Node(node));
         }
         let Some(row) = self.globals.get(id).row else {
@@ -33,7 +33,7 @@ impl Symbolic<'_, '_> {
                 self.refuse(FindingKind::Call, id, Some(arguments), &mismatch, site);
             }
         }
-        Ok(self.made(id, row, arguments, site))
+        self.made(id, row, arguments, site)
     }
 
     /// NEWOBJ and NEWOBJ_EX.
@@ -237,8 +237,8 @@ impl Symbolic<'_, '_> {
     }
 
     /// What a call of this row's global makes.
-    fn made(&mut self, id: u32, row: &'static Row, arguments: Symbol, site: Site) -> Symbol {
-        match &row.makes {
+    fn made(&mut self, id: u32, row: &'static Row, arguments: Symbol, site: Site) -> Result<Symbol, FaultBox> {
+        Ok(match &row.makes {
             Makes::Own => self.instance(id, arguments, true),
             Makes::FirstArgument => match self.tuple_items(arguments).first() {
                 Some(&Symbol::Global(class)) => {
@@ -247,7 +247,7 @@ impl Symbolic<'_, '_> {
                 }
                 _ => Symbol::Opaque,
             },
-            Makes::Attribute => self.attribute(arguments, site),
+            Makes::Attribute => self.attribute(arguments, site)?,
             Makes::Data => match row.kind {
                 // A value of its own class still shows what it is to the rules; nothing more may be done with it.
                 Kind::Class => self.instance(id, arguments, false),
@@ -258,40 +258,40 @@ impl Symbolic<'_, '_> {
                 let (made, _) = self.globals.find(self.policy, &module, &qualname, false, Origin::Implied, site);
                 self.instance(made, arguments, true)
             }
-        }
+        })
     }
 
     /// `getattr(class, name)` and `getattr(instance, name)`: the same as naming `class.name`, so the
     /// policy is asked for just that.
-    fn attribute(&mut self, arguments: Symbol, site: Site) -> Symbol {
+    fn attribute(&mut self, arguments: Symbol, site: Site) -> Result<Symbol, FaultBox> {
         let (owner, attribute) = match *self.tuple_items(arguments) {
             [owner, name] => match self.known_text(name) {
                 Some(name) => (owner, name.to_owned()),
-                None => return self.computed(FindingKind::Computed, "looked up as an attribute", site),
+                None => return Ok(self.computed(FindingKind::Computed, "looked up as an attribute", site)),
             },
-            _ => return self.computed(FindingKind::Computed, "looked up as an attribute", site),
+            _ => return Ok(self.computed(FindingKind::Computed, "looked up as an attribute", site)),
         };
         let (class, bound) = match owner {
             Symbol::Global(id) => (id, false),
             Symbol::Node(node) if self.arena.node(node).global != NO_GLOBAL => (self.arena.node(node).global, true),
             _ => match self.builtin_class(owner) {
                 Some(name) => (self.globals.find(self.policy, "builtins", name, false, Origin::Implied, site).0, true),
-                None => return self.computed(FindingKind::Computed, "asked for attributes", site),
+                None => return Ok(self.computed(FindingKind::Computed, "asked for attributes", site)),
             },
         };
         let global = self.globals.get(class);
         if !bound && attribute == "__new__" && global.row.is_none_or(|row| row.construct.is_some()) {
-            return Symbol::New(class);
+            return Ok(Symbol::New(class));
         }
         let (module, qualname) = (global.module.clone(), format!("{}.{attribute}", global.qualname));
-        let named = self.named(&module, &qualname, false, Origin::Attribute, site);
-        match named {
+        let named = self.named(&module, &qualname, false, Origin::Attribute, site)?;
+        Ok(match named {
             Symbol::Global(id) if bound => {
                 // A bound method: data to pass on, nothing the stream may call.
                 self.globals.note(id, usage::VALUE);
                 Symbol::Opaque
             }
             _ => named,
-        }
+        })
     }
 }

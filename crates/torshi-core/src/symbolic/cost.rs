@@ -7,6 +7,8 @@ use super::Symbolic;
 use crate::error::{Fault, FaultBox, Site};
 use rustc_hash::FxHashMap;
 
+/// No limit lets hashing recurse deeper: no C stack bears it.
+const MOST_DEPTH: u32 = 60_000;
 /// Bytes an item of a collected range takes at most: an int object and a slot of a set.
 const ITEM_BYTES: u64 = 64;
 
@@ -26,12 +28,12 @@ impl Symbolic<'_, '_> {
     }
 
     fn hash_node(&mut self, id: u32, site: Site) -> Result<(), FaultBox> {
-        let node = self.arena.node(id);
-        if node.depth > self.limits.depth {
-            let detail = format!("hashing a key nested {} deep", node.depth);
+        let gist = self.arena.gist(id);
+        if u32::from(gist.depth) > self.limits.depth.min(MOST_DEPTH) {
+            let detail = format!("hashing a key nested {} deep", gist.depth);
             return Err(Fault::limit(site, "depth", self.limits.depth.into(), detail));
         }
-        self.hash_steps = self.hash_steps.saturating_add(node.weight.into());
+        self.hash_steps = self.hash_steps.saturating_add(gist.weight.into());
         let allowed = self.limits.hash_steps.saturating_add(64 * self.data.len() as u64);
         if self.hash_steps > allowed {
             let detail = format!("hashing keys would take over {allowed} steps");
@@ -108,11 +110,11 @@ impl Symbolic<'_, '_> {
         Ok(())
     }
 
-    fn charge_memory(&mut self, bytes: u64, site: Site) -> Result<(), FaultBox> {
+    pub(super) fn charge_memory(&mut self, bytes: u64, site: Site) -> Result<(), FaultBox> {
         self.memory = self.memory.saturating_add(bytes);
         let allowed = self.limits.memory_for(self.data.len());
         if self.memory > allowed {
-            let detail = format!("a call asks for {} bytes", self.memory);
+            let detail = format!("calls and names ask for {} bytes", self.memory);
             return Err(Fault::limit(site, "memory", allowed, detail));
         }
         Ok(())
@@ -148,6 +150,9 @@ impl Symbolic<'_, '_> {
     /// types without CPython's trashcan (`deque`, `defaultdict`, `slice`, object arrays).
     pub(super) fn check_freeing(&self, site: Site) -> Result<(), FaultBox> {
         let limit = self.limits.depth as usize;
+        if !self.arena.grown_late && usize::from(self.arena.deepest) <= limit {
+            return Ok(()); // no chain of anything is that long
+        }
         let row = |global: u32| self.globals.get(global).row;
         let is_fragile =
             |global| global != super::arena::NO_GLOBAL && row(global).is_some_and(|r| r.fragile && !r.trusted);

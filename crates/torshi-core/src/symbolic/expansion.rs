@@ -24,7 +24,7 @@ impl Symbolic<'_, '_> {
             return Ok(());
         }
         // Weights grow with what is put in, so where nothing grew after it was put elsewhere they say it all.
-        let weight = self.arena.node(top).weight;
+        let weight = self.arena.gist(top).weight;
         if !self.arena.grown_late && weight < u32::MAX && u64::from(weight) <= self.limits.expansion {
             return Ok(());
         }

@@ -16,7 +16,7 @@ impl Symbolic<'_, '_> {
         match symbol {
             Symbol::Global(id) => !self.may_stand(id),
             Symbol::New(_) => true,
-            Symbol::Node(id) => self.arena.node(id).holds_raw_global,
+            Symbol::Node(id) => self.arena.gist(id).holds_raw_global,
             _ => false,
         }
     }
@@ -33,7 +33,7 @@ impl Symbolic<'_, '_> {
         match symbol {
             Symbol::Global(id) => self.place_global(id, site),
             Symbol::New(id) => self.place_new(id, site),
-            Symbol::Node(id) if self.arena.node(id).holds_raw_global => self.place_tuple(id, site),
+            Symbol::Node(id) if self.arena.gist(id).holds_raw_global => self.place_tuple(id, site),
             _ => {}
         }
     }
@@ -65,7 +65,7 @@ impl Symbolic<'_, '_> {
     }
 
     fn place_tuple(&mut self, id: u32, site: Site) {
-        self.arena.node_mut(id).holds_raw_global = false; // reported once
+        self.arena.set_raw(id, false); // reported once
         for item in self.arena.items(id).to_vec() {
             self.place(item, site);
         }
@@ -75,8 +75,10 @@ impl Symbolic<'_, '_> {
     #[inline(always)]
     pub(super) fn fill_list(&mut self, id: u32, items: &[Symbol], site: Site) {
         self.thaw(id, site);
-        self.place_all(items, site);
-        self.arena.fill(id, items);
+        if !self.arena.fill_nodes(id, items) {
+            self.place_all(items, site);
+            self.arena.fill(id, items);
+        }
     }
 
     /// A container that a checked state keeps by reference is changed behind its back.

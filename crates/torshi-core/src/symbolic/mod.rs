@@ -23,6 +23,7 @@ use arena::{Arena, NodeKind, NO_GLOBAL};
 use globals::Globals;
 use literal::decimal_bytes;
 use std::borrow::Cow;
+use std::cell::Cell;
 use value::{Span, Symbol, LONGEST};
 
 pub(crate) use globals::modern;
@@ -88,8 +89,6 @@ pub struct Plan {
     pub stored: u64,
     /// Offset right behind STOP.
     pub end: usize,
-    /// Instructions run.
-    pub steps: u64,
     /// The protocol declared last.
     pub protocol: u8,
     /// States with dunder names, for classes the user trusts: fine if the class has its own
@@ -108,24 +107,41 @@ pub struct Outcome {
     pub fault: Option<FaultBox>,
 }
 
+/// The memory of the last check of a thread, for its next: a message of a kilobyte then needs no
+/// allocation, and one of megabytes no fresh pages.
+#[derive(Default)]
+struct Spare {
+    arena: Arena,
+    stack: Vec<Symbol>,
+    slots: Vec<Option<Symbol>>,
+}
+
+/// Bytes a thread keeps at the most.
+const MOST_SPARE: usize = 32 << 20;
+
+thread_local! {
+    static SPARE: Cell<Spare> = Cell::default();
+}
+
 /// Checks a stream against a policy.
 pub fn verify(data: &[u8], policy: &Policy, limits: &Limits, settings: &Settings<'_>) -> Outcome {
-    let domain = Symbolic::new(data, policy, limits, settings);
-    let memo = Memo::noting().with_room_for(data.len()).behind(settings.earlier);
-    let mut machine = Machine::new(data, domain, memo, settings.fix_imports);
+    let Spare { arena, stack, slots } = SPARE.take();
+    let domain = Symbolic::new(data, policy, limits, settings, arena);
+    let memo = Memo::noting().in_memory_of(slots).behind(settings.earlier);
+    let mut machine = Machine::new(data, domain, memo, settings.fix_imports).with_stack(stack);
     let fault = machine.run().err();
-    let (end, steps, protocol) = (machine.offset(), machine.steps, machine.protocol());
-    let Machine { domain, memo, .. } = machine;
-    let plan = Plan {
-        stored: memo.len(),
-        reads: memo.into_reads(),
-        end,
-        steps,
-        protocol,
-        dunder_states: domain.dunder_states,
-        globals: domain.globals.into_vec(),
-    };
-    Outcome { plan, findings: domain.findings, fault }
+    let (end, protocol) = (machine.offset(), machine.protocol());
+    let (domain, memo, stack) = machine.into_parts();
+    let stored = memo.len();
+    let (slots, reads) = memo.into_parts();
+    let Symbolic { globals, dunder_states, findings, mut arena, .. } = domain;
+    let footprint = arena.footprint() + (stack.capacity() + slots.capacity()) * size_of::<Symbol>();
+    if footprint <= MOST_SPARE {
+        arena.clear();
+        SPARE.set(Spare { arena, stack, slots });
+    }
+    let plan = Plan { stored, reads, end, protocol, dunder_states, globals: globals.into_vec() };
+    Outcome { plan, findings, fault }
 }
 
 /// The checking domain.
@@ -150,14 +166,14 @@ pub struct Symbolic<'a, 'p> {
 }
 
 impl<'a, 'p> Symbolic<'a, 'p> {
-    fn new(data: &'a [u8], policy: &'p Policy, limits: &'p Limits, settings: &'p Settings<'p>) -> Self {
+    fn new(data: &'a [u8], policy: &'p Policy, limits: &'p Limits, settings: &'p Settings<'p>, arena: Arena) -> Self {
         Symbolic {
             data,
             policy,
             limits,
             settings,
             unrestricted: policy.is_unrestricted(),
-            arena: Arena::for_stream(data.len()),
+            arena,
             globals: Globals::default(),
             texts: Vec::new(),
             held: Vec::new(),
@@ -201,7 +217,10 @@ impl<'a, 'p> Symbolic<'a, 'p> {
             }
             Seed::Set => Symbol::Node(self.arena.container(NodeKind::Set)),
             Seed::Atom => Symbol::None,
-            Seed::Global(module, name) => self.named(module, name, false, Origin::Implied, site),
+            Seed::Global(module, name) => {
+                let named = self.named(module, name, false, Origin::Implied, site);
+                named.unwrap_or(Symbol::Opaque)
+            }
             Seed::Instance(module, name) => {
                 let (id, _) = self.globals.find(self.policy, module, name, false, Origin::Implied, site);
                 Symbol::Node(self.arena.instance(id, Symbol::Opaque))
@@ -211,9 +230,13 @@ impl<'a, 'p> Symbolic<'a, 'p> {
     }
 
     /// A global by its names; a name the policy does not allow is a finding at once, used or not.
-    fn named(&mut self, module: &str, name: &str, python2: bool, origin: Origin, site: Site) -> Symbol {
+    fn named(
+        &mut self, module: &str, name: &str, python2: bool, origin: Origin, site: Site,
+    ) -> Result<Symbol, FaultBox> {
         let (id, new) = self.globals.find(self.policy, module, name, python2, origin, site);
         if new {
+            // Names are text of the stream, but memoised ones combine without cost: a square of them.
+            self.charge_memory(8 * (module.len() + name.len()) as u64, site)?;
             let global = self.globals.get(id);
             if let Some(denial) = global.denial.as_ref() {
                 let full = global.full_name();
@@ -222,7 +245,7 @@ impl<'a, 'p> Symbolic<'a, 'p> {
                 self.report(FindingKind::UntrustedGlobal, Some(full), message, remedy, site);
             }
         }
-        Symbol::Global(id)
+        Ok(Symbol::Global(id))
     }
 
     /// Text of a Python 2 string.
@@ -269,9 +292,11 @@ impl<'a> Domain<'a> for Symbolic<'a, '_> {
     }
 
     #[inline(always)]
-    fn restore(&mut self, slot: &Symbol) -> Symbol {
+    fn restore(&mut self, slot: &Symbol, stack: &mut Vec<Symbol>) {
+        // Copied as sixteen bytes, from memory to memory: taken apart and put together again it would
+        // have to wait for its own parts.
+        stack.extend_from_slice(std::slice::from_ref(slot));
         self.reused += u64::from(matches!(slot, Symbol::Node(_)));
-        *slot
     }
 
     fn recall(&mut self, index: u64) -> Option<Symbol> {
@@ -396,7 +421,7 @@ impl<'a> Domain<'a> for Symbolic<'a, '_> {
     fn tuple(&mut self, items: Items<'_, Symbol>, _: Site) -> Result<Symbol, FaultBox> {
         let raw = items.as_slice().iter().any(|&item| self.is_raw(item));
         let id = self.arena.tuple(items.as_slice());
-        self.arena.node_mut(id).holds_raw_global = raw;
+        self.arena.set_raw(id, raw);
         Ok(Symbol::Node(id))
     }
 
@@ -470,14 +495,14 @@ impl<'a> Domain<'a> for Symbolic<'a, '_> {
         let (Ok(module), Ok(name)) = (std::str::from_utf8(module), std::str::from_utf8(name)) else {
             return Err(Fault::bad_value(site, "the name of a global is not UTF-8"));
         };
-        Ok(self.named(module, name, python2, Origin::Named, site))
+        self.named(module, name, python2, Origin::Named, site)
     }
 
     fn stack_global(&mut self, module: Symbol, name: Symbol, python2: bool, site: Site) -> Result<Symbol, FaultBox> {
         match (self.known_text(module), self.known_text(name)) {
             (Some(module), Some(name)) => {
                 let (module, name) = (module.to_owned(), name.to_owned());
-                Ok(self.named(&module, &name, python2, Origin::Named, site))
+                self.named(&module, &name, python2, Origin::Named, site)
             }
             _ if self.unrestricted => Ok(Symbol::Opaque),
             _ => Err(Fault::malformed(site, "the names of a STACK_GLOBAL must stand in the stream as text")),
@@ -486,7 +511,7 @@ impl<'a> Domain<'a> for Symbolic<'a, '_> {
 
     fn extension(&mut self, code: i64, python2: bool, site: Site) -> Result<Symbol, FaultBox> {
         match (self.settings.extension)(code) {
-            Some((module, name)) => Ok(self.named(&module, &name, python2, Origin::Named, site)),
+            Some((module, name)) => self.named(&module, &name, python2, Origin::Named, site),
             None => Err(Fault::bad_value(site, format!("unregistered extension code {code}"))),
         }
     }

@@ -2,7 +2,11 @@
 //! and bytes stay in the stream, containers and instances are nodes of the arena.
 
 /// A symbolic value.
+///
+/// The tag takes a word of its own, so that a copy is two words: with payloads packed beside the tag it is
+/// split into odd pieces, and every read right after a write has to wait for them.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[repr(u64)]
 pub enum Symbol {
     /// None.
     None,

@@ -2,7 +2,7 @@
 //! built of a stream with findings; the builder runs over the very bytes that were checked.
 
 use super::resolve::Names;
-use super::{fill, state, Failure, Object, Objects, TextCodec};
+use super::{fill, keys, state, Failure, Object, Objects, TextCodec};
 use crate::errors;
 use crate::ffi::gc::Pause;
 use crate::ffi::make;
@@ -105,6 +105,7 @@ pub fn build<'py>(
         buffers,
         states: state::StateWays::default(),
         collisions: fill::Collisions::new(request.limits.collisions),
+        keys: keys::Keys::take(end),
         python2: request.python2,
     };
     let pause = (end > SMALL).then(|| Pause::new(py));
@@ -116,9 +117,11 @@ pub fn build<'py>(
         Some(kept) => (std::mem::replace(kept, memo), Some(kept)),
         None => (memo, None),
     };
-    let mut machine = Machine::new(&data[..end], domain, memo, request.fix_imports);
+    let mut machine = Machine::new(&data[..end], domain, memo, request.fix_imports)
+        .with_stack(Vec::with_capacity((end / 8).clamp(16, 4096)));
     let built = machine.run();
-    let Machine { memo, domain, .. } = machine;
+    let (domain, memo, stack) = machine.into_parts();
+    drop(stack);
     if let Some(kept) = shared {
         *kept = memo;
     }

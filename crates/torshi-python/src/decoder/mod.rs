@@ -2,6 +2,7 @@
 //! checked, imports only what the check resolved, and decides nothing about trust.
 
 mod fill;
+mod keys;
 mod load;
 mod resolve;
 mod state;
@@ -62,6 +63,7 @@ pub struct Objects<'py, 'l> {
     buffers: Option<Bound<'py, PyIterator>>,
     states: state::StateWays,
     collisions: fill::Collisions,
+    keys: keys::Keys,
     /// Whether the name being found is to be translated from Python 2; for `find_class` overrides.
     python2: Option<&'l AtomicBool>,
 }
@@ -129,8 +131,8 @@ impl<'a, 'py> Domain<'a> for Objects<'py, '_> {
     }
 
     #[inline(always)]
-    fn restore(&mut self, slot: &Py<PyAny>) -> Object<'py> {
-        slot.bind(self.py).clone()
+    fn restore(&mut self, slot: &Py<PyAny>, stack: &mut Vec<Object<'py>>) {
+        stack.push(slot.bind(self.py).clone());
     }
 
     #[inline(always)]
@@ -169,7 +171,7 @@ impl<'a, 'py> Domain<'a> for Objects<'py, '_> {
 
     #[inline(always)]
     fn text(&mut self, utf8: &'a [u8]) -> Built<Object<'py>> {
-        Ok(make::text(self.py, utf8)?)
+        Ok(self.keys.text(self.py, utf8)?)
     }
 
     fn text_escaped(&mut self, raw: &'a [u8], _: Site) -> Built<Object<'py>> {

@@ -6,6 +6,7 @@ use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyFrozenSet, PyList, PyTuple, PyType};
 use std::os::raw::c_char;
+use std::vec::Drain;
 
 /// Takes over a new reference from the C API, or the error it set.
 ///
@@ -39,10 +40,31 @@ pub fn float(py: Python<'_>, x: f64) -> PyResult<Bound<'_, PyAny>> {
 /// A `str` from UTF-8 in which surrogates may stand.
 #[inline(always)]
 pub fn text<'py>(py: Python<'py>, utf8: &[u8]) -> PyResult<Bound<'py, PyAny>> {
+    match utf8.len() {
+        0 | 1 => decoded(py, utf8), // shared objects
+        _ if utf8.is_ascii() => ascii(py, utf8),
+        _ => decoded(py, utf8),
+    }
+}
+
+/// A `str` by CPython's own decoder, which has the last word on what is UTF-8 and raises what it raises.
+fn decoded<'py>(py: Python<'py>, utf8: &[u8]) -> PyResult<Bound<'py, PyAny>> {
     let (ptr, len) = (utf8.as_ptr().cast::<c_char>(), utf8.len() as ffi::Py_ssize_t);
     // SAFETY: pointer and length are those of one live slice, no longer than isize::MAX; the name of
     // the error handler is a C string; a new reference or null comes back.
     unsafe { owned(py, ffi::PyUnicode_DecodeUTF8(ptr, len, c"surrogatepass".as_ptr())) }
+}
+
+#[inline(always)]
+fn ascii<'py>(py: Python<'py>, text: &[u8]) -> PyResult<Bound<'py, PyAny>> {
+    // SAFETY: a new str of `len` one-byte characters, or null; its characters are all written, with
+    // ASCII as the maximum of 127 promises, before any other code sees it.
+    unsafe {
+        let made = owned(py, ffi::PyUnicode_New(text.len() as ffi::Py_ssize_t, 127))?;
+        let data = ffi::PyUnicode_DATA(made.as_ptr()).cast::<u8>();
+        std::ptr::copy_nonoverlapping(text.as_ptr(), data, text.len());
+        Ok(made)
+    }
 }
 
 /// A `str` from raw-unicode-escape.
@@ -94,52 +116,57 @@ pub fn set(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
     unsafe { owned(py, ffi::PySet_New(std::ptr::null_mut())) }
 }
 
+/// Moves the items of a drain to `slots`, which must have room for them.
+///
+/// SAFETY: `slots` points to at least `items.len()` writable slots that hold nothing yet. A `Bound` is one
+/// pointer to an owned reference; leaking the drain leaves its vector without the items, so each
+/// reference then lives in its slot and nowhere else.
+#[inline(always)]
+unsafe fn move_items(items: Drain<'_, Bound<'_, PyAny>>, slots: *mut *mut ffi::PyObject) {
+    let slice = items.as_slice();
+    // SAFETY: source and target are valid for `slice.len()` pointers and do not overlap (caller).
+    unsafe { std::ptr::copy_nonoverlapping(slice.as_ptr().cast(), slots, slice.len()) };
+    std::mem::forget(items);
+}
+
 /// A `tuple` that takes the items over.
 #[inline(always)]
-pub fn tuple_of<'py>(
-    py: Python<'py>, items: impl ExactSizeIterator<Item = Bound<'py, PyAny>>,
-) -> PyResult<Bound<'py, PyAny>> {
-    // SAFETY: a new tuple of exactly `items.len()` empty slots, or null; every slot is filled once
-    // below with a reference the iterator gives up, before any other code sees the tuple.
+pub fn tuple_of<'py>(py: Python<'py>, items: Drain<'_, Bound<'py, PyAny>>) -> PyResult<Bound<'py, PyAny>> {
+    let empty = items.as_slice().is_empty();
+    // SAFETY: a new tuple of exactly as many empty slots as there are items, or null; the slots are
+    // filled before any other code sees the tuple. The empty tuple is shared and has no slots.
     unsafe {
-        let tuple = owned(py, ffi::PyTuple_New(items.len() as ffi::Py_ssize_t))?;
-        for (at, item) in items.enumerate() {
-            ffi::PyTuple_SET_ITEM(tuple.as_ptr(), at as ffi::Py_ssize_t, item.into_ptr());
+        let tuple = owned(py, ffi::PyTuple_New(items.as_slice().len() as ffi::Py_ssize_t))?;
+        if !empty {
+            let object = tuple.as_ptr().cast::<ffi::PyTupleObject>();
+            move_items(items, (&raw mut (*object).ob_item).cast());
         }
         Ok(tuple)
     }
 }
 
 /// A `list` that takes the items over.
-pub fn list_of<'py>(
-    py: Python<'py>, items: impl ExactSizeIterator<Item = Bound<'py, PyAny>>,
-) -> PyResult<Bound<'py, PyAny>> {
-    // SAFETY: as in `tuple_of`, for a new list of exactly `items.len()` empty slots.
-    unsafe {
-        let list = owned(py, ffi::PyList_New(items.len() as ffi::Py_ssize_t))?;
-        for (at, item) in items.enumerate() {
-            ffi::PyList_SET_ITEM(list.as_ptr(), at as ffi::Py_ssize_t, item.into_ptr());
-        }
-        Ok(list)
-    }
+pub fn list_of<'py>(py: Python<'py>, items: Drain<'_, Bound<'py, PyAny>>) -> PyResult<Bound<'py, PyAny>> {
+    let made = list(py)?;
+    extend_list(made.cast::<PyList>()?, items)?;
+    Ok(made)
 }
 
 /// Appends items to an exact list, which takes them over: one growth, then one store an item.
 #[cfg(not(Py_GIL_DISABLED))]
 #[inline(always)]
 pub fn extend_list<'py>(
-    list: &Bound<'py, PyList>, items: impl ExactSizeIterator<Item = Bound<'py, PyAny>>,
+    list: &Bound<'py, PyList>, items: Drain<'_, Bound<'py, PyAny>>,
 ) -> PyResult<()> {
     let object = list.as_ptr().cast::<ffi::PyListObject>();
-    let (old, more) = (list.len(), items.len());
+    let (old, more) = (list.len(), items.as_slice().len());
     let Some(new) = old.checked_add(more).filter(|n| *n <= isize::MAX as usize / 16) else {
         return Err(pyo3::exceptions::PyMemoryError::new_err(()));
     };
     // SAFETY: `object` is a live exact list, and no Python code runs between here and the end, so
     // nobody else sees it change (the interpreter lock is held: `list` is bound). CPython allocates
     // `ob_item` with the PyMem family and keeps `0 <= ob_size <= allocated`; both stay true: the block
-    // is grown with PyMem_Realloc, every new slot is filled with a reference the iterator gives up,
-    // and the size is raised only to slots already filled.
+    // is grown with PyMem_Realloc, the new slots are filled before the size is raised to them.
     unsafe {
         if (*object).allocated < new as ffi::Py_ssize_t {
             // A list in the making is filled in batches: exactly once, or with room for as much again.
@@ -151,12 +178,8 @@ pub fn extend_list<'py>(
             (*object).ob_item = block.cast();
             (*object).allocated = room as ffi::Py_ssize_t;
         }
-        let mut slot = (*object).ob_item.add(old);
-        for item in items.take(more) {
-            slot.write(item.into_ptr());
-            slot = slot.add(1);
-            (*object).ob_base.ob_size += 1;
-        }
+        move_items(items, (*object).ob_item.add(old));
+        (*object).ob_base.ob_size = new as ffi::Py_ssize_t;
     }
     Ok(())
 }
@@ -164,7 +187,7 @@ pub fn extend_list<'py>(
 /// Appends items to an exact list.
 #[cfg(Py_GIL_DISABLED)]
 pub fn extend_list<'py>(
-    list: &Bound<'py, PyList>, items: impl ExactSizeIterator<Item = Bound<'py, PyAny>>,
+    list: &Bound<'py, PyList>, items: Drain<'_, Bound<'py, PyAny>>,
 ) -> PyResult<()> {
     for item in items {
         list.append(item)?;
