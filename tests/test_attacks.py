@@ -185,10 +185,10 @@ def outcomes(mode: str) -> dict[str, dict[str, Any]]:
 CALLS = ("size-argument", "forged-state", "numpy-lie")
 
 
-def within_bounds(case: Case, outcome: dict[str, Any]) -> None:
+def within_bounds(case: Case, outcome: dict[str, Any], share: int = 1) -> None:
     assert outcome["died"] is None, outcome
     assert outcome["seconds"] < 5, outcome
-    assert outcome["peak"] <= 64 * MIB + 32 * len(case.data), outcome
+    assert outcome["peak"] <= 64 * MIB + share * 32 * len(case.data), outcome
     if not outcome["loaded"]:
         assert outcome["unpickling"] or outcome["error"] == case.error, outcome
 
@@ -221,7 +221,7 @@ def test_limits_hold_without_a_policy_too(case: Case) -> None:
 def test_looking_is_bounded_too(case: Case) -> None:
     """If this fails, the tool that is to tell whether a file is safe falls to the file."""
     outcome = outcomes("look")[case.id]
-    within_bounds(case, outcome)
+    within_bounds(case, outcome, share=3)  # the tree that is shown is more than the value
     assert outcome["loaded"], outcome
     assert outcome["imported"] == [], outcome
 

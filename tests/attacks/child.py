@@ -23,6 +23,8 @@ from attacks.make import corpus
 
 SECONDS = 10
 SLACK = 1 << 30
+# An eighth of the usual stack, so that streams an eighth as long overflow it.
+STACK = 1 << 20
 
 
 def status(key: str) -> int:
@@ -46,6 +48,7 @@ def attempt(case: Any, trust: Any, action: Callable[..., Any]) -> dict[str, Any]
     space = status("VmSize") + SLACK
     resource.setrlimit(resource.RLIMIT_AS, (space, space))
     resource.setrlimit(resource.RLIMIT_CPU, (SECONDS, SECONDS))
+    resource.setrlimit(resource.RLIMIT_STACK, (STACK, STACK))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     started = time.process_time()
     outcome: dict[str, Any] = {"id": case.id, "error": None}
