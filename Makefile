@@ -49,7 +49,7 @@ check: build
 	@echo "make check: everything passed"
 
 bench: build
-	$(BIN)/python bench/speed.py
+	$(BIN)/python benchmarks/speed.py
 
 fuzz: build
 	TORSHI_FUZZ=1 $(BIN)/python -m pytest --quiet tests/test_fuzz.py

@@ -98,6 +98,36 @@ def test_dis_lists_opcodes(files: Path, capsys: pytest.CaptureFixture[str]) -> N
     assert main(["dis", str(files / "absent.pkl")]) == 2
 
 
+def test_every_pickle_of_a_file_is_judged(files: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    good, evil = (files / "good.pkl").read_bytes(), (files / "evil.pkl").read_bytes()
+    several = files / "several.pkl"
+    several.write_bytes(good * 3)
+    assert main(["check", str(several)]) == 0
+    assert capsys.readouterr().out.endswith("no findings under policy default in 3 pickles\n")
+    # A load in a loop would come to the last one.
+    several.write_bytes(good + good + evil)
+    assert main(["check", str(several)]) == 1
+    assert f"{several}, pickle 3 at byte {2 * len(good)}: 1 finding" in capsys.readouterr().out
+    for command in ("show", "dis"):
+        assert main([command, str(several)]) == 0
+        out = capsys.readouterr().out
+        assert out.count("John Doe") == 2
+        assert f"pickle 3 at byte {2 * len(good)}" in out
+        assert "touch canary" in out
+    several.write_bytes(good + b"<html>")
+    for command in ("check", "show", "dis"):
+        assert main([command, str(several)]) == 2
+        assert f"6 bytes from byte {len(good)} on are no whole pickle: " in capsys.readouterr().err
+
+
+def test_what_is_no_pickle_is_called_what_it_is(files: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for command in ("check", "show", "dis"):
+        assert main([command, str(files / "page.pkl")]) == 2
+        captured = capsys.readouterr()
+        assert captured.out == ""
+        assert captured.err.startswith(f"torshi: {files}/page.pkl: not a pickle: this is HTML")
+
+
 def test_output_cannot_steer_a_terminal(files: Path, capsys: pytest.CaptureFixture[str]) -> None:
     steering = files / "steering.pkl"
     steering.write_bytes(b"c\x1b[2Kos\x07\nsys\x1b]0;x\x07tem\n.")

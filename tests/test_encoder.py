@@ -1,4 +1,5 @@
 """Pickling: the bytes are C pickle's, hooks are called as stock calls them, failures tell where."""
+
 from __future__ import annotations
 
 import _pickle
@@ -112,7 +113,7 @@ def recursive():
 
 def values():
     yield from (None, True, False, 1.5, -0.0, float("inf"), "", "a", "é", "€", "😀", "\ud800", "a\\b\n\r\0\x1a")
-    for bits in range(0, 140):
+    for bits in range(140):
         yield from ((1 << bits) - 1, 1 << bits, -(1 << bits), -(1 << bits) - 1)
     yield from (2**2000, -(2**2040), 2**4000)
     for size in (3, 7, 16, 31, 33, 255, 256, 65535, 65536, 200000):
@@ -121,10 +122,17 @@ def values():
         numbers = range(size)
         yield from (list(numbers), tuple(numbers), set(numbers), frozenset(numbers), {n: str(n) for n in numbers})
     yield from (Plain(), Plain(a=1, b=[2]), Slots(), slots(a=1), slots(a=1, b="x"), slots(a=1, extra=2), slots(extra=2))
-    yield from (Row(1, 2, 3, 4), [Pair(1, [2]), Pair(1, [2])], PairWithDict(1, 2), Color.RED, Outer.Inner, Outer.Inner())
+    yield from (
+        Row(1, 2, 3, 4),
+        [Pair(1, [2]), Pair(1, [2])],
+        PairWithDict(1, 2),
+        Color.RED,
+        Outer.Inner,
+        Outer.Inner(),
+    )
     yield from (type(None), type(...), type(NotImplemented), ..., len, int, [].append, "abc".upper, WithHook())
     moment = datetime.datetime(2020, 1, 2, 3, 4, 5, 6)
-    yield from (moment, moment.replace(tzinfo=datetime.timezone.utc), moment.replace(fold=1), decimal.Decimal("1.5"))
+    yield from (moment, moment.replace(tzinfo=datetime.UTC), moment.replace(fold=1), decimal.Decimal("1.5"))
     yield from (collections.OrderedDict(a=1), collections.deque([1], 3), collections.defaultdict(list, {1: [2]}))
     shared = [1]
     yield [shared, shared, (shared, shared), {"a": shared}]
@@ -172,7 +180,7 @@ def test_an_object_only_foreign_code_leads_back_to_is_still_shared():
 
     class Back:
         def __reduce__(self):
-            return list, (iter_of(root[0]), ), None, iter([root[0], root[1]["a"]])
+            return list, (iter_of(root[0]),), None, iter([root[0], root[1]["a"]])
 
     def iter_of(_):
         return ()
@@ -198,17 +206,20 @@ def test_a_changed_class_is_noticed():
 
     assert same()
     Changing.__getstate__ = lambda self: {"b": 2}
-    assert same() and b"\x8c\x01b" in dumps(value)
+    assert same()
+    assert b"\x8c\x01b" in dumps(value)
     del Changing.__getstate__
     Changing.__reduce__ = lambda self: (int, (5,))
     assert same()
     del Changing.__reduce__
     value.__reduce_ex__ = lambda protocol: (int, (6,))
-    assert same() and b"K\x06" in dumps(value)
+    assert same()
+    assert b"K\x06" in dumps(value)
     del value.__reduce_ex__
     copyreg.pickle(Changing, lambda self: (int, (8,)))
     try:
-        assert same() and b"K\x08" in dumps(value)
+        assert same()
+        assert b"K\x08" in dumps(value)
     finally:
         del copyreg.dispatch_table[Changing]
     assert same()
@@ -245,8 +256,10 @@ def test_failures_say_where():
     Lost = type("Lost", (), {"__module__": __name__})
     with pytest.raises(pickle.PicklingError) as info:
         dumps([0, (Lost,)])
-    assert type(info.value) is _errors.UnpicklableError and info.value.path == "$[1][0]"
-    assert "attribute lookup Lost" in str(info.value) and str(info.value).endswith("at $[1][0]")
+    assert type(info.value) is _errors.UnpicklableError
+    assert info.value.path == "$[1][0]"
+    assert "attribute lookup Lost" in str(info.value)
+    assert str(info.value).endswith("at $[1][0]")
     with pytest.raises((AttributeError, pickle.PicklingError)):
         dumps(lambda: 0)
 
@@ -356,7 +369,14 @@ def test_arrays_are_written_as_numpy_would_write_them():
             array = numpy.zeros(shape, dtype)
             readonly = numpy.zeros(shape, dtype)
             readonly.flags.writeable = False
-            arrays += [array, numpy.asfortranarray(array), array.T, readonly, array[..., None], array[::-1] if shape else array]
+            arrays += [
+                array,
+                numpy.asfortranarray(array),
+                array.T,
+                readonly,
+                array[..., None],
+                array[::-1] if shape else array,
+            ]
     arrays += [numpy.zeros(20_000), numpy.broadcast_to(numpy.zeros(3), (4, 3)), numpy.float64(3), numpy.dtype("f8")]
     for protocol in PROTOCOLS:
         assert dumps(arrays + arrays, protocol) == _pickle.dumps(arrays + arrays, protocol)
@@ -381,7 +401,8 @@ def test_picklers_are_collected_and_keep_no_references():
         dumps([value, WithHook(), value], 2)
     del pickler
     gc.collect()
-    assert gone() is None and sys.getrefcount(value) == before
+    assert gone() is None
+    assert sys.getrefcount(value) == before
 
 
 def test_signatures_are_those_of_stock():

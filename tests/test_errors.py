@@ -7,6 +7,7 @@ handler would find an exception without the place it speaks of.
 from __future__ import annotations
 
 import pickle
+import threading
 
 import pytest
 
@@ -42,8 +43,27 @@ def test_errors_are_caught_by_clauses_written_for_pickle(error: torshi.PickleErr
     assert isinstance(error, pickle.PickleError)
     stock = pickle.PicklingError if isinstance(error, torshi.PicklingError) else pickle.UnpicklingError
     assert isinstance(error, stock) or type(error) is torshi.PickleError
+    if type(error) in (pickle.PickleError, pickle.PicklingError, pickle.UnpicklingError):
+        return
     assert type(error).__module__ == "torshi"
     assert getattr(torshi, type(error).__name__) is type(error)
+
+
+def test_pickles_own_names_are_pickles_own_classes() -> None:
+    for name in ("PickleError", "PicklingError", "UnpicklingError"):
+        assert getattr(torshi, name) is getattr(pickle, name)
+
+
+def test_what_cannot_be_pickled_says_where() -> None:
+    lost = type("Lost", (), {"__module__": __name__})
+    with pytest.raises(pickle.PicklingError) as caught:
+        torshi.dumps({"jobs": [1, lost]})
+    assert isinstance(caught.value, torshi.UnpicklableError)
+    assert caught.value.path == "$['jobs'][1]"
+    # What stock pickle leaves to the object itself stays its exception, with a note.
+    with pytest.raises(TypeError, match=r"^cannot pickle '_thread\.lock' object") as noted:
+        torshi.dumps({"jobs": [1, threading.Lock()]})
+    assert noted.value.__notes__ == ["while pickling the object at $['jobs'][1]"]
 
 
 def test_a_truncated_stream_is_an_eof_error() -> None:

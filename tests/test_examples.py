@@ -1,4 +1,4 @@
-"""The examples and the demo, run as a reader would run them.
+"""The examples, the demo and the benchmark, run as a reader would run them.
 
 If these failed, the first thing a newcomer copies would not work.
 """
@@ -36,3 +36,13 @@ def test_example(name: str, tmp_path: Path) -> None:
     assert done.stdout.splitlines()[-1] == LAST_LINES[name]
     assert done.stderr == ""
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_benchmark_runs_and_finds_the_same_bytes_and_values(tmp_path: Path) -> None:
+    # Once each: figures of a busy machine would say nothing, and none is asserted.
+    speed = EXAMPLES.parent / "benchmarks" / "speed.py"
+    done = subprocess.run(
+        [sys.executable, str(speed), "--rounds", "1"], capture_output=True, text=True, cwd=tmp_path, timeout=120
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.splitlines()[-1].startswith("loads: geometric mean ")

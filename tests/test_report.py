@@ -126,7 +126,12 @@ def test_check_raises_what_load_would_raise() -> None:
 def test_a_stream_that_is_no_pickle_gives_a_report_with_an_error() -> None:
     report = torshi.inspect(b"<html>")
     assert report.error is not None
-    assert report.verdict.startswith("not a readable pickle: ")
+    assert not report.is_pickle
+    assert report.verdict.startswith("not a pickle: this is HTML")
+    assert str(report) == report.verdict
+    cut = torshi.inspect(torshi.dumps({"name": "John Doe"})[:-4])
+    assert cut.is_pickle
+    assert cut.verdict.startswith("not a readable pickle: ")
 
 
 def test_names_cannot_steer_a_terminal() -> None:

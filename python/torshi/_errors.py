@@ -1,8 +1,9 @@
 """The exceptions of torshi, each with its evidence as attributes.
 
 `PickleError`, `PicklingError` and `UnpicklingError` are the very classes of `pickle`, so that code which
-mixes both modules catches what either raises; every other class here is below one of them. Nothing here formats a refusal: whoever raises says what, where and
-what to do about it. Each exception pickles and unpickles with its attributes.
+mixes both modules catches what either raises; every other class here is below one of them. Each exception
+pickles and unpickles with its attributes. Nothing here formats a refusal: whoever raises says what, where
+and what to do about it.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ class UnpicklableError(PicklingError):
     """An object cannot be pickled.
 
     Attributes:
-        path: where in the dumped object the culprit stands, such as ``$.jobs[2].lock``, or None.
+        path: where in the dumped object the culprit stands, such as ``$['jobs'][2].lock``, or None.
     """
 
     __module__ = "torshi"

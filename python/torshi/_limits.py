@@ -17,11 +17,11 @@ class Limits:
     Attributes:
         memory: bytes the stream may ask for through declared sizes. None, the default, stands for
             64 MiB plus 32 times the input.
-        hash_steps: steps of hashing that building sets and dictionary keys may take, counted before
-            anything is hashed. Stops tuples nested by the memo, where 100 bytes mean 2**30 steps.
+        hash_steps: steps of hashing that keys of sets and dictionaries may take beyond 64 a byte of input,
+            counted before anything is hashed. Stops tuples nested by the memo, where 100 bytes mean 2**30.
         collisions: keys of one hash value allowed in one dictionary or set. Stops tables made quadratic.
-        depth: nesting of those types whose deallocation recurses on the C stack (deque, defaultdict, ...).
-            Lists, dictionaries and tuples nest without limit.
+        depth: nesting of values whose hashing or deallocation recurses on the C stack (keys, deque,
+            defaultdict, ...). Plain lists, dictionaries and tuples nest without limit.
         expansion: elements the value may unfold to for a reader that does not remember shared containers
             (a printer, a comparison, a JSON writer). Stops a few nested shared lists that mean 10**29.
         stream: bytes of input, or None for no limit.
@@ -36,8 +36,8 @@ class Limits:
     """
 
     memory: int | None = None
-    hash_steps: int = 20_000_000
-    collisions: int = 500
+    hash_steps: int = 2**26
+    collisions: int = 1000
     depth: int = 1000
     expansion: int = 10**12
     stream: int | None = None

@@ -176,8 +176,15 @@ class Report:
         )
 
     @property
+    def is_pickle(self) -> bool:
+        """Whether it is a pickle, perhaps a broken one, and not plainly something else, such as a zip archive."""
+        return self.error is None or not self.error.message.startswith("not a pickle")
+
+    @property
     def verdict(self) -> str:
         """The outcome in one line, without a word more than was checked."""
+        if not self.is_pickle and self.error is not None:
+            return printable(self.error.message)
         if self.error is not None:
             return f"not a readable pickle: {printable(self.error.message)}"
         count = len(self.findings)
@@ -264,7 +271,11 @@ class _Paint:
 
 def _lines(report: Report, paint: _Paint, depth: int | None) -> Iterator[str]:
     trailing = f", {report.trailing} bytes after it" if report.trailing else ""
-    yield f"pickle, protocol {report.protocol}, {_bytes(report.size)}, {report.opcodes} opcodes{trailing}"
+    if not report.is_pickle:
+        yield paint.bad(report.verdict)
+        return
+    opcodes = f"{report.opcodes} opcode{'' if report.opcodes == 1 else 's'}"
+    yield f"pickle, protocol {report.protocol}, {_bytes(report.size)}, {opcodes}{trailing}"
     clean = report.error is None and not report.findings
     yield (paint.good if clean else paint.bad)(report.verdict)
     if report.globals:

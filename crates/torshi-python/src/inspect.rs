@@ -5,14 +5,14 @@ use crate::policy::{limits as limits_of, PyPolicy};
 use crate::source::stream_of;
 use pyo3::prelude::*;
 use torshi_core::disassemble::disassemble as disassembly;
-use torshi_core::report::inspect as report;
+use torshi_core::report::{foreign, inspect as report};
 use torshi_core::symbolic::{Encoding, Settings};
 
-/// A report on one pickle, as JSON.
+/// A report on the pickle that begins at `start`, as JSON; its offsets count from there.
 #[pyfunction]
-#[pyo3(signature = (data, policy, limits=None))]
+#[pyo3(signature = (data, policy, limits=None, start=0))]
 fn inspect(
-    py: Python<'_>, data: &Bound<'_, PyAny>, policy: &PyPolicy, limits: Option<&Bound<'_, PyAny>>,
+    py: Python<'_>, data: &Bound<'_, PyAny>, policy: &PyPolicy, limits: Option<&Bound<'_, PyAny>>, start: usize,
 ) -> PyResult<String> {
     let extensions = Extensions::default();
     let settings = Settings {
@@ -25,18 +25,23 @@ fn inspect(
         recall: &|_| None,
     };
     let stream = stream_of(data)?;
-    Ok(report(stream.as_slice(), &policy.inner, &limits_of(limits)?, &settings).to_json())
+    let pickle = stream.as_slice().get(start..).unwrap_or_default();
+    Ok(report(pickle, &policy.inner, &limits_of(limits)?, &settings).to_json())
 }
 
-/// The opcodes of one pickle, a line each, as far as it can be read.
+/// The opcodes of the pickle that begins at `start`, a line each; why it cannot be read on, if so; and
+/// the bytes it has.
 #[pyfunction]
-fn disassemble(data: &Bound<'_, PyAny>) -> PyResult<String> {
+#[pyo3(signature = (data, start=0))]
+fn disassemble(data: &Bound<'_, PyAny>, start: usize) -> PyResult<(String, Option<String>, usize)> {
     let stream = stream_of(data)?;
-    let done = disassembly(stream.as_slice());
-    Ok(match done.fault {
-        Some(fault) => format!("{}{fault}\n", done.text),
-        None => done.text,
-    })
+    let pickle = stream.as_slice().get(start..).unwrap_or_default();
+    let done = disassembly(pickle);
+    let fault = done.fault.map(|fault| match foreign(pickle, &fault) {
+        Some(what) => format!("not a pickle: this is {what}"),
+        None => fault.to_string(),
+    });
+    Ok((done.text, fault, pickle.len() - done.trailing))
 }
 
 /// Adds everything here to the module.

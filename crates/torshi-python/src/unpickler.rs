@@ -15,6 +15,7 @@ use std::sync::{Mutex, PoisonError};
 use torshi_core::limits::Limits;
 use torshi_core::memo::Memo;
 use torshi_core::policy::Policy;
+use torshi_core::sniff::row_of_pickles;
 
 type Shared = Memo<Py<PyAny>>;
 
@@ -75,6 +76,9 @@ fn loads<'py>(
     let options =
         Options { policy: resolve(py, trust, r#type)?, limits: limits_of(limits)?, codec, fix_imports, buffers };
     let stream = stream_of(data)?;
+    if let Some(what) = row_of_pickles(stream.as_slice()) {
+        return Err(crate::errors::not_one_pickle(py, what));
+    }
     let (value, _) = build(py, &stream, options.request(), None)?;
     validated(value, r#type)
 }
@@ -136,17 +140,20 @@ fn validated<'py>(value: Bound<'py, PyAny>, kind: Option<&Bound<'py, PyAny>>) ->
     }
 }
 
-/// Raises what a load of these bytes under this policy would raise before building; builds nothing.
+/// Raises what a load of the bytes from `start` under this policy would raise before building; builds
+/// nothing. The bytes of the pickle, up to and including STOP, if there is nothing to raise.
 #[pyfunction]
-#[pyo3(signature = (data, policy, limits=None))]
+#[pyo3(signature = (data, policy, limits=None, start=0))]
 fn check<'py>(
     py: Python<'py>, data: &Bound<'py, PyAny>, policy: &crate::policy::PyPolicy, limits: Option<&Bound<'py, PyAny>>,
-) -> PyResult<()> {
+    start: usize,
+) -> PyResult<usize> {
     let codec = TextCodec { encoding: Cow::Borrowed("ASCII"), errors: Cow::Borrowed("strict") };
     let options =
         Options { policy: policy.inner.clone(), limits: limits_of(limits)?, codec, fix_imports: true, buffers: None };
     let stream = stream_of(data)?;
-    check_stream(py, stream.as_slice(), &options.request(), None).map(drop)
+    let pickle = stream.as_slice().get(start..).unwrap_or_default();
+    check_stream(py, pickle, &options.request(), None).map(|(plan, _)| plan.end)
 }
 
 /// What an initialised unpickler holds.

@@ -59,7 +59,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns:
         The exit code.
     """
-    arguments = parser().parse_args(argv)
+    top = parser()
+    if not (sys.argv[1:] if argv is None else argv):
+        top.print_help(sys.stderr)
+        return 2
+    arguments = top.parse_args(argv)
     try:
         code: int = arguments.run(arguments)
         sys.stdout.flush()

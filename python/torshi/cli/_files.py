@@ -1,6 +1,7 @@
 """What the commands share: FILE arguments, policy options, exit codes.
 
-A path or `-` in, bytes out. Says in one line why something cannot be read, and never lets one bad file stop the others.
+A path or `-` in, bytes out, and what to call the pickles that follow one another in them. Says in one line
+why something cannot be read, and never lets one bad file stop the others.
 """
 
 from __future__ import annotations
@@ -20,7 +21,9 @@ __all__ = [
     "add_policy_options",
     "chosen_policy",
     "complain",
+    "complain_about_rest",
     "contents",
+    "place",
 ]
 
 CLEAN = 0
@@ -47,6 +50,17 @@ def contents(names: Iterable[str]) -> Iterator[tuple[str, bytes | None]]:
             yield shown, None
             continue
         yield shown, data
+
+
+def place(name: str, number: int, start: int) -> str:
+    """What the pickle of that number, which begins at that byte, is called: its file, if it is the first."""
+    return name if number == 1 else f"{name}, pickle {number} at byte {start}"
+
+
+def complain_about_rest(name: str, size: int, start: int, message: str) -> None:
+    """Says that what follows the pickles of a file is no pickle; at its beginning, that the file is none."""
+    rest = size - start
+    complain(name, message if start == 0 else f"{rest} bytes from byte {start} on are no whole pickle: {message}")
 
 
 def complain(shown: str, message: str) -> None:

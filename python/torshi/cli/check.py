@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
+from torshi import _native
 from torshi._errors import LimitError, UnpicklingError, UntrustedError
-from torshi._inspect import check
 from torshi._policy import Policy
 from torshi._printable import printable
 from torshi.cli._files import (
@@ -17,14 +17,17 @@ from torshi.cli._files import (
     add_policy_options,
     chosen_policy,
     complain,
+    complain_about_rest,
     contents,
+    place,
 )
 
 __all__ = ["add_to"]
 
 _EPILOG = """\
 Says for each file whether a load under the policy would build it, and if not, why not. "no findings" means
-just that: every class and call in the file is on the policy's list.
+just that: every class and call in the file is on the policy's list. Where several pickles follow one another
+in a file, all of them are judged.
 
 examples:
   torshi check data.pkl
@@ -32,7 +35,7 @@ examples:
   torshi check --policy team.toml model.pkl
   cat data.pkl | torshi check -
 
-exit codes: 0 no findings, 1 findings, 2 a file is not readable or not a pickle
+exit codes: 0 no findings, 1 findings, 2 a file is not readable, not a pickle, or not a pickle from somewhere on
 """
 
 
@@ -64,21 +67,28 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _judge(name: str, data: bytes, policy: Policy) -> int:
+    """Judges the pickles of a file one after another, up to the first that would not load."""
     shown = printable(policy.name)
-    try:
-        check(data, trust=policy)
-    except UntrustedError as error:
-        count = len(error.findings)
-        print(f"{name}: {count} finding{'' if count == 1 else 's'} under policy {shown}")
-        for finding in error.findings:
-            print(f"  {printable(str(finding))}")
-        return FINDINGS
-    except LimitError as error:
-        print(f"{name}: 1 finding under policy {shown}")
-        print(f"  {printable(str(error))}")
-        return FINDINGS
-    except UnpicklingError as error:
-        complain(name, str(error))
-        return UNREADABLE
-    print(f"{name}: no findings under policy {shown}")
+    start, number = 0, 1
+    while True:
+        where = place(name, number, start)
+        try:
+            start += _native.check(data, policy._inner, None, start)
+        except UntrustedError as error:
+            count = len(error.findings)
+            print(f"{where}: {count} finding{'' if count == 1 else 's'} under policy {shown}")
+            for finding in error.findings:
+                print(f"  {printable(str(finding))}")
+            return FINDINGS
+        except LimitError as error:
+            print(f"{where}: 1 finding under policy {shown}")
+            print(f"  {printable(str(error))}")
+            return FINDINGS
+        except UnpicklingError as error:
+            complain_about_rest(name, len(data), start, str(error))
+            return UNREADABLE
+        if start >= len(data):
+            break
+        number += 1
+    print(f"{name}: no findings under policy {shown}{f' in {number} pickles' if number > 1 else ''}")
     return CLEAN

@@ -7,7 +7,9 @@ import json
 import sys
 from typing import Any
 
-from torshi._inspect import inspect
+from torshi import _native
+from torshi._policy import Policy
+from torshi._report import Report
 from torshi.cli._files import (
     CLEAN,
     UNREADABLE,
@@ -15,6 +17,7 @@ from torshi.cli._files import (
     add_policy_options,
     chosen_policy,
     complain,
+    complain_about_rest,
     contents,
 )
 
@@ -22,12 +25,14 @@ __all__ = ["add_to"]
 
 _EPILOG = """\
 Shows the classes and functions a pickle names, the calls it would make, the findings under the policy, and
-the tree of its values with byte ranges and sizes. Nothing of it is loaded.
+the tree of its values with byte ranges and sizes. Nothing of it is loaded. Where several pickles follow one
+another in a file, all of them are shown.
 
 examples:
   torshi show data.pkl
   torshi show --depth 2 big.pkl
   torshi show --json data.pkl | jq '.globals[].name'
+  torshi show --trust 'myapp.models.*' state.pkl
 
 exit codes: 0 shown, 2 a file is not readable or not a pickle
 """
@@ -64,18 +69,33 @@ def run(arguments: argparse.Namespace) -> int:
         complain("policy", str(problem))
         return UNREADABLE
     code = CLEAN
-    color = sys.stdout.isatty()
     for number, (name, data) in enumerate(contents(arguments.files)):
         if data is None:
             code = UNREADABLE
             continue
-        report = inspect(data, policy=policy)
-        if report.error is not None:
-            code = UNREADABLE
-        if arguments.json:
-            print(json.dumps({"file": name, **json.loads(report.to_json())}))
-            continue
-        if len(arguments.files) > 1:
+        if len(arguments.files) > 1 and not arguments.json:
             print(f"{'' if number == 0 else chr(10)}{name}")
-        print(report.to_text(color=color, depth=arguments.depth))
+        code = max(code, _show(name, data, policy, arguments))
     return code
+
+
+def _show(name: str, data: bytes, policy: Policy, arguments: argparse.Namespace) -> int:
+    """Shows the pickles of a file one after another, up to the first that cannot be read."""
+    start, number = 0, 1
+    while True:
+        report = Report.from_json(_native.inspect(data, policy._inner, None, start), policy.name)
+        broken = report.error is not None
+        if arguments.json:
+            print(json.dumps({"file": name, "start": start, **json.loads(report.to_json())}))
+        elif report.error is not None and (start > 0 or not report.is_pickle):
+            complain_about_rest(name, len(data), start, report.error.message)
+        else:
+            if number > 1:
+                print(f"\npickle {number} at byte {start}; offsets count from there")
+            print(report.to_text(color=sys.stdout.isatty(), depth=arguments.depth))
+        if broken:
+            return UNREADABLE
+        start += report.size
+        number += 1
+        if start >= len(data):
+            return CLEAN

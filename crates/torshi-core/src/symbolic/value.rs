@@ -82,7 +82,7 @@ impl Span {
 
     /// The bytes, unless they were too long to be kept.
     #[inline]
-    pub fn get<'a>(self, data: &'a [u8]) -> Option<&'a [u8]> {
+    pub fn get(self, data: &[u8]) -> Option<&[u8]> {
         let (at, length) = ((self.0 >> LENGTH_BITS) as usize, self.0 & LONGEST);
         if length == LONGEST {
             return None;

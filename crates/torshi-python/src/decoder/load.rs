@@ -52,12 +52,14 @@ pub struct Request<'r, 'py> {
     pub python2: Option<&'r AtomicBool>,
 }
 
-pub type Extensions = RefCell<FxHashMap<i64, (String, String)>>;
+/// Names by extension code, as the registry gave them.
+pub type ExtensionNames = FxHashMap<i64, (String, String)>;
+pub type Extensions = RefCell<ExtensionNames>;
 
 /// Checks a stream; the plan of one without findings, or the error of one with.
 pub fn check<'py>(
     py: Python<'py>, data: &[u8], request: &Request<'_, 'py>, shared: Option<&Memo<Py<PyAny>>>,
-) -> PyResult<(Plan, FxHashMap<i64, (String, String)>)> {
+) -> PyResult<(Plan, ExtensionNames)> {
     let extensions: Extensions = RefCell::default();
     let settings = Settings {
         encoding: encoding_of(&request.codec.encoding),

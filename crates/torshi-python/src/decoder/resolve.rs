@@ -2,6 +2,7 @@
 //! there, since only then is it known what a name leads to. Nothing is imported that the policy does
 //! not allow; an application's own `find_class` may stand in its place.
 
+use super::load::ExtensionNames;
 use super::{Built, Object, Objects};
 use crate::errors;
 use crate::ffi::make;
@@ -19,15 +20,14 @@ pub struct Names<'py> {
     found: FxHashMap<Vec<u8>, Object<'py>>,
     key: Vec<u8>,
     hook: Option<Object<'py>>,
-    extensions: FxHashMap<i64, (String, String)>,
+    extensions: ExtensionNames,
     policy: Policy,
 }
 
 impl<'py> Names<'py> {
     /// Imports what the plan names, unless the application finds classes itself.
     pub fn resolve(
-        py: Python<'py>, plan: &Plan, policy: &Policy, hook: Option<Object<'py>>,
-        extensions: FxHashMap<i64, (String, String)>,
+        py: Python<'py>, plan: &Plan, policy: &Policy, hook: Option<Object<'py>>, extensions: ExtensionNames,
     ) -> PyResult<Self> {
         let mut names =
             Names { found: FxHashMap::default(), key: Vec::new(), hook, extensions, policy: policy.clone() };
