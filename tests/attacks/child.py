@@ -1,7 +1,8 @@
 """Loads cases in processes of their own, limited in memory and time, and says what became of each.
 
 ``python -m attacks.child TRUST ID...`` prints one JSON object a line; TRUST is ``own`` for what each case
-trusts, ``unrestricted``, or ``look`` for checking and inspecting instead of loading. The process forks once a case, so that a crash is one case's outcome.
+trusts, ``unrestricted``, or ``look`` for checking and inspecting instead of loading. The process forks
+once a case, so that a crash is one case's outcome.
 """
 
 from __future__ import annotations
