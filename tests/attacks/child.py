@@ -1,11 +1,13 @@
 """Loads cases in processes of their own, limited in memory and time, and says what became of each.
 
 ``python -m attacks.child TRUST ID...`` prints one JSON object a line; TRUST is ``own`` for what each case
-trusts, or ``unrestricted``. The process forks once a case, so that a crash is one case's outcome.
+trusts, ``unrestricted``, or ``look`` for checking and inspecting instead of loading. The process forks
+once a case, so that a crash is one case's outcome.
 """
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import importlib.util
 import json
@@ -13,6 +15,7 @@ import os
 import resource
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +24,8 @@ from attacks.make import corpus
 
 SECONDS = 10
 SLACK = 1 << 30
+# An eighth of the usual stack, so that streams an eighth as long overflow it.
+STACK = 1 << 20
 
 
 def status(key: str) -> int:
@@ -31,18 +36,26 @@ def status(key: str) -> int:
     return 0
 
 
-def attempt(case: Any, trust: Any) -> dict[str, Any]:
+def look(data: bytes, trust: Any) -> int:
+    """What a careful reader does first; the report must stay small enough to be read."""
+    with contextlib.suppress(torshi.UnpicklingError, ValueError):
+        torshi.check(data, trust=trust)
+    return len(str(torshi.inspect(data, trust=trust)))
+
+
+def attempt(case: Any, trust: Any, action: Callable[..., Any]) -> dict[str, Any]:
     known = set(sys.modules)
     base = status("VmRSS")
     space = status("VmSize") + SLACK
     resource.setrlimit(resource.RLIMIT_AS, (space, space))
     resource.setrlimit(resource.RLIMIT_CPU, (SECONDS, SECONDS))
+    resource.setrlimit(resource.RLIMIT_STACK, (STACK, STACK))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     started = time.process_time()
     outcome: dict[str, Any] = {"id": case.id, "error": None}
     loaded = None
     try:
-        loaded = torshi.loads(case.data, trust=trust)
+        loaded = action(case.data, trust=trust)
     except Exception as error:
         outcome["error"] = type(error).__name__
         outcome["unpickling"] = isinstance(error, torshi.UnpicklingError)
@@ -56,12 +69,12 @@ def attempt(case: Any, trust: Any) -> dict[str, Any]:
     return outcome
 
 
-def isolated(case: Any, trust: Any) -> dict[str, Any]:
+def isolated(case: Any, trust: Any, action: Callable[..., Any]) -> dict[str, Any]:
     reader, writer = os.pipe()
     pid = os.fork()
     if pid == 0:
         os.close(reader)
-        os.write(writer, json.dumps(attempt(case, trust)).encode())
+        os.write(writer, json.dumps(attempt(case, trust, action)).encode())
         os._exit(0)
     os.close(writer)
     with open(reader, "rb") as file:
@@ -87,8 +100,8 @@ def main() -> None:
     for name in wanted:
         case = corpus()[name]
         own = torshi.unrestricted("the case says so") if case.trust == "unrestricted" else list(case.trust)
-        trust = own if mode == "own" else torshi.unrestricted("limits hold here too")
-        print(json.dumps(isolated(case, trust)), flush=True)
+        trust = torshi.unrestricted("limits hold here too") if mode == "unrestricted" else own
+        print(json.dumps(isolated(case, trust, look if mode == "look" else torshi.loads)), flush=True)
 
 
 if __name__ == "__main__":

@@ -84,10 +84,12 @@ def shadowing() -> Labelled:
 def dotted() -> Labelled:
     """A name inside a name reaches only what was reviewed under that very name."""
     for module, qualname in (
-        ("collections", "OrderedDict.__init__"), ("collections", "OrderedDict.fromkeys"), ("builtins", "object.__subclasses__"),
+        ("collections", "OrderedDict.__init__"), ("collections", "OrderedDict.fromkeys"),
+        ("builtins", "object.__subclasses__"),
         ("collections", "_sys.modules"), ("fractions", "Fraction.__init__.__globals__"), ("enum", "bltns.eval"),
         ("pathlib", "os.mkdir"), ("tempfile", "_os.mkdir"), ("random", "_os.mkdir"), ("uuid", "os.mkdir"),
-        ("argparse", "_sys.modules"), ("fnmatch", "os.mkdir"), ("logging", "os.mkdir"), ("decimal", "Decimal.__class__"),
+        ("argparse", "_sys.modules"), ("fnmatch", "os.mkdir"), ("logging", "os.mkdir"),
+        ("decimal", "Decimal.__class__"),
         ("datetime", "sys.modules"), ("datetime", "datetime.now"), ("datetime", "datetime.strptime"),
     ):  # fmt: skip
         yield f"{module}.{qualname}", stream(call(name(module, qualname), CANARY)), ()
@@ -118,10 +120,12 @@ def odd_names() -> Labelled:
     for label, module, qualname in (
         ("empty_module", "", "mkdir"), ("empty_name", "os", ""), ("both_empty", "", ""), ("nul", "os\0", "mkdir"),
         ("nul_inside", "builtins\0x", "int"), ("nul_name", "builtins", "int\0"), ("ansi", "\x1b[2Jos", "mk\x1b[0mdir"),
-        ("relative", ".os", "mkdir"), ("dots", "..", ".."), ("trailing_dot", "os.", "mkdir"), ("double_dot", "os", "path..x"),
+        ("relative", ".os", "mkdir"), ("dots", "..", ".."), ("trailing_dot", "os.", "mkdir"),
+        ("double_dot", "os", "path..x"),
         ("leading_dot_name", "builtins", ".int"), ("space", "builtins ", "int"), ("newline", "builtins\n", "int"),
         ("locals", "victim", "f.<locals>.g"), ("lambda", "victim", "<lambda>"), ("bidi", "\u202eso", "mkdir"),
-        ("surrogate", "os\udc80", "mkdir"), ("homoglyph", "builtin\u0455", "int"), ("fullwidth", "\uff4f\uff53", "mkdir"),
+        ("surrogate", "os\udc80", "mkdir"), ("homoglyph", "builtin\u0455", "int"),
+        ("fullwidth", "\uff4f\uff53", "mkdir"),
         ("path", "/etc/passwd", "x"), ("huge", "m" * 70_000, "n" * 70_000), ("many_dots", "a", ".".join("b" * 5000)),
         ("colon", "os:mkdir", "x"), ("glob", "*", "*"), ("quote", "os'\"", "mkdir"),
     ):  # fmt: skip

@@ -84,12 +84,12 @@ impl Symbolic<'_, '_> {
             Symbol::Bytes(span) | Symbol::Text(span) => span.len(),
             Symbol::ByteArray(length) => length,
             Symbol::HeldBytes(at) => self.held.get(at as usize).map_or(0, |bytes| bytes.len() as u64),
-            Symbol::DecodedText(at) => self.texts.get(at as usize).and_then(|t| t.as_ref()).map_or(0, |t| t.len() as u64),
+            Symbol::DecodedText(at) => {
+                self.texts.get(at as usize).and_then(|t| t.as_ref()).map_or(0, |t| t.len() as u64)
+            }
             Symbol::Node(id) => match (self.arena.arguments(id), deep) {
                 (Some(_), 0) => 0,
-                (Some(made), _) => {
-                    self.tuple_items(made).first().map_or(0, |&first| self.extent(first, deep - 1))
-                }
+                (Some(made), _) => self.tuple_items(made).first().map_or(0, |&first| self.extent(first, deep - 1)),
                 (None, _) => u64::from(self.arena.node(id).count) * SLOT_BYTES,
             },
             _ => 0,
