@@ -105,7 +105,10 @@ impl fmt::Display for Fault {
                 return write!(f, "invalid load key, '{}' at byte {}", byte.escape_ascii(), self.offset)
             }
             FaultKind::Verbatim(what) => return f.write_str(what),
-            FaultKind::BadText(what) | FaultKind::Malformed(what) | FaultKind::BadValue(what) | FaultKind::BadType(what) => f.write_str(what)?,
+            FaultKind::BadText(what)
+            | FaultKind::Malformed(what)
+            | FaultKind::BadValue(what)
+            | FaultKind::BadType(what) => f.write_str(what)?,
             FaultKind::Limit { limit, value, detail } => write!(f, "{detail}: over the limit {limit}={value}")?,
         }
         match self.opcode {
