@@ -117,7 +117,7 @@ struct Spare {
 }
 
 /// Bytes a thread keeps at the most.
-const MOST_SPARE: usize = 32 << 20;
+const MOST_SPARE: usize = 8 << 20;
 
 thread_local! {
     static SPARE: Cell<Spare> = Cell::default();
