@@ -462,11 +462,11 @@ impl<'a, D: Domain<'a>> Machine<'a, D> {
 
     // -- lines
 
-    /// INT: an integer, or a bool spelled `00` or `01`.
+    /// INT: an integer, or a bool: nought or one spelled with two characters, as `00` or `01`.
     fn int_line(&mut self, line: &'a [u8], site: Site) -> Result<(), D::Error> {
         match line {
-            b"00" => self.push_boolean(false),
-            b"01" => self.push_boolean(true),
+            b"00" | b"-0" | b"+0" | b" 0" => self.push_boolean(false),
+            b"01" | b"+1" | b" 1" => self.push_boolean(true),
             _ => self.push_decimal(line, site)?,
         }
         Ok(())
