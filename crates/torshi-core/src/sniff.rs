@@ -52,6 +52,16 @@ const SIGNATURES: &[(usize, &[u8], &str)] = &[
 /// Bytes that are looked at.
 const WINDOW: usize = 4096;
 
+/// The first of the pickles that make up a PyTorch file from before it was a zip archive: a number.
+const TORCH_MAGIC: &[u8] = b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19.";
+
+/// What the data is, if it is a row of pickles of which the first says nothing: loading it alone
+/// would answer a number for a model, and let the rest pass unchecked.
+pub fn row_of_pickles(data: &[u8]) -> Option<&'static str> {
+    (data.len() > TORCH_MAGIC.len() && data.starts_with(TORCH_MAGIC))
+        .then_some("a PyTorch file of the old layout, several pickles in a row")
+}
+
 /// What the data is, if it is something known.
 pub fn sniff(data: &[u8]) -> Option<&'static str> {
     if data.is_empty() {
@@ -235,6 +245,15 @@ mod tests {
             let found = sniff(data);
             assert!(found.is_some_and(|what| what.starts_with(expected)), "{expected}: {found:?}");
         }
+    }
+
+    /// The number at the head of an old PyTorch file, taken for its content, would hide the rest.
+    #[test]
+    fn old_torch_files_are_known() {
+        let file = [TORCH_MAGIC, b"\x80\x02M\xe9\x03."].concat();
+        assert!(row_of_pickles(&file).is_some());
+        assert_eq!(row_of_pickles(TORCH_MAGIC), None);
+        assert_eq!(row_of_pickles(b"I1\n.I2\n."), None);
     }
 
     /// A damaged pickle called by another name sends its owner the wrong way.

@@ -44,6 +44,14 @@ pub fn fault(py: Python<'_>, fault: &Fault, data: &[u8]) -> PyErr {
     }
 }
 
+/// The exception of bytes that are no single pickle.
+#[cold]
+pub fn not_one_pickle(py: Python<'_>, what: &str) -> PyErr {
+    raise(py, "MalformedError", &format!("not a single pickle: this is {what}"), |keywords| {
+        keywords.set_item("offset", 0)
+    })
+}
+
 /// The exception of a stream longer than the caller allows.
 #[cold]
 pub fn stream_too_long(py: Python<'_>, length: usize, limit: u64) -> PyErr {

@@ -15,6 +15,7 @@ use std::sync::{Mutex, PoisonError};
 use torshi_core::limits::Limits;
 use torshi_core::memo::Memo;
 use torshi_core::policy::Policy;
+use torshi_core::sniff::row_of_pickles;
 
 type Shared = Memo<Py<PyAny>>;
 
@@ -75,6 +76,9 @@ fn loads<'py>(
     let options =
         Options { policy: resolve(py, trust, r#type)?, limits: limits_of(limits)?, codec, fix_imports, buffers };
     let stream = stream_of(data)?;
+    if let Some(what) = row_of_pickles(stream.as_slice()) {
+        return Err(crate::errors::not_one_pickle(py, what));
+    }
     let (value, _) = build(py, &stream, options.request(), None)?;
     validated(value, r#type)
 }
