@@ -161,8 +161,7 @@ impl<'a> Reader<'a> {
         if !(short | long) {
             return None;
         }
-        self.site =
-            Site { offset: self.at, opcode: if long { Opcode::LongBinget } else { Opcode::Binget } };
+        self.site = Site { offset: self.at, opcode: if long { Opcode::LongBinget } else { Opcode::Binget } };
         self.at += 2 + 3 * usize::from(long);
         Some((raw >> 8) & (0xff | (u64::from(long) * 0xffff_ff00)))
     }

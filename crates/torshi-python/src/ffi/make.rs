@@ -155,9 +155,7 @@ pub fn list_of<'py>(py: Python<'py>, items: Drain<'_, Bound<'py, PyAny>>) -> PyR
 /// Appends items to an exact list, which takes them over: one growth, then one store an item.
 #[cfg(not(Py_GIL_DISABLED))]
 #[inline(always)]
-pub fn extend_list<'py>(
-    list: &Bound<'py, PyList>, items: Drain<'_, Bound<'py, PyAny>>,
-) -> PyResult<()> {
+pub fn extend_list<'py>(list: &Bound<'py, PyList>, items: Drain<'_, Bound<'py, PyAny>>) -> PyResult<()> {
     let object = list.as_ptr().cast::<ffi::PyListObject>();
     let (old, more) = (list.len(), items.as_slice().len());
     let Some(new) = old.checked_add(more).filter(|n| *n <= isize::MAX as usize / 16) else {
@@ -186,9 +184,7 @@ pub fn extend_list<'py>(
 
 /// Appends items to an exact list.
 #[cfg(Py_GIL_DISABLED)]
-pub fn extend_list<'py>(
-    list: &Bound<'py, PyList>, items: Drain<'_, Bound<'py, PyAny>>,
-) -> PyResult<()> {
+pub fn extend_list<'py>(list: &Bound<'py, PyList>, items: Drain<'_, Bound<'py, PyAny>>) -> PyResult<()> {
     for item in items {
         list.append(item)?;
     }
