@@ -59,8 +59,8 @@ impl<'py> Encoder<'py> {
             let args = call::tuple(self.py, &[])?;
             return self.save_call(class, &args, object, ways, shared);
         }
-        let bytes = call::bytes(self.py, export.bytes())?;
         drop(export);
+        let bytes = call::bytes_of(object)?;
         let args = call::tuple(self.py, &[&bytes])?;
         drop(bytes);
         self.save_call(class, &args, object, ways, shared)
