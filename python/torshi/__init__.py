@@ -18,6 +18,7 @@ from pickle import DEFAULT_PROTOCOL, HIGHEST_PROTOCOL, PickleBuffer
 from torshi._errors import (
     LimitError,
     MalformedError,
+    MalformedTextError,
     MalformedTypeError,
     MalformedValueError,
     PickleError,
@@ -66,6 +67,7 @@ __all__ = [
     "UnpicklableError",
     "UntrustedError",
     "MalformedError",
+    "MalformedTextError",
     "MalformedTypeError",
     "MalformedValueError",
     "TruncatedError",

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 __all__ = [
     "LimitError",
     "MalformedError",
+    "MalformedTextError",
     "MalformedTypeError",
     "MalformedValueError",
     "PickleError",
@@ -114,6 +115,21 @@ class MalformedTypeError(MalformedError, TypeError):
     """An opcode of the stream meets a value of the wrong type; also a `TypeError`, as in stock pickle."""
 
     __module__ = "torshi"
+
+
+class MalformedTextError(MalformedError, UnicodeDecodeError):
+    """A name of the stream is not UTF-8; also a `UnicodeDecodeError`, as in stock pickle."""
+
+    __module__ = "torshi"
+
+    def __init__(self, message: str = "", offset: int | None = None, opcode: str | None = None) -> None:
+        UnicodeDecodeError.__init__(self, "utf-8", b"", 0, 0, message)
+        self.args = (message,)
+        self.offset = offset
+        self.opcode = opcode
+
+    def __str__(self) -> str:
+        return self.reason
 
 
 class LimitError(UnpicklingError):

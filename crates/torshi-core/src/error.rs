@@ -33,6 +33,10 @@ pub enum FaultKind {
     Malformed(String),
     /// Like `Malformed`, for what stock pickle answers with `ValueError`.
     BadValue(String),
+    /// A name that is not UTF-8.
+    BadText(String),
+    /// Like `Malformed`, in the very words of stock pickle, which programs compare.
+    Verbatim(&'static str),
     /// Like `Malformed`, for what stock pickle answers with `TypeError`.
     BadType(String),
     /// An explicit limit is passed.
@@ -100,7 +104,11 @@ impl fmt::Display for Fault {
             FaultKind::UnknownOpcode(byte) => {
                 return write!(f, "invalid load key, '{}' at byte {}", byte.escape_ascii(), self.offset)
             }
-            FaultKind::Malformed(what) | FaultKind::BadValue(what) | FaultKind::BadType(what) => f.write_str(what)?,
+            FaultKind::Verbatim(what) => return f.write_str(what),
+            FaultKind::BadText(what)
+            | FaultKind::Malformed(what)
+            | FaultKind::BadValue(what)
+            | FaultKind::BadType(what) => f.write_str(what)?,
             FaultKind::Limit { limit, value, detail } => write!(f, "{detail}: over the limit {limit}={value}")?,
         }
         match self.opcode {

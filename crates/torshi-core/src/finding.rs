@@ -43,3 +43,35 @@ pub struct Finding {
     /// The shortest trust entry that would allow it, if one would.
     pub remedy: Option<String>,
 }
+
+/// The longest text of a stream that a message repeats.
+const MOST_SHOWN: usize = 600;
+
+/// A message that may hold names of the stream, made safe to print: what steers a terminal or hides is
+/// escaped, and what is very long is cut.
+pub fn shown(message: &str) -> String {
+    let mut out = String::with_capacity(message.len().min(MOST_SHOWN));
+    for (at, character) in message.char_indices() {
+        if at > MOST_SHOWN {
+            out.push_str("...");
+            break;
+        }
+        match character {
+            '\'' | '"' | '\\' => out.push(character),
+            _ => out.extend(character.escape_debug()),
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::shown;
+
+    /// A name in a stranger's file must not steer the terminal that shows the refusal.
+    #[test]
+    fn messages_are_printable() {
+        assert_eq!(shown("os\u{1b}[2J\u{202e}\0 is 'not' \\ é"), "os\\u{1b}[2J\\u{202e}\\0 is 'not' \\ é");
+        assert!(shown(&"x".repeat(10_000)).len() < 700);
+    }
+}

@@ -318,7 +318,7 @@ impl<'a, D: Domain<'a>> Machine<'a, D> {
 
             // -- names and calls
             Opcode::Global => {
-                let (module, name) = (reader.line()?, reader.line()?);
+                let (module, name) = names(reader.line()?, reader.line()?, site)?;
                 let value = self.domain.global(module, name, self.python2(), site)?;
                 self.push(value)
             }
@@ -337,7 +337,7 @@ impl<'a, D: Domain<'a>> Machine<'a, D> {
             }
             Opcode::NewobjEx => self.newobj_ex(site)?,
             Opcode::Inst => {
-                let (module, name) = (reader.line()?, reader.line()?);
+                let (module, name) = names(reader.line()?, reader.line()?, site)?;
                 self.inst(module, name, site)?
             }
             Opcode::Obj => self.obj(site)?,
@@ -727,6 +727,14 @@ fn small_integer(bytes: &[u8]) -> Option<i64> {
     let mut wide = [if last >= 0x80 { 0xff } else { 0 }; 8];
     wide[..bytes.len()].copy_from_slice(bytes);
     Some(i64::from_le_bytes(wide))
+}
+
+/// The two lines of a name; an empty one is the mark of a file cut off.
+fn names<'a>(module: &'a [u8], name: &'a [u8], site: Site) -> Result<(&'a [u8], &'a [u8]), FaultBox> {
+    if module.is_empty() || name.is_empty() {
+        return Err(Fault::malformed(site, "pickle data was truncated: an empty name"));
+    }
+    Ok((module, name))
 }
 
 /// A memo index written as text.

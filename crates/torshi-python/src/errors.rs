@@ -34,6 +34,7 @@ pub fn fault(py: Python<'_>, fault: &Fault, data: &[u8]) -> PyErr {
     match &fault.kind {
         FaultKind::EndOfStream => raise(py, "TruncatedError", &message, place),
         FaultKind::BadValue(_) => raise(py, "MalformedValueError", &message, place),
+        FaultKind::BadText(_) => raise(py, "MalformedTextError", &message, place),
         FaultKind::BadType(_) => raise(py, "MalformedTypeError", &message, place),
         FaultKind::Limit { limit, value, .. } => raise(py, "LimitError", &message, |keywords| {
             keywords.set_item("limit", limit)?;
@@ -87,7 +88,7 @@ pub fn untrusted_one(message: &str, name: &str, site: Site) -> PyErr {
         offset: site.offset,
         opcode: site.opcode.name(),
         path: None,
-        message: message.to_owned(),
+        message: torshi_core::finding::shown(message),
         remedy: None,
     };
     Python::attach(|py| untrusted(py, vec![finding]))
@@ -102,11 +103,14 @@ pub fn untrusted_name(message: &str, module: &str, name: &str) -> PyErr {
         offset: 0,
         opcode: "GLOBAL",
         path: None,
-        message: message.to_owned(),
+        message: torshi_core::finding::shown(message),
         remedy: torshi_core::policy::suggest(module, name),
     };
     Python::attach(|py| untrusted(py, vec![finding]))
 }
+
+/// The longest list of names that a message proposes; a name longer than that is nobody's class.
+const MOST_REMEDIES: usize = 2000;
 
 /// `a.b is not trusted (GLOBAL at byte 3, at $.x); expected it? load(..., trust=["a.b"])`.
 fn refusal(findings: &[Finding]) -> String {
@@ -120,7 +124,8 @@ fn refusal(findings: &[Finding]) -> String {
     remedies.sort_unstable();
     remedies.dedup();
     let all = findings.iter().all(|finding| finding.remedy.is_some());
-    if all && remedies.len() <= 20 {
+    let brief = remedies.len() <= 20 && remedies.iter().map(|name| name.len()).sum::<usize>() <= MOST_REMEDIES;
+    if all && brief {
         let list: Vec<String> = remedies.iter().map(|name| format!("\"{name}\"")).collect();
         text += &format!("; expected it? load(..., trust=[{}])", list.join(", "));
     }

@@ -242,7 +242,7 @@ impl PyUnpickler {
     #[new]
     #[pyo3(signature = (*_args, **_kwargs))]
     fn new(_args: &Bound<'_, PyTuple>, _kwargs: Option<&Bound<'_, PyDict>>) -> Self {
-        PyUnpickler { slot: Mutex::new(Slot::Missing), policy: Mutex::new(None), python2: AtomicBool::new(false) }
+        PyUnpickler { slot: Mutex::new(Slot::Missing), policy: Mutex::new(None), python2: AtomicBool::new(true) }
     }
 
     /// What `__init__` does.

@@ -210,6 +210,26 @@ impl Symbolic<'_, '_> {
         })
     }
 
+    /// The class of a plain value, for the name of its method.
+    fn builtin_class(&self, value: Symbol) -> Option<&'static str> {
+        Some(match value {
+            Symbol::Text(_) | Symbol::DecodedText(_) => "str",
+            Symbol::Bytes(_) | Symbol::HeldBytes(_) => "bytes",
+            Symbol::ByteArray(_) => "bytearray",
+            Symbol::Int(_) => "int",
+            Symbol::Float(_) => "float",
+            Symbol::Node(id) => match self.arena.node(id).kind {
+                NodeKind::List => "list",
+                NodeKind::Dict => "dict",
+                NodeKind::Set => "set",
+                NodeKind::FrozenSet => "frozenset",
+                NodeKind::Tuple => "tuple",
+                NodeKind::Instance => return None,
+            },
+            _ => return None,
+        })
+    }
+
     fn instance(&mut self, id: u32, arguments: Symbol, open: bool) -> Symbol {
         let node = self.arena.instance(id, arguments);
         self.arena.node_mut(node).open = open;
@@ -254,10 +274,13 @@ impl Symbolic<'_, '_> {
         let (class, bound) = match owner {
             Symbol::Global(id) => (id, false),
             Symbol::Node(node) if self.arena.node(node).global != NO_GLOBAL => (self.arena.node(node).global, true),
-            _ => return Ok(self.computed(FindingKind::Computed, "asked for attributes", site)),
+            _ => match self.builtin_class(owner) {
+                Some(name) => (self.globals.find(self.policy, "builtins", name, false, Origin::Implied, site).0, true),
+                None => return Ok(self.computed(FindingKind::Computed, "asked for attributes", site)),
+            },
         };
         let global = self.globals.get(class);
-        if !bound && attribute == "__new__" && global.row.is_some_and(|row| row.construct.is_some()) {
+        if !bound && attribute == "__new__" && global.row.is_none_or(|row| row.construct.is_some()) {
             return Ok(Symbol::New(class));
         }
         let (module, qualname) = (global.module.clone(), format!("{}.{attribute}", global.qualname));

@@ -12,6 +12,9 @@ const MOST_DEPTH: u32 = 60_000;
 /// Bytes an item of a collected range takes at most: an int object and a slot of a set.
 const ITEM_BYTES: u64 = 64;
 
+/// Bytes an item takes in a copied container.
+const SLOT_BYTES: u64 = 8;
+
 impl Symbolic<'_, '_> {
     /// Charges the budget of hashing for keys about to be hashed.
     #[inline(always)]
@@ -41,6 +44,7 @@ impl Symbolic<'_, '_> {
 
     /// Charges what a call costs beyond its arguments' own weight.
     pub(super) fn charge_call(&mut self, global: u32, arguments: Symbol, site: Site) -> Result<(), FaultBox> {
+        self.charge_copies(arguments, site)?;
         let cost = self.globals.get(global).cost;
         if matches!(cost, Cost::Plain | Cost::Range) {
             return Ok(());
@@ -58,6 +62,37 @@ impl Symbolic<'_, '_> {
         match (cost, first) {
             (Cost::Hashes, Symbol::Node(id)) => self.hash_children(id, site),
             _ => Ok(()),
+        }
+    }
+
+    /// Charges what a call or a state may copy of its arguments: the memo lets a few bytes ask for the same
+    /// long ones again and again. What stands in the stream once is always within the bound.
+    pub(super) fn charge_copies(&mut self, arguments: Symbol, site: Site) -> Result<(), FaultBox> {
+        let bytes: u64 = self.tuple_items(arguments).iter().map(|&argument| self.extent(argument, 4)).sum();
+        self.copied = self.copied.saturating_add(bytes);
+        let allowed = self.limits.memory_for(self.data.len()).saturating_add(self.data.len() as u64);
+        if self.copied > allowed {
+            let detail = format!("calls copy {} bytes", self.copied);
+            return Err(Fault::limit(site, "memory", allowed, detail));
+        }
+        Ok(())
+    }
+
+    /// Bytes a copy of a value takes, without the parts of its parts. The call forms of bytes nest to `deep`.
+    fn extent(&self, symbol: Symbol, deep: u32) -> u64 {
+        match symbol {
+            Symbol::Bytes(span) | Symbol::Text(span) => span.len(),
+            Symbol::ByteArray(length) => length,
+            Symbol::HeldBytes(at) => self.held.get(at as usize).map_or(0, |bytes| bytes.len() as u64),
+            Symbol::DecodedText(at) => {
+                self.texts.get(at as usize).and_then(|t| t.as_ref()).map_or(0, |t| t.len() as u64)
+            }
+            Symbol::Node(id) => match (self.arena.arguments(id), deep) {
+                (Some(_), 0) => 0,
+                (Some(made), _) => self.tuple_items(made).first().map_or(0, |&first| self.extent(first, deep - 1)),
+                (None, _) => u64::from(self.arena.node(id).count) * SLOT_BYTES,
+            },
+            _ => 0,
         }
     }
 

@@ -13,7 +13,7 @@ mod value;
 mod view;
 
 use crate::domain::{Domain, Items, Kind};
-use crate::error::{Fault, FaultBox, Site};
+use crate::error::{Fault, FaultBox, FaultKind, Site};
 use crate::finding::{Finding, FindingKind};
 use crate::limits::Limits;
 use crate::machine::{excerpt, Machine};
@@ -161,6 +161,8 @@ pub struct Symbolic<'a, 'p> {
     memory: u64,
     /// Containers and instances fetched from the memo.
     reused: u64,
+    /// Bytes that calls and states copy of their arguments.
+    copied: u64,
 }
 
 impl<'a, 'p> Symbolic<'a, 'p> {
@@ -179,6 +181,7 @@ impl<'a, 'p> Symbolic<'a, 'p> {
             dunder_states: Vec::new(),
             hash_steps: 0,
             memory: 0,
+            copied: 0,
             reused: 0,
         }
     }
@@ -187,6 +190,7 @@ impl<'a, 'p> Symbolic<'a, 'p> {
     fn report(&mut self, kind: FindingKind, name: Option<String>, message: String, remedy: Option<String>, site: Site) {
         if self.findings.len() < MOST_FINDINGS {
             let (offset, opcode) = (site.offset, site.opcode.name());
+            let message = crate::finding::shown(&message);
             self.findings.push(Finding { kind, name, offset, opcode, path: None, message, remedy });
         }
     }
@@ -489,7 +493,7 @@ impl<'a> Domain<'a> for Symbolic<'a, '_> {
 
     fn global(&mut self, module: &'a [u8], name: &'a [u8], python2: bool, site: Site) -> Result<Symbol, FaultBox> {
         let (Ok(module), Ok(name)) = (std::str::from_utf8(module), std::str::from_utf8(name)) else {
-            return Err(Fault::bad_value(site, "the name of a global is not UTF-8"));
+            return Err(Fault::new(site, FaultKind::BadText("the name of a global is not UTF-8".to_owned())));
         };
         self.named(module, name, python2, Origin::Named, site)
     }
@@ -528,13 +532,14 @@ impl<'a> Domain<'a> for Symbolic<'a, '_> {
     }
 
     fn set_state(&mut self, target: &Symbol, state: Symbol, site: Site) -> Result<(), FaultBox> {
+        self.charge_copies(state, site)?;
         self.check_state(*target, state, site);
         Ok(())
     }
 
     fn persistent_line(&mut self, id: &'a [u8], site: Site) -> Result<Symbol, FaultBox> {
         if !id.is_ascii() {
-            return Err(Fault::malformed(site, "persistent IDs in protocol 0 must be ASCII strings"));
+            return Err(Fault::new(site, FaultKind::Verbatim("persistent IDs in protocol 0 must be ASCII strings")));
         }
         self.persistent(Symbol::None, site)
     }

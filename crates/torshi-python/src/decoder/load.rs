@@ -10,7 +10,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyFloat, PyInt, PyList, PySet, PyString, PyTuple, PyType};
 use rustc_hash::FxHashMap;
 use std::cell::RefCell;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 use torshi_core::graph::add_paths;
 use torshi_core::limits::Limits;
 use torshi_core::machine::Machine;
@@ -93,6 +93,9 @@ pub fn build<'py>(
     let data = stream.as_slice();
     let (mut plan, extensions) = check(py, data, &request, shared.as_deref())?;
     let (end, reads) = (plan.end, std::mem::take(&mut plan.reads));
+    if let Some(python2) = request.python2 {
+        python2.store(plan.protocol < 3, Ordering::Relaxed);
+    }
     let names = Names::resolve(py, &plan, request.policy, request.find_class, extensions)?;
     drop(plan);
     let buffers = match &request.buffers {

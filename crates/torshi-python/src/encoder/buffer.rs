@@ -4,7 +4,7 @@ use super::opcode::*;
 use super::writer::FRAME_TARGET;
 use super::{Encoder, Ways};
 use crate::ffi::call;
-use crate::ffi::output::Payload;
+use crate::ffi::output::{self, Payload};
 use crate::ffi::peek::{self, Export};
 use pyo3::prelude::*;
 
@@ -59,8 +59,9 @@ impl<'py> Encoder<'py> {
             let args = call::tuple(self.py, &[])?;
             return self.save_call(class, &args, object, ways, shared);
         }
+        // Always a new object, as in C pickle: Python's own single bytes would be found in the memo.
+        let bytes = output::join(self.py, &[export.bytes()])?;
         drop(export);
-        let bytes = call::bytes_of(object)?;
         let args = call::tuple(self.py, &[&bytes])?;
         drop(bytes);
         self.save_call(class, &args, object, ways, shared)

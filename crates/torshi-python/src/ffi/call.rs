@@ -77,13 +77,6 @@ pub fn bytes<'py>(py: Python<'py>, value: &[u8]) -> PyResult<Bound<'py, PyAny>> 
     unsafe { owned(py, ffi::PyBytes_FromStringAndSize(value.as_ptr().cast(), value.len() as isize)) }
 }
 
-/// A `bytes` of its own from what exports a buffer: not the interpreter's shared one where it is one byte long,
-/// since the memo tells objects apart.
-pub fn bytes_of<'py>(value: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
-    // SAFETY: takes any object; a new reference or NULL comes back.
-    unsafe { owned(value.py(), ffi::PyBytes_FromObject(value.as_ptr())) }
-}
-
 /// The int `value`.
 pub fn int(py: Python<'_>, value: i64) -> PyResult<Bound<'_, PyAny>> {
     // SAFETY: a new reference or NULL comes back.

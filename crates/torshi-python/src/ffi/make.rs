@@ -26,8 +26,17 @@ pub fn integer(py: Python<'_>, n: i64) -> PyResult<Bound<'_, PyAny>> {
 
 /// An `int` from little-endian two's complement bytes.
 pub fn long<'py>(py: Python<'py>, bytes: &[u8]) -> PyResult<Bound<'py, PyAny>> {
-    // SAFETY: pointer and length are those of one live slice; a new reference or null comes back.
-    unsafe { owned(py, ffi::_PyLong_FromByteArray(bytes.as_ptr(), bytes.len(), 1, 1)) }
+    // SAFETY: pointer and length are those of one live slice; a new reference or null comes back. The flag
+    // 1 asks for little-endian, which is signed.
+    #[cfg(Py_3_13)]
+    unsafe {
+        owned(py, ffi::PyLong_FromNativeBytes(bytes.as_ptr().cast(), bytes.len(), 1))
+    }
+    // SAFETY: as above, by the older name; the two flags are little-endian and signed.
+    #[cfg(not(Py_3_13))]
+    unsafe {
+        owned(py, ffi::_PyLong_FromByteArray(bytes.as_ptr(), bytes.len(), 1, 1))
+    }
 }
 
 /// A `float`.
