@@ -11,6 +11,7 @@ pub mod error;
 pub mod finding;
 pub mod graph;
 pub mod limits;
+pub mod literal;
 pub mod machine;
 pub mod memo;
 pub mod opcode;

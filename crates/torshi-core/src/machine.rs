@@ -4,6 +4,7 @@
 
 use crate::domain::{Domain, Items, Kind};
 use crate::error::{Fault, FaultBox, FaultKind, Site};
+use crate::literal::{excerpt, plain_decimal, small_integer};
 use crate::memo::Memo;
 use crate::opcode::Opcode;
 use crate::reader::Reader;
@@ -717,18 +718,6 @@ impl<'a, D: Domain<'a>> Machine<'a, D> {
     }
 }
 
-/// A little-endian two's complement number that fits 64 bits.
-#[inline(always)]
-fn small_integer(bytes: &[u8]) -> Option<i64> {
-    if bytes.len() > 8 {
-        return None;
-    }
-    let Some(&last) = bytes.last() else { return Some(0) };
-    let mut wide = [if last >= 0x80 { 0xff } else { 0 }; 8];
-    wide[..bytes.len()].copy_from_slice(bytes);
-    Some(i64::from_le_bytes(wide))
-}
-
 /// The two lines of a name; an empty one is the mark of a file cut off.
 fn names<'a>(module: &'a [u8], name: &'a [u8], site: Site) -> Result<(&'a [u8], &'a [u8]), FaultBox> {
     if module.is_empty() || name.is_empty() {
@@ -745,22 +734,4 @@ fn index_of(line: &[u8], site: Site) -> Result<u64, FaultBox> {
         Some(_) => Err(Fault::bad_value(site, "negative GET argument")),
         None => Err(Fault::bad_value(site, format!("invalid memo index '{}'", excerpt(line)))),
     }
-}
-
-/// A decimal without sign tricks, underscores, spaces or base prefixes; those are left to the domain.
-fn plain_decimal(text: &[u8]) -> Option<i64> {
-    let digits = text.strip_prefix(b"-").unwrap_or(text);
-    let leading_zero = digits.len() > 1 && digits[0] == b'0';
-    if digits.is_empty() || digits.len() > 18 || leading_zero || !digits.iter().all(u8::is_ascii_digit) {
-        return None;
-    }
-    let n = digits.iter().fold(0i64, |n, d| n * 10 + i64::from(d - b'0'));
-    Some(if digits.len() < text.len() { -n } else { n })
-}
-
-/// A few bytes of the stream, fit for an error message.
-pub fn excerpt(bytes: &[u8]) -> String {
-    let head = &bytes[..bytes.len().min(40)];
-    let dots = if head.len() < bytes.len() { "..." } else { "" };
-    format!("{}{dots}", head.escape_ascii())
 }

@@ -2,9 +2,9 @@
 //! bytes whatever their length, and lets no control or format character through. It never decides what
 //! a value means to a load.
 
+use crate::literal::{raw_unicode_escape, unescape};
 use crate::opcode::{ArgumentKind, Opcode};
 use crate::reader::{Argument, Reader};
-use crate::symbolic::{raw_unicode_escape, unescape};
 
 /// Bytes of a value that are looked at: a preview of a gigabyte must not cost a gigabyte.
 const WINDOW: usize = 2048;

@@ -10,7 +10,7 @@ use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 use std::borrow::Cow;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Mutex, PoisonError};
 use torshi_core::limits::Limits;
 use torshi_core::memo::Memo;
@@ -38,7 +38,7 @@ impl<'r, 'py> Options<'r, 'py> {
             buffers: self.buffers.clone(),
             find_class: None,
             persistent_load: None,
-            python2: None,
+            protocol: None,
         }
     }
 }
@@ -192,7 +192,8 @@ pub struct PyUnpickler {
     slot: Mutex<Slot>,
     /// Beside the state, so that `find_class` can be asked while a load has the state.
     policy: Mutex<Option<Box<(Policy, bool)>>>,
-    python2: AtomicBool,
+    /// The protocol of the pickle read last.
+    protocol: AtomicU8,
 }
 
 impl PyUnpickler {
@@ -242,7 +243,7 @@ impl PyUnpickler {
     #[new]
     #[pyo3(signature = (*_args, **_kwargs))]
     fn new(_args: &Bound<'_, PyTuple>, _kwargs: Option<&Bound<'_, PyDict>>) -> Self {
-        PyUnpickler { slot: Mutex::new(Slot::Missing), policy: Mutex::new(None), python2: AtomicBool::new(true) }
+        PyUnpickler { slot: Mutex::new(Slot::Missing), policy: Mutex::new(None), protocol: AtomicU8::new(0) }
     }
 
     /// What `__init__` does.
@@ -284,8 +285,9 @@ impl PyUnpickler {
     fn find_class<'py>(&self, py: Python<'py>, module_name: &str, global_name: &str) -> PyResult<Bound<'py, PyAny>> {
         let known = self.policy.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let Some((policy, fix_imports)) = known.map(|known| *known) else { return Err(uninitialised(py)) };
-        let python2 = fix_imports && self.python2.load(Ordering::Relaxed);
-        find_class(py, &policy, module_name, global_name, python2)
+        let protocol = self.protocol.load(Ordering::Relaxed);
+        let (python2, dotted) = (fix_imports && protocol < 3, protocol >= 4);
+        find_class(py, &policy, module_name, global_name, python2, dotted)
     }
 
     /// The memo: a proxy with `copy` and `clear`. May be set from another unpickler's or from a dict.
@@ -349,7 +351,7 @@ fn load_one<'py>(slf: &Bound<'py, PyUnpickler>, state: &mut State) -> PyResult<B
         buffers: options.buffers.as_ref().map(|buffers| buffers.bind(py).clone()),
         find_class: own_find_class(slf)?,
         persistent_load: slf.getattr_opt(pyo3::intern!(py, "persistent_load"))?,
-        python2: Some(&slf.get().python2),
+        protocol: Some(&slf.get().protocol),
     };
     let (value, end) = build(py, &stream, request, Some(&mut state.memo))?;
     state.hooks.consumed(py, &stream, end)?;

@@ -8,7 +8,6 @@ mod cost;
 mod expansion;
 mod fill;
 mod globals;
-mod literal;
 mod value;
 mod view;
 
@@ -16,19 +15,20 @@ use crate::domain::{Domain, Items, Kind};
 use crate::error::{Fault, FaultBox, FaultKind, Site};
 use crate::finding::{Finding, FindingKind};
 use crate::limits::Limits;
-use crate::machine::{excerpt, Machine};
+use crate::literal::decimal_bytes;
+use crate::literal::excerpt;
+use crate::machine::Machine;
 use crate::memo::{Memo, SlotSet};
 use crate::policy::Policy;
 use arena::{Arena, NodeKind, NO_GLOBAL};
 use globals::Globals;
-use literal::decimal_bytes;
 use std::borrow::Cow;
 use std::cell::Cell;
 use value::{Span, Symbol, LONGEST};
 
+pub(crate) use crate::literal::{raw_unicode_escape, unescape};
 pub(crate) use globals::modern;
 pub use globals::{usage, GlobalUse, Origin};
-pub(crate) use literal::{raw_unicode_escape, unescape};
 
 /// Findings kept: enough to show a person, few enough to bound memory.
 const MOST_FINDINGS: usize = 200;

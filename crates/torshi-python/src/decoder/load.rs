@@ -10,7 +10,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyFloat, PyInt, PyList, PySet, PyString, PyTuple, PyType};
 use rustc_hash::FxHashMap;
 use std::cell::RefCell;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU8, Ordering};
 use torshi_core::graph::add_paths;
 use torshi_core::limits::Limits;
 use torshi_core::machine::Machine;
@@ -48,8 +48,8 @@ pub struct Request<'r, 'py> {
     /// An application's own `find_class`.
     pub find_class: Option<Object<'py>>,
     pub persistent_load: Option<Object<'py>>,
-    /// Tells `Unpickler.find_class` whether names are Python 2's.
-    pub python2: Option<&'r AtomicBool>,
+    /// Tells `Unpickler.find_class` how names are to be read.
+    pub protocol: Option<&'r AtomicU8>,
 }
 
 /// Names by extension code, as the registry gave them.
@@ -93,8 +93,8 @@ pub fn build<'py>(
     let data = stream.as_slice();
     let (mut plan, extensions) = check(py, data, &request, shared.as_deref())?;
     let (end, reads) = (plan.end, std::mem::take(&mut plan.reads));
-    if let Some(python2) = request.python2 {
-        python2.store(plan.protocol < 3, Ordering::Relaxed);
+    if let Some(protocol) = request.protocol {
+        protocol.store(plan.protocol, Ordering::Relaxed);
     }
     let names = Names::resolve(py, &plan, request.policy, request.find_class, extensions)?;
     drop(plan);
@@ -111,7 +111,6 @@ pub fn build<'py>(
         states: state::StateWays::default(),
         collisions: fill::Collisions::new(request.limits.collisions),
         keys: keys::Keys::take(end),
-        python2: request.python2,
     };
     let pause = (end > SMALL).then(|| Pause::new(py));
     let memo = match &shared {

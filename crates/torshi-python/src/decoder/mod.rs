@@ -15,7 +15,6 @@ use pyo3::types::{
     PyMemoryView, PyModule, PySet, PyString, PyTuple, PyType,
 };
 use std::borrow::Cow;
-use std::sync::atomic::AtomicBool;
 use torshi_core::domain::{Domain, Items, Kind};
 use torshi_core::error::{Fault, FaultBox, Site};
 
@@ -64,8 +63,6 @@ pub struct Objects<'py, 'l> {
     states: state::StateWays,
     collisions: fill::Collisions,
     keys: keys::Keys,
-    /// Whether the name being found is to be translated from Python 2; for `find_class` overrides.
-    python2: Option<&'l AtomicBool>,
 }
 
 impl<'py> Objects<'py, '_> {

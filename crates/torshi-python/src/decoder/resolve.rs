@@ -10,7 +10,6 @@ use pyo3::exceptions::{PyAttributeError, PyImportError};
 use pyo3::prelude::*;
 use pyo3::types::{PyModule, PyString, PyType};
 use rustc_hash::FxHashMap;
-use std::sync::atomic::Ordering;
 use torshi_core::compat;
 use torshi_core::policy::{Matched, Policy, Verdict};
 use torshi_core::symbolic::{GlobalUse, Origin, Plan};
@@ -22,6 +21,8 @@ pub struct Names<'py> {
     hook: Option<Object<'py>>,
     extensions: ExtensionNames,
     policy: Policy,
+    /// Whether dots lead through names: from protocol 4 on.
+    dotted: bool,
 }
 
 impl<'py> Names<'py> {
@@ -29,8 +30,14 @@ impl<'py> Names<'py> {
     pub fn resolve(
         py: Python<'py>, plan: &Plan, policy: &Policy, hook: Option<Object<'py>>, extensions: ExtensionNames,
     ) -> PyResult<Self> {
-        let mut names =
-            Names { found: FxHashMap::default(), key: Vec::new(), hook, extensions, policy: policy.clone() };
+        let mut names = Names {
+            found: FxHashMap::default(),
+            key: Vec::new(),
+            hook,
+            extensions,
+            policy: policy.clone(),
+            dotted: plan.protocol >= 4,
+        };
         if names.hook.is_none() {
             for global in &plan.globals {
                 names.add(py, global)?;
@@ -47,7 +54,8 @@ impl<'py> Names<'py> {
             Origin::Attribute if self.policy.is_unrestricted() => return Ok(()),
             _ => {}
         }
-        let object = resolve(py, &self.policy, &global.module, &global.qualname)?;
+        let dotted = self.dotted || global.origin == Origin::Attribute;
+        let object = resolve(py, &self.policy, &global.module, &global.qualname, dotted)?;
         if global.origin == Origin::Named {
             self.set_key(&global.spelled.0, &global.spelled.1, global.python2);
             self.found.insert(self.key.clone(), object);
@@ -97,9 +105,6 @@ impl<'py> Objects<'py, '_> {
     /// The object of a name that stands in the stream.
     pub(super) fn find(&mut self, module: &str, name: &str, python2: bool) -> Built<Object<'py>> {
         if let Some(hook) = &self.names.hook {
-            if let Some(cell) = self.python2 {
-                cell.store(python2, Ordering::Relaxed);
-            }
             let (module, name) = (make::text(self.py, module.as_bytes())?, make::text(self.py, name.as_bytes())?);
             return Ok(hook.call1((module, name))?);
         }
@@ -107,14 +112,15 @@ impl<'py> Objects<'py, '_> {
         match self.names.found.get(&self.names.key) {
             Some(object) => Ok(object.clone()),
             // Only an unrestricted stream may compute names, so only there one can be new.
-            None => Ok(find_class(self.py, &self.names.policy, module, name, python2)?),
+            None => Ok(find_class(self.py, &self.names.policy, module, name, python2, true)?),
         }
     }
 }
 
-/// What `Unpickler.find_class` does: translates the name if asked to, asks the policy, imports.
+/// What `Unpickler.find_class` does: translates the name if asked to, asks the policy, imports. Below
+/// protocol 4 a dot is part of a name, not a way through it.
 pub fn find_class<'py>(
-    py: Python<'py>, policy: &Policy, module: &str, name: &str, python2: bool,
+    py: Python<'py>, policy: &Policy, module: &str, name: &str, python2: bool, dotted: bool,
 ) -> PyResult<Object<'py>> {
     let (module, name) = match (python2, compat::python3_name(module, name)) {
         (true, Some(names)) => names,
@@ -122,7 +128,7 @@ pub fn find_class<'py>(
         _ => (module, name),
     };
     match policy.find(module, name) {
-        Verdict::Allowed(_) => resolve(py, policy, module, name),
+        Verdict::Allowed(_) => resolve(py, policy, module, name, dotted),
         Verdict::Denied(denial) => {
             let full = format!("{module}.{name}");
             Err(errors::untrusted_name(&format!("{full} is {denial}"), module, name))
@@ -130,11 +136,13 @@ pub fn find_class<'py>(
     }
 }
 
-fn resolve<'py>(py: Python<'py>, policy: &Policy, module: &str, qualname: &str) -> PyResult<Object<'py>> {
+fn resolve<'py>(py: Python<'py>, policy: &Policy, module: &str, qualname: &str, dotted: bool) -> PyResult<Object<'py>> {
     audit(py, module, qualname)?;
-    let found = locate(py, module, qualname);
+    let found = locate(py, module, qualname, dotted);
     let (object, through_module) = match (found, compat::moved(module)) {
-        (Err(error), Some(moved)) if is_missing(py, &error) => locate(py, &moved, qualname).map_err(|_| error)?,
+        (Err(error), Some(moved)) if is_missing(py, &error) => {
+            locate(py, &moved, qualname, dotted).map_err(|_| error)?
+        }
         (found, _) => found?,
     };
     if let Matched::Glob(prefix) = policy.matched(module, qualname) {
@@ -158,20 +166,21 @@ fn audit(py: Python<'_>, module: &str, qualname: &str) -> PyResult<()> {
 }
 
 /// The object, and whether the way to it led through a module below the first.
-fn locate<'py>(py: Python<'py>, module: &str, qualname: &str) -> PyResult<(Object<'py>, bool)> {
+fn locate<'py>(py: Python<'py>, module: &str, qualname: &str, dotted: bool) -> PyResult<(Object<'py>, bool)> {
     let name = make::text(py, module.as_bytes())?;
     if let Some(found) = make::imported(&name)? {
         // A module that is just being imported may not have the attribute yet: then wait for it.
-        if let Ok(found) = walk(&found, qualname) {
+        if let Ok(found) = walk(&found, qualname, dotted) {
             return Ok(found);
         }
     }
-    walk(&make::import(&name)?, qualname)
+    walk(&make::import(&name)?, qualname, dotted)
 }
 
-fn walk<'py>(module: &Object<'py>, qualname: &str) -> PyResult<(Object<'py>, bool)> {
+fn walk<'py>(module: &Object<'py>, qualname: &str, dotted: bool) -> PyResult<(Object<'py>, bool)> {
     let (mut object, mut through_module) = (module.clone(), false);
-    for (at, part) in qualname.split('.').enumerate() {
+    let parts = if dotted { usize::MAX } else { 1 };
+    for (at, part) in qualname.splitn(parts, '.').enumerate() {
         through_module |= at > 0 && object.is_instance_of::<PyModule>();
         let next = match part {
             "<locals>" => None,

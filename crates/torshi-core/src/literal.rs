@@ -1,5 +1,5 @@
-//! Text forms of protocol 0 to values, as far as checking needs them: escapes and decimals. What is
-//! unusual is left unknown rather than guessed; the builder has Python's own rules.
+//! Literals: the text forms of protocol 0 and short two's complement numbers to values. What is unusual
+//! is left unknown rather than guessed; the builder has Python's own rules.
 
 /// Digits of a decimal that is worth its two's complement form: 2^128 and its like.
 const MOST_DIGITS: usize = 80;
@@ -101,6 +101,36 @@ pub fn unescape(raw: &[u8]) -> Option<Vec<u8>> {
         }
     }
     Some(out)
+}
+
+/// A little-endian two's complement number that fits 64 bits.
+#[inline(always)]
+pub fn small_integer(bytes: &[u8]) -> Option<i64> {
+    if bytes.len() > 8 {
+        return None;
+    }
+    let Some(&last) = bytes.last() else { return Some(0) };
+    let mut wide = [if last >= 0x80 { 0xff } else { 0 }; 8];
+    wide[..bytes.len()].copy_from_slice(bytes);
+    Some(i64::from_le_bytes(wide))
+}
+
+/// A decimal without sign tricks, underscores, spaces or base prefixes; those are left to the domain.
+pub fn plain_decimal(text: &[u8]) -> Option<i64> {
+    let digits = text.strip_prefix(b"-").unwrap_or(text);
+    let leading_zero = digits.len() > 1 && digits[0] == b'0';
+    if digits.is_empty() || digits.len() > 18 || leading_zero || !digits.iter().all(u8::is_ascii_digit) {
+        return None;
+    }
+    let n = digits.iter().fold(0i64, |n, d| n * 10 + i64::from(d - b'0'));
+    Some(if digits.len() < text.len() { -n } else { n })
+}
+
+/// A few bytes of the stream, fit for an error message.
+pub fn excerpt(bytes: &[u8]) -> String {
+    let head = &bytes[..bytes.len().min(40)];
+    let dots = if head.len() < bytes.len() { "..." } else { "" };
+    format!("{}{dots}", head.escape_ascii())
 }
 
 #[cfg(test)]
