@@ -12,7 +12,7 @@ RUST_SOURCES := Cargo.toml Cargo.lock $(shell find crates -type f)
 help:
 	@echo "make demo    a tour in the terminal: round trips, speed, and a malicious pickle met"
 	@echo "make test    all tests"
-	@echo "make check   formatting, lints and types, of Rust and Python"
+	@echo "make check   formatting, lints, docs and types, of Rust and Python"
 	@echo "make bench   speed beside C pickle"
 	@echo "make fuzz    a longer run of the randomised tests"
 	@echo "make build   the environment and the native module"
@@ -42,6 +42,8 @@ test: build
 check: build
 	cargo fmt --all --check
 	PYO3_PYTHON="$(CURDIR)/$(BIN)/python" cargo clippy --locked --quiet --workspace --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --locked --quiet --no-deps -p torshi-core
+	PYO3_PYTHON="$(CURDIR)/$(BIN)/python" cargo test --locked --quiet -p torshi-python
 	$(BIN)/ruff format --check --quiet .
 	$(BIN)/ruff check --quiet .
 	$(BIN)/mypy

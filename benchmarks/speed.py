@@ -85,7 +85,7 @@ def main() -> None:
     header = f"{'':{NAME}}"
     for side in ("dumps", "loads"):
         header += f" {side + ': pickle':>13} {'torshi':>10} {'ratio':>7}  "
-    print(header)
+    print(header.rstrip())
     figures: dict[str, dict[str, float]] = {}
     for workload in workloads():
         if arguments.only and arguments.only not in workload.name:

@@ -137,6 +137,8 @@ def values():
     shared = [1]
     yield [shared, shared, (shared, shared), {"a": shared}]
     yield ["latin1", b"abc"]
+    # The interpreter has one bytes object for each byte, which the memo must not take for one met before.
+    yield [bytearray(b"a"), bytearray(b"a"), b"a"]
     yield [[n, "s%d" % n, {"n": n}] for n in range(9000)]
     for cut in range(65500, 65545, 3):
         yield ["z" * (cut // 2), "z" * (cut - cut // 2), [1], Plain(a=1), Pair(1, 2), frozenset([1]), moment]
