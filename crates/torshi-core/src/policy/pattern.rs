@@ -259,6 +259,18 @@ impl Pattern {
         }
     }
 
+    /// Does matching it mean matching other patterns, or a rule?
+    fn has_parts(&self) -> bool {
+        matches!(
+            self,
+            Pattern::Rule(_)
+                | Pattern::OneOf(_)
+                | Pattern::Items(_)
+                | Pattern::Tuple(Some(_))
+                | Pattern::List(Some(_))
+        )
+    }
+
     /// The patterns without parts.
     fn holds<W: View>(&self, w: &W, v: W::V) -> bool {
         let shape = w.shape(v);
@@ -330,14 +342,18 @@ pub(crate) fn same_module(a: &str, b: &str) -> bool {
 }
 
 fn one_of<W: View>(options: &[Pattern], whole: &Pattern, w: &W, v: W::V, target: Option<W::V>) -> Result<(), Mismatch> {
+    // Plain options first and without words: an explanation costs more than all the questions.
+    if options.iter().any(|option| !option.has_parts() && option.holds(w, v)) {
+        return Ok(());
+    }
     let mut last = None;
-    for option in options {
+    for option in options.iter().filter(|option| option.has_parts()) {
         match option.matches_for(w, v, target) {
             Ok(()) => return Ok(()),
-            Err(mismatch) => last = Some(mismatch),
+            Err(mismatch) => last = Some(mismatch.got),
         }
     }
-    Err(Mismatch { expected: whole.to_string(), got: last.map_or_else(String::new, |mismatch| mismatch.got) })
+    Err(Mismatch { expected: whole.to_string(), got: last.unwrap_or_else(|| w.shape(v).describe()) })
 }
 
 fn items_match<W: View>(items: &[Item], whole: &Pattern, w: &W, v: W::V) -> Result<(), Mismatch> {

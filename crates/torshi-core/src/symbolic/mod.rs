@@ -117,7 +117,10 @@ struct Spare {
 }
 
 /// Bytes a thread keeps at the most.
-const MOST_SPARE: usize = 8 << 20;
+const MOST_SPARE: usize = 32 << 20;
+/// And for each byte of the stream: what is kept stands beside the objects that are built next, and a
+/// stream that needed more describes containers too empty for both.
+const SPARE_PER_BYTE: usize = 16;
 
 thread_local! {
     static SPARE: Cell<Spare> = Cell::default();
@@ -136,7 +139,7 @@ pub fn verify(data: &[u8], policy: &Policy, limits: &Limits, settings: &Settings
     let (slots, reads) = memo.into_parts();
     let Symbolic { globals, dunder_states, findings, mut arena, .. } = domain;
     let footprint = arena.footprint() + (stack.capacity() + slots.capacity()) * size_of::<Symbol>();
-    if footprint <= MOST_SPARE {
+    if footprint <= MOST_SPARE.min(4096 + SPARE_PER_BYTE * data.len()) {
         arena.clear();
         SPARE.set(Spare { arena, stack, slots });
     }

@@ -5,7 +5,6 @@
 use super::Object;
 use crate::ffi::make;
 use pyo3::prelude::*;
-use pyo3::types::PyString;
 use std::sync::Mutex;
 
 /// Slots of the cache; a slot is one string.
@@ -55,8 +54,7 @@ impl Keys {
         let at = place_of(utf8);
         if let Some(known) = &self.slots[at] {
             let known = known.bind(py);
-            let same = known.cast::<PyString>().is_ok_and(|text| text.to_str().is_ok_and(|t| t.as_bytes() == utf8));
-            if same {
+            if make::is_ascii_text(known, utf8) {
                 self.patience += 1;
                 return Ok(known.clone());
             }
@@ -80,17 +78,15 @@ impl Drop for Keys {
     }
 }
 
-/// A slot by length, first and last bytes: cheap, and good enough for names.
+/// A slot by length, first and last bytes: cheap, and good enough for names. At least two bytes.
 #[inline(always)]
 fn place_of(utf8: &[u8]) -> usize {
-    let word = |bytes: &[u8]| {
-        let mut wide = [0; 8];
-        wide[..bytes.len()].copy_from_slice(bytes);
-        u64::from_le_bytes(wide)
-    };
     let (head, tail) = match (utf8.first_chunk::<8>(), utf8.last_chunk::<8>()) {
         (Some(head), Some(tail)) => (u64::from_le_bytes(*head), u64::from_le_bytes(*tail)),
-        _ => (word(utf8), 0),
+        _ => match (utf8.first_chunk::<4>(), utf8.last_chunk::<4>()) {
+            (Some(head), Some(tail)) => (u32::from_le_bytes(*head).into(), u32::from_le_bytes(*tail).into()),
+            _ => (utf8[0].into(), u64::from(utf8[1]) << 8 | u64::from(utf8[utf8.len() - 1])),
+        },
     };
     let mixed = (head ^ tail.rotate_left(23) ^ utf8.len() as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15);
     (mixed >> 55) as usize

@@ -244,6 +244,20 @@ pub fn small_integer(value: &Bound<'_, PyAny>) -> Option<i64> {
     (overflow == 0).then_some(n)
 }
 
+/// Whether a `str` is just these ASCII bytes.
+#[inline(always)]
+pub fn is_ascii_text(text: &Bound<'_, PyAny>, ascii: &[u8]) -> bool {
+    let object = text.as_ptr();
+    // SAFETY: the object is live; only if it is a str are its length and data read, and only if that is
+    // compact ASCII is the data as many bytes as the length says. No Python code runs in between.
+    unsafe {
+        ffi::PyUnicode_CheckExact(object) != 0
+            && ffi::PyUnicode_IS_COMPACT_ASCII(object) != 0
+            && ffi::PyUnicode_GET_LENGTH(object) as usize == ascii.len()
+            && std::slice::from_raw_parts(ffi::PyUnicode_DATA(object).cast::<u8>(), ascii.len()) == ascii
+    }
+}
+
 /// The interned twin of a `str`, as attribute names are kept.
 pub fn interned<'py>(text: Bound<'py, PyAny>) -> Bound<'py, PyAny> {
     let py = text.py();

@@ -32,9 +32,15 @@ pub(super) fn decimal_text<W: View>(w: &W, v: W::V, _: Option<W::V>) -> Outcome 
         let nan = body.strip_prefix("sNaN").or_else(|| body.strip_prefix("NaN"));
         body == "Infinity"
             || nan.is_some_and(|payload| payload.is_empty() || digits(payload))
-            || (digits(&format!("{whole}{part}")) && exponent.is_none_or(|e| digits(e) && e.len() <= 19))
+            || (some_digits(whole, part) && exponent.is_none_or(|e| digits(e) && e.len() <= 19))
     };
     demand(sound, w, v, "the text of a decimal of at most 10000 characters")
+}
+
+/// Digits before or behind a point, and nothing else.
+fn some_digits(whole: &str, part: &str) -> bool {
+    let fine = |text: &str| text.is_empty() || digits(text);
+    fine(whole) && fine(part) && !(whole.is_empty() && part.is_empty())
 }
 
 /// `digits/digits` or `digits`: never an exponent, whose power would be computed.
