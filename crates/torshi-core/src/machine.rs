@@ -42,7 +42,7 @@ impl<'a, D: Domain<'a>> Machine<'a, D> {
             data,
             end: 0,
             stack: Vec::new(),
-            marks: Vec::with_capacity(8),
+            marks: Vec::new(),
             fence: 0,
             memo,
             domain,
@@ -52,16 +52,15 @@ impl<'a, D: Domain<'a>> Machine<'a, D> {
         }
     }
 
-    /// The same machine, with an empty stack whose memory was used before.
-    pub fn with_stack(mut self, mut stack: Vec<D::Value>) -> Self {
+    /// Gives an empty stack the memory of one used before.
+    pub fn set_stack(&mut self, mut stack: Vec<D::Value>) {
         stack.clear();
         self.stack = stack;
-        self
     }
 
-    /// The domain, the memo and the stack's memory, after a run.
-    pub fn into_parts(self) -> (D, Memo<D::Slot>, Vec<D::Value>) {
-        (self.domain, self.memo, self.stack)
+    /// The memory of the stack, after a run.
+    pub fn take_stack(&mut self) -> Vec<D::Value> {
+        std::mem::take(&mut self.stack)
     }
 
     /// The offset right behind STOP, after a run.

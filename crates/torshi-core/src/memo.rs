@@ -18,7 +18,10 @@ impl SlotSet {
         if word >= self.words.len() {
             self.words.resize(word + 1, 0);
         }
-        self.words[word] |= bit;
+        // Looked at before it is written: a store each time would hold up the next look.
+        if self.words[word] & bit == 0 {
+            self.words[word] |= bit;
+        }
     }
 
     /// Whether a slot is read.
@@ -47,6 +50,8 @@ enum Keeping {
     Only(SlotSet),
     /// Everything.
     All,
+    /// Nothing: no slot is read.
+    Nothing,
 }
 
 /// The memo of one machine.
@@ -75,7 +80,7 @@ impl<V> Memo<V> {
 
     /// A memo that keeps only the slots a plan says are read.
     pub fn keeping_only(reads: SlotSet) -> Self {
-        Memo::with(Keeping::Only(reads))
+        Memo::with(if reads.is_empty() { Keeping::Nothing } else { Keeping::Only(reads) })
     }
 
     fn with(keeping: Keeping) -> Self {
@@ -84,7 +89,9 @@ impl<V> Memo<V> {
 
     /// The same memo, with room for what a stream of this many bytes commonly fills.
     pub fn with_room_for(mut self, stream: usize) -> Self {
-        self.dense.reserve((stream / 12).min(1024));
+        if !matches!(self.keeping, Keeping::Nothing) {
+            self.dense.reserve((stream / 12).min(1024));
+        }
         self
     }
 
@@ -95,13 +102,13 @@ impl<V> Memo<V> {
         self
     }
 
-    /// The memory of the slots, and which of them were read if this memo notes them.
-    pub fn into_parts(self) -> (Vec<Option<V>>, SlotSet) {
-        let reads = match self.keeping {
-            Keeping::Noting(reads) => reads,
+    /// Takes the memory of the slots, and which of them were read if this memo notes them.
+    pub fn take_parts(&mut self) -> (Vec<Option<V>>, SlotSet) {
+        let reads = match &mut self.keeping {
+            Keeping::Noting(reads) => std::mem::take(reads),
             _ => SlotSet::default(),
         };
-        (self.dense, reads)
+        (std::mem::take(&mut self.dense), reads)
     }
 
     /// The same memo, going on behind `filled` slots that another memo holds.
@@ -124,6 +131,9 @@ impl<V> Memo<V> {
     /// Fills a slot. `value` is only asked for if the slot is kept.
     #[inline(always)]
     pub fn put(&mut self, index: u64, value: impl FnOnce() -> V) {
+        if matches!(self.keeping, Keeping::Nothing) {
+            return;
+        }
         if index == self.elsewhere + self.dense.len() as u64 && self.sparse.is_empty() {
             let kept = match &self.keeping {
                 Keeping::Only(reads) => reads.contains(index as usize),

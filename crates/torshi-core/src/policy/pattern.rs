@@ -263,11 +263,7 @@ impl Pattern {
     fn has_parts(&self) -> bool {
         matches!(
             self,
-            Pattern::Rule(_)
-                | Pattern::OneOf(_)
-                | Pattern::Items(_)
-                | Pattern::Tuple(Some(_))
-                | Pattern::List(Some(_))
+            Pattern::Rule(_) | Pattern::OneOf(_) | Pattern::Items(_) | Pattern::Tuple(Some(_)) | Pattern::List(Some(_))
         )
     }
 

@@ -61,7 +61,18 @@ struct Chunk {
     first: u32,
     len: u32,
     next: u32,
-    pairs: bool,
+    holds: Holds,
+}
+
+/// What a chunk is a run of.
+#[derive(Clone, Copy, PartialEq)]
+enum Holds {
+    /// Items, in `symbols`.
+    Items,
+    /// Keys and values in turn, in `symbols`.
+    Pairs,
+    /// Items all of which are nodes, in `ids`.
+    Nodes,
 }
 
 /// All nodes of a stream.
@@ -71,9 +82,13 @@ pub struct Arena {
     gists: Vec<Gist>,
     /// Whether a node grew after another held it, so that weights may be too low.
     pub grown_late: bool,
+    /// How often a node came to be held that another held already.
+    pub reused: u64,
     /// The greatest depth of any node.
     pub deepest: u16,
     symbols: Vec<Symbol>,
+    /// Nodes that lists hold: a quarter of the memory of symbols, and lists of shared objects are long.
+    ids: Vec<u32>,
     chunks: Vec<Chunk>,
 }
 
@@ -83,15 +98,18 @@ impl Arena {
         self.nodes.clear();
         self.gists.clear();
         self.symbols.clear();
+        self.ids.clear();
         self.chunks.clear();
         self.grown_late = false;
         self.deepest = 0;
+        self.reused = 0;
     }
 
     /// Bytes of memory it holds.
     pub fn footprint(&self) -> usize {
         self.nodes.capacity() * (size_of::<Node>() + size_of::<Gist>())
             + self.symbols.capacity() * size_of::<Symbol>()
+            + self.ids.capacity() * size_of::<u32>()
             + self.chunks.capacity() * size_of::<Chunk>()
     }
 
@@ -150,7 +168,7 @@ impl Arena {
         let (weight, depth) = match state {
             Symbol::Node(state) => {
                 let gist = &mut self.gists[state as usize];
-                gist.held = true;
+                self.reused += u64::from(std::mem::replace(&mut gist.held, true));
                 (gist.weight, gist.depth)
             }
             _ => (1, 0),
@@ -169,15 +187,15 @@ impl Arena {
         if !all_atoms(items) {
             self.symbols.extend(items.iter().filter(|item| !item.is_atom()));
         }
-        self.filled(id, first, items.len(), false);
+        self.filled(id, first, items.len(), Holds::Items);
     }
 
     /// `fill`, for items none of which may be a raw global: one walk. `false` where one may be, and
     /// nothing is noted then.
     #[inline(always)]
     pub fn fill_nodes(&mut self, id: u32, items: &[Symbol]) -> bool {
-        let first = self.symbols.len();
-        let (mut weight, mut depth, mut kept) = (items.len() as u32, 0u16, 0usize);
+        let first = self.ids.len();
+        let (mut weight, mut depth, mut kept, mut again) = (items.len() as u32, 0u16, 0usize, 0u64);
         let looked_at = if all_atoms(items) { &[] } else { items };
         for item in looked_at {
             match *item {
@@ -190,7 +208,9 @@ impl Arena {
                     depth = depth.max(child.depth);
                     kept += 1;
                     // Written once: a store to part of what is read next would hold up every reader.
-                    if !child.held {
+                    if child.held {
+                        again += 1;
+                    } else {
                         child.held = true;
                     }
                 }
@@ -198,13 +218,16 @@ impl Arena {
                 _ => return false,
             }
         }
-        match kept {
-            0 => {}
-            _ if kept == items.len() => self.symbols.extend_from_slice(items),
-            _ => self.symbols.extend(items.iter().filter(|item| !item.is_atom())),
+        self.reused += again;
+        if kept > 0 {
+            self.ids.reserve(kept);
+            self.ids.extend(items.iter().filter_map(|item| match item {
+                Symbol::Node(child) => Some(*child),
+                _ => None,
+            }));
         }
         self.weigh(id, weight, depth);
-        self.linked(id, first, items.len(), false);
+        self.linked(id, first, kept, items.len(), Holds::Nodes);
         true
     }
 
@@ -218,21 +241,21 @@ impl Arena {
         self.symbols.extend_from_slice(whole);
         if all_atoms(whole) {
             self.weigh(id, whole.len() as u32, 0);
-            self.linked(id, first, whole.len() / 2, true);
+            self.linked(id, first, whole.len(), whole.len() / 2, Holds::Pairs);
         } else {
-            self.filled(id, first, whole.len() / 2, true);
+            self.filled(id, first, whole.len() / 2, Holds::Pairs);
         }
         if !rest.is_empty() {
             let first = self.symbols.len();
             let values = rest.iter().skip(1).step_by(2);
             self.symbols.extend(values.filter(|value| !value.is_atom()));
-            self.filled(id, first, rest.len() / 2, false);
+            self.filled(id, first, rest.len() / 2, Holds::Items);
         }
     }
 
     /// Accounts for symbols kept from `first` on.
     #[inline]
-    fn filled(&mut self, id: u32, first: usize, count: usize, pairs: bool) {
+    fn filled(&mut self, id: u32, first: usize, count: usize, holds: Holds) {
         let mut weight = count as u32;
         let mut depth = 0;
         if self.symbols.len() > first {
@@ -241,19 +264,18 @@ impl Arena {
             depth = deep;
         }
         self.weigh(id, weight, depth);
-        self.linked(id, first, count, pairs);
+        self.linked(id, first, self.symbols.len() - first, count, holds);
     }
 
     /// Counts items, and links the symbols kept from `first` on to their container.
     #[inline]
-    fn linked(&mut self, id: u32, first: usize, count: usize, pairs: bool) {
-        let len = self.symbols.len() - first;
+    fn linked(&mut self, id: u32, first: usize, len: usize, count: usize, holds: Holds) {
         let node = &mut self.nodes[id as usize];
         self.grown_late |= self.gists[id as usize].held;
         node.count = node.count.saturating_add(count as u32);
         if len > 0 {
             let next = std::mem::replace(&mut node.chunk, self.chunks.len() as u32);
-            self.chunks.push(Chunk { first: first as u32, len: len as u32, next, pairs });
+            self.chunks.push(Chunk { first: first as u32, len: len as u32, next, holds });
         }
     }
 
@@ -266,7 +288,9 @@ impl Arena {
                 let child = &mut self.gists[child as usize];
                 weight = weight.saturating_add(child.weight);
                 depth = depth.max(child.depth);
-                if !child.held {
+                if child.held {
+                    self.reused += 1;
+                } else {
                     child.held = true;
                 }
             }
@@ -334,27 +358,32 @@ impl Arena {
         given.then(|| self.symbols[node.first as usize + 1])
     }
 
-    fn chunks_of(&self, id: u32) -> impl Iterator<Item = (&[Symbol], bool)> {
+    fn chunks_of(&self, id: u32) -> impl Iterator<Item = (std::ops::Range<usize>, Holds)> + '_ {
         let chunk = |at: u32| self.chunks.get(at as usize);
         std::iter::successors(chunk(self.nodes[id as usize].chunk), move |c| chunk(c.next))
-            .map(|c| (&self.symbols[c.first as usize..(c.first + c.len) as usize], c.pairs))
+            .map(|c| (c.first as usize..(c.first + c.len) as usize, c.holds))
     }
 
     /// The items of a list or set, and the values of a dict, that have parts of their own.
     pub fn children(&self, id: u32) -> Vec<Symbol> {
         let mut all = Vec::new();
-        for (symbols, pairs) in self.chunks_of(id) {
-            let (skip, step) = if pairs { (1, 2) } else { (0, 1) };
-            let values = symbols.iter().skip(skip).step_by(step);
-            all.extend(values.filter(|value| !value.is_atom()));
+        for (range, holds) in self.chunks_of(id) {
+            match holds {
+                Holds::Nodes => all.extend(self.ids[range].iter().map(|&child| Symbol::Node(child))),
+                Holds::Items => all.extend_from_slice(&self.symbols[range]),
+                Holds::Pairs => {
+                    let values = self.symbols[range].iter().skip(1).step_by(2);
+                    all.extend(values.filter(|value| !value.is_atom()));
+                }
+            }
         }
         all
     }
 
     /// The pairs of a dict that were kept, the last written first.
     pub fn pairs(&self, id: u32) -> impl Iterator<Item = (Symbol, Symbol)> + '_ {
-        let kept = self.chunks_of(id).filter(|(_, pairs)| *pairs);
-        kept.flat_map(|(symbols, _)| symbols.rchunks_exact(2).map(|pair| (pair[0], pair[1])))
+        let kept = self.chunks_of(id).filter(|(_, holds)| *holds == Holds::Pairs);
+        kept.flat_map(|(range, _)| self.symbols[range].rchunks_exact(2).map(|pair| (pair[0], pair[1])))
     }
 
     /// Every node that is an instance.

@@ -20,7 +20,7 @@ impl Symbolic<'_, '_> {
     /// Refuses a value that unfolds beyond the limit.
     pub(super) fn check_expansion(&self, value: Symbol, site: Site) -> Result<(), FaultBox> {
         let Symbol::Node(top) = value else { return Ok(()) };
-        if self.reused < FEW {
+        if self.arena.reused < FEW {
             return Ok(());
         }
         // Weights grow with what is put in, so where nothing grew after it was put elsewhere they say it all.

@@ -136,9 +136,9 @@ impl Globals {
         self.all[id as usize].uses |= uses;
     }
 
-    /// All of them, by first use.
-    pub fn into_vec(self) -> Vec<GlobalUse> {
-        self.all
+    /// Takes all of them, by first use.
+    pub fn take(&mut self) -> Vec<GlobalUse> {
+        std::mem::take(&mut self.all)
     }
 }
 

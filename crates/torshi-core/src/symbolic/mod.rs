@@ -131,19 +131,20 @@ pub fn verify(data: &[u8], policy: &Policy, limits: &Limits, settings: &Settings
     let Spare { arena, stack, slots } = SPARE.take();
     let domain = Symbolic::new(data, policy, limits, settings, arena);
     let memo = Memo::noting().in_memory_of(slots).behind(settings.earlier);
-    let mut machine = Machine::new(data, domain, memo, settings.fix_imports).with_stack(stack);
+    let mut machine = Machine::new(data, domain, memo, settings.fix_imports);
+    machine.set_stack(stack);
     let fault = machine.run().err();
-    let (end, protocol) = (machine.offset(), machine.protocol());
-    let (domain, memo, stack) = machine.into_parts();
-    let stored = memo.len();
-    let (slots, reads) = memo.into_parts();
-    let Symbolic { globals, dunder_states, findings, mut arena, .. } = domain;
-    let footprint = arena.footprint() + (stack.capacity() + slots.capacity()) * size_of::<Symbol>();
+    let (stored, (slots, reads), stack) = (machine.memo.len(), machine.memo.take_parts(), machine.take_stack());
+    let footprint = machine.domain.arena.footprint() + (stack.capacity() + slots.capacity()) * size_of::<Symbol>();
     if footprint <= MOST_SPARE.min(4096 + SPARE_PER_BYTE * data.len()) {
+        let mut arena = std::mem::take(&mut machine.domain.arena);
         arena.clear();
         SPARE.set(Spare { arena, stack, slots });
     }
-    let plan = Plan { stored, reads, end, protocol, dunder_states, globals: globals.into_vec() };
+    let (end, protocol, domain) = (machine.offset(), machine.protocol(), &mut machine.domain);
+    let dunder_states = std::mem::take(&mut domain.dunder_states);
+    let plan = Plan { stored, reads, end, protocol, dunder_states, globals: domain.globals.take() };
+    let findings = std::mem::take(&mut domain.findings);
     Outcome { plan, findings, fault }
 }
 
@@ -162,8 +163,6 @@ pub struct Symbolic<'a, 'p> {
     dunder_states: Vec<(u32, Site)>,
     hash_steps: u64,
     memory: u64,
-    /// Containers and instances fetched from the memo.
-    reused: u64,
     /// Bytes that calls and states copy of their arguments.
     copied: u64,
 }
@@ -185,7 +184,6 @@ impl<'a, 'p> Symbolic<'a, 'p> {
             hash_steps: 0,
             memory: 0,
             copied: 0,
-            reused: 0,
         }
     }
 
@@ -299,7 +297,6 @@ impl<'a> Domain<'a> for Symbolic<'a, '_> {
         // Copied as sixteen bytes, from memory to memory: taken apart and put together again it would
         // have to wait for its own parts.
         stack.extend_from_slice(std::slice::from_ref(slot));
-        self.reused += u64::from(matches!(slot, Symbol::Node(_)));
     }
 
     fn recall(&mut self, index: u64) -> Option<Symbol> {

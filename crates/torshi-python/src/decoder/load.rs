@@ -113,23 +113,17 @@ pub fn build<'py>(
         keys: keys::Keys::take(end),
     };
     let pause = (end > SMALL).then(|| Pause::new(py));
-    let memo = match &shared {
-        Some(_) => Memo::keeping_all(),
-        None => Memo::keeping_only(reads).with_room_for(end),
+    let (memo, kept) = match shared {
+        Some(kept) => (std::mem::replace(kept, Memo::keeping_all()), Some(kept)),
+        None => (Memo::keeping_only(reads).with_room_for(end), None),
     };
-    let (memo, shared) = match shared {
-        Some(kept) => (std::mem::replace(kept, memo), Some(kept)),
-        None => (memo, None),
-    };
-    let mut machine = Machine::new(&data[..end], domain, memo, request.fix_imports)
-        .with_stack(Vec::with_capacity((end / 8).clamp(16, 4096)));
+    let mut machine = Machine::new(&data[..end], domain, memo, request.fix_imports);
+    machine.set_stack(Vec::with_capacity((end / 8).clamp(8, 4096)));
     let built = machine.run();
-    let (domain, memo, stack) = machine.into_parts();
-    drop(stack);
-    if let Some(kept) = shared {
-        *kept = memo;
+    if let Some(kept) = kept {
+        std::mem::swap(kept, &mut machine.memo);
     }
-    drop(domain);
+    drop(machine);
     drop(pause);
     match built {
         Ok(value) => Ok((value, end)),
@@ -139,6 +133,9 @@ pub fn build<'py>(
 }
 
 fn encoding_of(name: &str) -> Encoding {
+    if name == "ASCII" {
+        return Encoding::Ascii; // the default
+    }
     match name.to_ascii_lowercase().replace('_', "-").as_str() {
         "ascii" | "us-ascii" => Encoding::Ascii,
         "latin1" | "latin-1" | "iso-8859-1" | "iso8859-1" => Encoding::Latin1,

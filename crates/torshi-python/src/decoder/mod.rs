@@ -57,7 +57,7 @@ pub struct TextCodec<'r> {
 pub struct Objects<'py, 'l> {
     py: Python<'py>,
     codec: &'l TextCodec<'l>,
-    names: resolve::Names<'py>,
+    names: resolve::Names<'py, 'l>,
     persistent_load: Option<Object<'py>>,
     buffers: Option<Bound<'py, PyIterator>>,
     states: state::StateWays,

@@ -15,27 +15,27 @@ use torshi_core::policy::{Matched, Policy, Verdict};
 use torshi_core::symbolic::{GlobalUse, Origin, Plan};
 
 /// Where a building machine finds the objects its stream names.
-pub struct Names<'py> {
+pub struct Names<'py, 'l> {
     found: FxHashMap<Vec<u8>, Object<'py>>,
     key: Vec<u8>,
     hook: Option<Object<'py>>,
     extensions: ExtensionNames,
-    policy: Policy,
+    policy: &'l Policy,
     /// Whether dots lead through names: from protocol 4 on.
     dotted: bool,
 }
 
-impl<'py> Names<'py> {
+impl<'py, 'l> Names<'py, 'l> {
     /// Imports what the plan names, unless the application finds classes itself.
     pub fn resolve(
-        py: Python<'py>, plan: &Plan, policy: &Policy, hook: Option<Object<'py>>, extensions: ExtensionNames,
+        py: Python<'py>, plan: &Plan, policy: &'l Policy, hook: Option<Object<'py>>, extensions: ExtensionNames,
     ) -> PyResult<Self> {
         let mut names = Names {
             found: FxHashMap::default(),
             key: Vec::new(),
             hook,
             extensions,
-            policy: policy.clone(),
+            policy,
             dotted: plan.protocol >= 4,
         };
         if names.hook.is_none() {
@@ -55,7 +55,7 @@ impl<'py> Names<'py> {
             _ => {}
         }
         let dotted = self.dotted || global.origin == Origin::Attribute;
-        let object = resolve(py, &self.policy, &global.module, &global.qualname, dotted)?;
+        let object = resolve(py, self.policy, &global.module, &global.qualname, dotted)?;
         if global.origin == Origin::Named {
             self.set_key(&global.spelled.0, &global.spelled.1, global.python2);
             self.found.insert(self.key.clone(), object);
@@ -77,7 +77,7 @@ impl<'py> Names<'py> {
 }
 
 /// Dunder names in a state are data for a class with its own `__setstate__`, and an attack on any other.
-fn check_states(plan: &Plan, names: &Names<'_>) -> PyResult<()> {
+fn check_states(plan: &Plan, names: &Names<'_, '_>) -> PyResult<()> {
     for (id, site) in &plan.dunder_states {
         let global = &plan.globals[*id as usize];
         let class = names.found.iter().find(|(key, _)| {
@@ -112,7 +112,7 @@ impl<'py> Objects<'py, '_> {
         match self.names.found.get(&self.names.key) {
             Some(object) => Ok(object.clone()),
             // Only an unrestricted stream may compute names, so only there one can be new.
-            None => Ok(find_class(self.py, &self.names.policy, module, name, python2, true)?),
+            None => Ok(find_class(self.py, self.names.policy, module, name, python2, true)?),
         }
     }
 }
