@@ -510,8 +510,10 @@ impl<'a, D: Domain<'a>> Machine<'a, D> {
     #[inline(always)]
     fn fetch_run<const FUSE: bool>(&mut self, reader: &mut Reader<'a>) -> Result<(), D::Error> {
         if FUSE {
-            while let Some(index) = reader.following_get() {
-                self.fetch(index, reader.site())?;
+            let (domain, stack) = (&mut self.domain, &mut self.stack);
+            let missing = self.memo.get_row(|| reader.following_get(), |slot| domain.restore(slot, stack));
+            if let Some(index) = missing {
+                self.fetch(index, reader.site())?; // in another place, or nowhere
             }
         }
         Ok(())

@@ -175,6 +175,35 @@ impl<V> Memo<V> {
         }
     }
 
+    /// Reads slots in a row, as `next` names them, into `each`; stops at the first that is not there, and
+    /// gives its index. What a read needs is looked up once for the row.
+    #[inline(always)]
+    pub fn get_row(&mut self, mut next: impl FnMut() -> Option<u64>, mut each: impl FnMut(&V)) -> Option<u64> {
+        let words: &mut [u64] = match &mut self.keeping {
+            Keeping::Noting(reads) => {
+                let needed = (self.elsewhere as usize + self.dense.len()) / 64 + 1;
+                if reads.words.len() < needed {
+                    reads.words.resize(needed, 0);
+                }
+                &mut reads.words
+            }
+            _ => &mut [],
+        };
+        let (dense, elsewhere) = (&self.dense[..], self.elsewhere);
+        while let Some(index) = next() {
+            let slot = dense.get(index.wrapping_sub(elsewhere) as usize).and_then(Option::as_ref);
+            let Some(slot) = slot else { return Some(index) };
+            if let Some(word) = words.get_mut((index / 64) as usize) {
+                let bit = 1 << (index % 64);
+                if *word & bit == 0 {
+                    *word |= bit;
+                }
+            }
+            each(slot);
+        }
+        None
+    }
+
     /// The value of a slot, without noting that it is read.
     pub fn peek(&self, index: u64) -> Option<&V> {
         match self.dense.get(usize::try_from(index.checked_sub(self.elsewhere)?).ok()?) {
