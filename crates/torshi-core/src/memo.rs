@@ -8,6 +8,8 @@ use rustc_hash::FxHashMap;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SlotSet {
     words: Vec<u64>,
+    /// Slots out of order are read too; they are always kept, and not told apart.
+    others: bool,
 }
 
 impl SlotSet {
@@ -37,7 +39,7 @@ impl SlotSet {
 
     /// Whether none is read.
     pub fn is_empty(&self) -> bool {
-        self.words.iter().all(|word| *word == 0)
+        !self.others && self.words.iter().all(|word| *word == 0)
     }
 }
 
@@ -171,6 +173,9 @@ impl<V> Memo<V> {
             }
             self.dense[at as usize].as_ref()
         } else {
+            if let Keeping::Noting(reads) = &mut self.keeping {
+                reads.others |= !self.sparse.is_empty();
+            }
             self.sparse.get(&index)
         }
     }
@@ -269,6 +274,17 @@ mod tests {
         assert_eq!(second.get(130), Some(&130));
         assert_eq!(second.get(131), None);
         assert_eq!(second.len(), 200);
+    }
+
+    /// Slots out of order were once forgotten where no others were read.
+    #[test]
+    fn a_read_out_of_order_is_kept_by_the_next_pass() {
+        let mut first = Memo::noting();
+        first.put(100_000, || 'a');
+        assert_eq!(first.get(100_000), Some(&'a'));
+        let mut second = Memo::keeping_only(first.take_parts().1);
+        second.put(100_000, || 'b');
+        assert_eq!(second.get(100_000), Some(&'b'));
     }
 
     /// A second pickle of one unpickler counts on from the first, or its MEMOIZE would overwrite.
