@@ -196,17 +196,21 @@ impl Arena {
     pub fn fill_nodes(&mut self, id: u32, items: &[Symbol]) -> bool {
         let first = self.ids.len();
         let (mut weight, mut depth, mut kept, mut again) = (items.len() as u32, 0u16, 0usize, 0u64);
-        let looked_at = if all_atoms(items) { &[] } else { items };
+        let plain = items.first().is_none_or(Symbol::is_atom) && all_atoms(items);
+        let looked_at = if plain { &[] } else { items };
+        self.ids.reserve(looked_at.len());
         for item in looked_at {
             match *item {
-                Symbol::Node(child) => {
-                    let child = &mut self.gists[child as usize];
+                Symbol::Node(id) => {
+                    let child = &mut self.gists[id as usize];
                     if child.holds_raw_global {
+                        self.ids.truncate(first);
                         return false;
                     }
                     weight = weight.saturating_add(child.weight);
                     depth = depth.max(child.depth);
                     kept += 1;
+                    self.ids.push(id);
                     // Written once: a store to part of what is read next would hold up every reader.
                     if child.held {
                         again += 1;
@@ -215,17 +219,13 @@ impl Arena {
                     }
                 }
                 _ if item.is_atom() => {}
-                _ => return false,
+                _ => {
+                    self.ids.truncate(first);
+                    return false;
+                }
             }
         }
         self.reused += again;
-        if kept > 0 {
-            self.ids.reserve(kept);
-            self.ids.extend(items.iter().filter_map(|item| match item {
-                Symbol::Node(child) => Some(*child),
-                _ => None,
-            }));
-        }
         self.weigh(id, weight, depth);
         self.linked(id, first, kept, items.len(), Holds::Nodes);
         true
