@@ -8,7 +8,7 @@ use pyo3::prelude::*;
 use std::sync::Mutex;
 
 /// Slots of the cache; a slot is one string.
-const SLOTS: usize = 512;
+const SLOTS: usize = 2048;
 /// Longest text kept, in bytes.
 const LONGEST: usize = 32;
 /// Streams above this have a memo that does the same better.
@@ -89,5 +89,5 @@ fn place_of(utf8: &[u8]) -> usize {
         },
     };
     let mixed = (head ^ tail.rotate_left(23) ^ utf8.len() as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15);
-    (mixed >> 55) as usize
+    (mixed >> 53) as usize
 }
