@@ -509,14 +509,22 @@ impl<'a, D: Domain<'a>> Machine<'a, D> {
     /// The memo reads that follow: they come in rows, and a row needs no dispatch between them.
     #[inline(always)]
     fn fetch_run<const FUSE: bool>(&mut self, reader: &mut Reader<'a>) -> Result<(), D::Error> {
-        if FUSE {
-            let (domain, stack) = (&mut self.domain, &mut self.stack);
-            let missing = self.memo.get_row(|| reader.following_get(), |slot| domain.restore(slot, stack));
-            if let Some(index) = missing {
-                self.fetch(index, reader.site())?; // in another place, or nowhere
-            }
+        if FUSE && reader.get_follows() {
+            *reader = self.fetch_row(reader.clone())?;
         }
         Ok(())
+    }
+
+    /// A row of memo reads; a function of its own, so that its loop has the registers to itself. The reader
+    /// goes in and comes out by value, since its address must not be taken.
+    #[inline(never)]
+    fn fetch_row(&mut self, mut reader: Reader<'a>) -> Result<Reader<'a>, D::Error> {
+        let (domain, stack) = (&mut self.domain, &mut self.stack);
+        let missing = self.memo.get_row(|| reader.following_get(), |slot| domain.restore(slot, stack));
+        if let Some(index) = missing {
+            self.fetch(index, reader.site())?; // in another place, or nowhere
+        }
+        Ok(reader)
     }
 
     #[cold]

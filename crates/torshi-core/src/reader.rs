@@ -152,6 +152,12 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// Whether a BINGET or LONG_BINGET comes next.
+    #[inline(always)]
+    pub fn get_follows(&self) -> bool {
+        matches!(self.data.get(self.at), Some(&byte) if byte == Opcode::Binget as u8 || byte == Opcode::LongBinget as u8)
+    }
+
     /// Takes a BINGET or LONG_BINGET if one comes next; the slot it reads. With a branch between the two:
     /// guessed mostly right, it spares the wait for the opcode before the next one can be looked at.
     #[inline(always)]

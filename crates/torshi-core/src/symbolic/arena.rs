@@ -192,7 +192,7 @@ impl Arena {
 
     /// `fill`, for items none of which may be a raw global: one walk. `false` where one may be, and
     /// nothing is noted then.
-    #[inline(always)]
+    #[inline(never)] // a loop of its own, with registers of its own
     pub fn fill_nodes(&mut self, id: u32, items: &[Symbol]) -> bool {
         let first = self.ids.len();
         let (mut weight, mut depth, mut kept, mut again) = (items.len() as u32, 0u16, 0usize, 0u64);
