@@ -12,6 +12,8 @@ const MOST_DEPTH: u32 = 60_000;
 /// Bytes an item of a collected range takes at most: an int object and a slot of a set.
 const ITEM_BYTES: u64 = 64;
 
+/// Bytes a call may copy uncounted.
+const SMALL_COPY: u64 = 16;
 /// Bytes an item takes in a copied container.
 const SLOT_BYTES: u64 = 8;
 
@@ -68,6 +70,15 @@ impl Symbolic<'_, '_> {
     /// Charges what a call or a state may copy of its arguments: the memo lets a few bytes ask for the same
     /// long ones again and again. What stands in the stream once is always within the bound.
     pub(super) fn charge_copies(&mut self, arguments: Symbol, site: Site) -> Result<(), FaultBox> {
+        // So few bytes that the instruction of the call pays for them, whatever the memo does.
+        let small = |symbol: &Symbol| match symbol {
+            Symbol::Bytes(span) | Symbol::Text(span) => span.len() <= SMALL_COPY,
+            Symbol::Node(_) | Symbol::HeldBytes(_) | Symbol::DecodedText(_) | Symbol::ByteArray(_) => false,
+            _ => true,
+        };
+        if matches!(self.tuple_items(arguments), [one] if small(one)) {
+            return Ok(());
+        }
         let bytes: u64 = self.tuple_items(arguments).iter().map(|&argument| self.extent(argument, 4)).sum();
         self.copied = self.copied.saturating_add(bytes);
         let allowed = self.limits.memory_for(self.data.len()).saturating_add(self.data.len() as u64);

@@ -94,8 +94,11 @@ impl View for Symbolic<'_, '_> {
 
     fn entry(&self, symbol: Symbol, key: &str) -> Option<Symbol> {
         let Symbol::Node(id) = symbol else { return None };
-        let mut pairs = self.arena.pairs(id);
-        pairs.find(|(k, _)| self.known_text(*k) == Some(key)).map(|(_, value)| value)
+        let is_key = |symbol: Symbol| match symbol {
+            Symbol::Text(span) => span.get(self.data) == Some(key.as_bytes()),
+            _ => self.known_text(symbol) == Some(key),
+        };
+        self.arena.pairs(id).find(|(k, _)| is_key(*k)).map(|(_, value)| value)
     }
 
     fn reserved(&self, symbol: Symbol) -> bool {

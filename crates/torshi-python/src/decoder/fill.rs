@@ -112,13 +112,17 @@ impl<'py> Objects<'py, '_> {
     pub(super) fn make_set(
         &mut self, callable: &Object<'py>, arguments: &Bound<'py, PyTuple>, site: Site,
     ) -> Built<Option<Object<'py>>> {
-        let (is_set, is_frozen) =
-            (callable.is(self.py.get_type::<PySet>()), callable.is(self.py.get_type::<PyFrozenSet>()));
-        if !(is_set || is_frozen) || arguments.len() != 1 {
+        if arguments.len() != 1 {
             return Ok(None);
         }
-        let items = arguments.get_item(0)?;
+        // Most calls have no list, and end here.
+        let items = arguments.get_borrowed_item(0)?;
         let Ok(items) = items.cast_exact::<PyList>() else { return Ok(None) };
+        let (is_set, is_frozen) =
+            (callable.is(self.py.get_type::<PySet>()), callable.is(self.py.get_type::<PyFrozenSet>()));
+        if !(is_set || is_frozen) {
+            return Ok(None);
+        }
         let made = self.make_frozenset(items.iter(), site)?;
         match is_frozen {
             true => Ok(Some(made)),
