@@ -136,7 +136,6 @@ def test_check_touches_nothing(case: Case) -> None:
     nothing_happened(known)
 
 
-@pytest.mark.skipif(not hasattr(torshi._native, "inspect"), reason="this build has no native inspect")
 @pytest.mark.parametrize("case", [case for case in ALL if is_written(case)], ids=identifier)
 def test_inspect_touches_nothing(case: Case) -> None:
     """If this fails, looking at a file runs something, fails, or sees no reason for a refusal."""
@@ -216,7 +215,6 @@ def test_limits_hold_without_a_policy_too(case: Case) -> None:
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
-@pytest.mark.skipif(not hasattr(torshi._native, "inspect"), reason="this build has no native inspect")
 @pytest.mark.parametrize("case", ISOLATED, ids=identifier)
 def test_looking_is_bounded_too(case: Case) -> None:
     """If this fails, the tool that is to tell whether a file is safe falls to the file."""
