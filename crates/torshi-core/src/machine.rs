@@ -359,9 +359,8 @@ impl<'a, D: Domain<'a>> Machine<'a, D> {
                 self.declare_protocol(protocol, site)?
             }
             Opcode::Frame => {
-                // A frame is a promise that its bytes are there; its boundary has no other meaning.
                 let length = reader.uint8()?;
-                reader.promise(length)?;
+                reader.enter_frame(length)?;
             }
             Opcode::Stop => {
                 let value = self.pop(site)?;

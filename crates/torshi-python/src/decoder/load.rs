@@ -117,7 +117,7 @@ pub fn build<'py>(
         Some(kept) => (std::mem::replace(kept, Memo::keeping_all()), Some(kept)),
         None => (Memo::keeping_only(reads).with_room_for(end), None),
     };
-    let mut machine = Machine::new(&data[..end], domain, memo, request.fix_imports);
+    let mut machine = Machine::new(data, domain, memo, request.fix_imports);
     machine.set_stack(Vec::with_capacity((end / 8).clamp(8, 4096)));
     let built = machine.run();
     if let Some(kept) = kept {
