@@ -100,6 +100,11 @@ pub trait Domain<'a> {
 
     fn kind(&self, value: &Self::Value) -> Kind;
 
+    /// Whether a value is None; only asked for the sake of `takes_slot_pairs`.
+    fn is_none(&self, _value: &Self::Value) -> bool {
+        false
+    }
+
     fn keep(&self, value: &Self::Value) -> Self::Slot;
     /// Pushes the value of a slot.
     fn restore(&mut self, slot: &Self::Slot, stack: &mut Vec<Self::Value>);
@@ -180,6 +185,35 @@ pub trait Domain<'a> {
         &mut self, class: Self::Value, arguments: Items<'_, Self::Value>, site: Site,
     ) -> Result<Self::Value, Self::Error>;
     fn set_state(&mut self, target: &Self::Value, state: Self::Value, site: Site) -> Result<(), Self::Error>;
+    /// Whether `set_state_pairs` comes to the same as filling `dict`, which is empty, and setting it as state.
+    fn takes_pairs(&mut self, _target: &Self::Value, _dict: &Self::Value, _pairs: &[Self::Value]) -> bool {
+        false
+    }
+    /// Both at once: most states are dicts made for nothing else.
+    fn set_state_pairs(
+        &mut self, target: &Self::Value, dict: Self::Value, pairs: Items<'_, Self::Value>, site: Site,
+    ) -> Result<(), Self::Error> {
+        self.dict_update(&dict, pairs, site)?;
+        self.set_state(target, dict, site)
+    }
+    /// The same for a state `(None, dict)`, as objects with slots have it: whether `set_slot_pairs` will do.
+    /// `tuple_is_read`: the stream may ask for the tuple again.
+    fn takes_slot_pairs(
+        &mut self, _target: &Self::Value, _dict: &Self::Value, _pairs: &[Self::Value], _tuple_is_read: bool,
+    ) -> bool {
+        false
+    }
+    /// All at once; the tuple, if one was made.
+    fn set_slot_pairs(
+        &mut self, target: &Self::Value, none: Self::Value, dict: Self::Value, pairs: Items<'_, Self::Value>,
+        site: Site,
+    ) -> Result<Option<Self::Value>, Self::Error> {
+        self.dict_update(&dict, pairs, site)?;
+        let mut half = vec![none, dict];
+        let state = self.tuple(Items::new(&mut half, 0), site)?;
+        self.set_state(target, state.clone(), site)?;
+        Ok(Some(state))
+    }
 
     fn persistent_line(&mut self, id: &'a [u8], site: Site) -> Result<Self::Value, Self::Error>;
     fn persistent(&mut self, id: Self::Value, site: Site) -> Result<Self::Value, Self::Error>;

@@ -163,6 +163,16 @@ impl<V> Memo<V> {
         }
     }
 
+    /// Whether what is put into a slot can be read again.
+    #[inline(always)]
+    pub fn keeps(&self, index: u64) -> bool {
+        match &self.keeping {
+            Keeping::Nothing => false,
+            Keeping::Only(reads) => reads.others || reads.contains(index as usize),
+            Keeping::Noting(_) | Keeping::All => true,
+        }
+    }
+
     /// The value of a slot.
     #[inline(always)]
     pub fn get(&mut self, index: u64) -> Option<&V> {

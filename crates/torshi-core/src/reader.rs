@@ -25,6 +25,15 @@ pub enum Argument<'a> {
     Pair(&'a [u8], &'a [u8]),
 }
 
+/// How a dict is about to become a state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StateForm {
+    /// As it is.
+    Dict,
+    /// As second half of a tuple, which is put into a slot of the memo or not.
+    Slots(Option<u64>),
+}
+
 /// A fixed-width number: its bytes, the bits it has, and its sign bit.
 #[derive(Clone, Copy)]
 struct Number {
@@ -161,6 +170,23 @@ impl<'a> Reader<'a> {
                 self.at += 2;
                 Some(index.into())
             }
+            _ => None,
+        }
+    }
+
+    /// Whether the value on the stack is about to be the state of the object below it: by itself, or as the
+    /// second half of a tuple. `next` is the slot that MEMOIZE fills.
+    #[inline(always)]
+    pub fn following_build(&self, next: u64) -> Option<StateForm> {
+        const BUILD: u8 = Opcode::Build as u8;
+        const TUPLE2: u8 = Opcode::Tuple2 as u8;
+        const MEMOIZE: u8 = Opcode::Memoize as u8;
+        const BINPUT: u8 = Opcode::Binput as u8;
+        match self.data[self.at..] {
+            [BUILD, ..] => Some(StateForm::Dict),
+            [TUPLE2, MEMOIZE, BUILD, ..] => Some(StateForm::Slots(Some(next))),
+            [TUPLE2, BINPUT, index, BUILD, ..] => Some(StateForm::Slots(Some(index.into()))),
+            [TUPLE2, BUILD, ..] => Some(StateForm::Slots(None)),
             _ => None,
         }
     }

@@ -82,6 +82,8 @@ pub struct Arena {
     gists: Vec<Gist>,
     /// Whether a node grew after another held it, so that weights may be too low.
     pub grown_late: bool,
+    /// The empty tuple, once there is one: every object without arguments has it.
+    empty: Option<u32>,
     /// How often a node came to be held that another held already.
     pub reused: u64,
     /// The greatest depth of any node.
@@ -101,16 +103,17 @@ impl Arena {
         self.ids.clear();
         self.chunks.clear();
         self.grown_late = false;
+        self.empty = None;
         self.deepest = 0;
         self.reused = 0;
     }
 
-    /// Bytes of memory it holds.
+    /// Bytes of memory in use. What is allocated beyond was never written, and so is no memory yet.
     pub fn footprint(&self) -> usize {
-        self.nodes.capacity() * (size_of::<Node>() + size_of::<Gist>())
-            + self.symbols.capacity() * size_of::<Symbol>()
-            + self.ids.capacity() * size_of::<u32>()
-            + self.chunks.capacity() * size_of::<Chunk>()
+        self.nodes.len() * (size_of::<Node>() + size_of::<Gist>())
+            + self.symbols.len() * size_of::<Symbol>()
+            + self.ids.len() * size_of::<u32>()
+            + self.chunks.len() * size_of::<Chunk>()
     }
 
     /// A node without items.
@@ -138,6 +141,12 @@ impl Arena {
     /// A tuple of these items.
     #[inline]
     pub fn tuple(&mut self, items: &[Symbol]) -> u32 {
+        if items.is_empty() {
+            if let Some(empty) = self.empty {
+                return empty;
+            }
+            self.empty = Some(self.nodes.len() as u32);
+        }
         let id = self.container(NodeKind::Tuple);
         let first = self.symbols.len() as u32;
         self.symbols.extend_from_slice(items);
@@ -246,11 +255,16 @@ impl Arena {
             self.filled(id, first, whole.len() / 2, Holds::Pairs);
         }
         if !rest.is_empty() {
-            let first = self.symbols.len();
-            let values = rest.iter().skip(1).step_by(2);
-            self.symbols.extend(values.filter(|value| !value.is_atom()));
-            self.filled(id, first, rest.len() / 2, Holds::Items);
+            self.fill_values(id, rest);
         }
+    }
+
+    /// Notes pairs of which only the values with parts of their own are kept.
+    #[inline]
+    pub fn fill_values(&mut self, id: u32, pairs: &[Symbol]) {
+        let first = self.symbols.len();
+        self.symbols.extend(pairs.iter().skip(1).step_by(2).filter(|value| !value.is_atom()));
+        self.filled(id, first, pairs.len() / 2, Holds::Items);
     }
 
     /// Accounts for symbols kept from `first` on.
@@ -380,6 +394,21 @@ impl Arena {
         all
     }
 
+    /// Calls `each` with every node that a node holds: items, values, what it was made of and its state.
+    pub fn each_part(&self, id: u32, mut each: impl FnMut(u32)) {
+        let node = &self.nodes[id as usize];
+        nodes_of(&self.symbols[node.first as usize..(node.first + node.len) as usize]).for_each(&mut each);
+        for (range, holds) in self.chunks_of(id) {
+            match holds {
+                Holds::Nodes => self.ids[range].iter().copied().for_each(&mut each),
+                Holds::Items => nodes_of(&self.symbols[range]).for_each(&mut each),
+                Holds::Pairs => {
+                    self.symbols[range].chunks_exact(2).flat_map(|pair| nodes_of(&pair[1..])).for_each(&mut each)
+                }
+            }
+        }
+    }
+
     /// The pairs of a dict that were kept, the last written first.
     pub fn pairs(&self, id: u32) -> impl Iterator<Item = (Symbol, Symbol)> + '_ {
         let kept = self.chunks_of(id).filter(|(_, holds)| *holds == Holds::Pairs);
@@ -391,6 +420,10 @@ impl Arena {
         let nodes = self.nodes.iter().enumerate();
         nodes.filter(|(_, n)| n.kind == NodeKind::Instance).map(|(i, n)| (i as u32, n))
     }
+}
+
+fn nodes_of(symbols: &[Symbol]) -> impl Iterator<Item = u32> + '_ {
+    symbols.iter().filter_map(|symbol| if let Symbol::Node(node) = *symbol { Some(node) } else { None })
 }
 
 /// Whether nothing among these has parts of its own.

@@ -2,7 +2,7 @@
 //! dozen shared lists describe 10^29 elements in two hundred bytes; loading them is cheap, printing,
 //! comparing or converting them never ends. Cycles are not counted: walkers must know those anyway.
 
-use super::arena::{Arena, NodeKind};
+use super::arena::Arena;
 use super::value::Symbol;
 use super::Symbolic;
 use crate::error::{Fault, FaultBox, Site};
@@ -10,11 +10,9 @@ use crate::error::{Fault, FaultBox, Site};
 /// Containers met a second time before the reckoning is worth its while: fewer cannot multiply far.
 const FEW: u64 = 40;
 
-enum Mark {
-    New,
-    Open,
-    Done(f64),
-}
+/// Sizes of nodes not looked at yet, and of those whose parts are being reckoned. Real ones are positive.
+const NEW: f64 = -1.0;
+const OPEN: f64 = -2.0;
 
 impl Symbolic<'_, '_> {
     /// Refuses a value that unfolds beyond the limit.
@@ -39,46 +37,31 @@ impl Symbolic<'_, '_> {
 
 /// Elements below a node, those of shared containers counted each time.
 fn expanded(arena: &Arena, top: u32) -> f64 {
-    let mut marks: Vec<Mark> = Vec::new();
-    marks.resize_with(arena.len(), || Mark::New);
+    let mut sizes = vec![NEW; arena.len()];
     let mut todo = vec![top];
     while let Some(&id) = todo.last() {
-        match marks[id as usize] {
-            Mark::New => {
-                marks[id as usize] = Mark::Open;
-                let parts = nodes(arena, id).filter(|&part| matches!(marks[part as usize], Mark::New));
-                todo.extend(parts.collect::<Vec<_>>());
-            }
-            Mark::Open => {
-                let mut size = 1.0 + f64::from(arena.node(id).count);
-                for part in nodes(arena, id) {
-                    size += if let Mark::Done(below) = marks[part as usize] { below } else { 0.0 };
+        if sizes[id as usize] == NEW {
+            sizes[id as usize] = OPEN;
+            arena.each_part(id, |part| {
+                if sizes[part as usize] == NEW {
+                    todo.push(part);
                 }
-                marks[id as usize] = Mark::Done(size);
-                todo.pop();
-            }
-            Mark::Done(_) => {
-                todo.pop();
-            }
+            });
+            continue;
+        }
+        todo.pop();
+        if sizes[id as usize] == OPEN {
+            let mut size = 1.0 + f64::from(arena.node(id).count);
+            arena.each_part(id, |part| size += sizes[part as usize].max(0.0));
+            sizes[id as usize] = size;
         }
     }
-    if let Mark::Done(size) = marks[top as usize] {
-        size
-    } else {
-        0.0
-    }
-}
-
-/// The nodes a node holds.
-fn nodes(arena: &Arena, id: u32) -> impl Iterator<Item = u32> + '_ {
-    let items = if arena.node(id).kind == NodeKind::Tuple { arena.items(id) } else { &[] };
-    let made_of = [arena.arguments(id), arena.state(id)].into_iter().flatten();
-    let symbols = items.iter().copied().chain(made_of).chain(arena.children(id));
-    symbols.filter_map(|symbol| if let Symbol::Node(node) = symbol { Some(node) } else { None })
+    sizes[top as usize]
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::arena::NodeKind;
     use super::*;
 
     /// Reckoned in the order of building, a bomb whose outer lists come first would pass.

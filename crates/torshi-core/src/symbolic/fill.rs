@@ -1,7 +1,7 @@
 //! Filling containers with symbols: what may stand as data, and what keys cost to hash. It keeps
 //! what later rules look at, and never looks into instances.
 
-use super::arena::{all_atoms, NodeKind, KEPT_PAIRS};
+use super::arena::{all_atoms, NodeKind, KEPT_PAIRS, NO_GLOBAL};
 use super::globals::usage;
 use super::value::Symbol;
 use super::Symbolic;
@@ -108,6 +108,27 @@ impl Symbolic<'_, '_> {
             self.arena.node_mut(id).attribute_keys = sound;
         }
         self.arena.fill_pairs(id, pairs);
+        Ok(())
+    }
+
+    /// Whether pairs about to come into an empty dict are nothing but the attributes of a class that the user
+    /// vouches for: no rule will ask for one of them by name, so they need not be kept.
+    #[inline(always)]
+    pub(super) fn is_plain_state(&self, target: Symbol, dict: Symbol, pairs: &[Symbol]) -> bool {
+        let (Symbol::Node(target), Symbol::Node(dict)) = (target, dict) else { return false };
+        let (target, dict) = (self.arena.node(target), self.arena.node(dict));
+        target.global != NO_GLOBAL
+            && target.open
+            && dict.count == 0
+            && self.globals.get(target.global).trusted()
+            && pairs.iter().step_by(2).all(|&key| self.is_attribute(key))
+    }
+
+    /// Notes such pairs: that all keys are attributes' names, and the values with parts of their own.
+    pub(super) fn fill_plain_state(&mut self, id: u32, pairs: &[Symbol], site: Site) -> Result<(), FaultBox> {
+        self.thaw(id, site);
+        self.place_all(pairs, site);
+        self.arena.fill_values(id, pairs);
         Ok(())
     }
 

@@ -135,7 +135,7 @@ pub fn verify(data: &[u8], policy: &Policy, limits: &Limits, settings: &Settings
     machine.set_stack(stack);
     let fault = machine.run().err();
     let (stored, (slots, reads), stack) = (machine.memo.len(), machine.memo.take_parts(), machine.take_stack());
-    let footprint = machine.domain.arena.footprint() + (stack.capacity() + slots.capacity()) * size_of::<Symbol>();
+    let footprint = machine.domain.arena.footprint() + (stack.capacity() + slots.len()) * size_of::<Symbol>();
     if footprint <= MOST_SPARE.min(4096 + SPARE_PER_BYTE * data.len()) {
         let mut arena = std::mem::take(&mut machine.domain.arena);
         arena.clear();
@@ -285,6 +285,11 @@ impl<'a> Domain<'a> for Symbolic<'a, '_> {
             Symbol::Opaque => Kind::Instance,
             _ => Kind::Plain,
         }
+    }
+
+    #[inline(always)]
+    fn is_none(&self, value: &Symbol) -> bool {
+        matches!(value, Symbol::None)
     }
 
     #[inline(always)]
@@ -535,6 +540,38 @@ impl<'a> Domain<'a> for Symbolic<'a, '_> {
         self.charge_copies(state, site)?;
         self.check_state(*target, state, site);
         Ok(())
+    }
+
+    #[inline(always)]
+    fn takes_pairs(&mut self, target: &Symbol, dict: &Symbol, pairs: &[Symbol]) -> bool {
+        self.is_plain_state(*target, *dict, pairs)
+    }
+
+    #[inline(always)]
+    fn takes_slot_pairs(&mut self, target: &Symbol, dict: &Symbol, pairs: &[Symbol], _: bool) -> bool {
+        self.is_plain_state(*target, *dict, pairs)
+    }
+
+    fn set_slot_pairs(
+        &mut self, target: &Symbol, none: Symbol, dict: Symbol, pairs: Items<'_, Symbol>, site: Site,
+    ) -> Result<Option<Symbol>, FaultBox> {
+        if let Symbol::Node(id) = dict {
+            self.fill_plain_state(id, pairs.as_slice(), site)?;
+        }
+        let raw = self.is_raw(dict);
+        let state = self.arena.tuple(&[none, dict]);
+        self.arena.set_raw(state, raw);
+        self.set_state(target, Symbol::Node(state), site)?;
+        Ok(Some(Symbol::Node(state)))
+    }
+
+    fn set_state_pairs(
+        &mut self, target: &Symbol, dict: Symbol, pairs: Items<'_, Symbol>, site: Site,
+    ) -> Result<(), FaultBox> {
+        if let Symbol::Node(id) = dict {
+            self.fill_plain_state(id, pairs.as_slice(), site)?;
+        }
+        self.set_state(target, dict, site)
     }
 
     fn persistent_line(&mut self, id: &'a [u8], site: Site) -> Result<Symbol, FaultBox> {

@@ -73,6 +73,9 @@ impl<'py> Objects<'py, '_> {
         let dict = dict.cast::<PyDict>().map_err(PyErr::from)?;
         if dict.is_empty() {
             self.collisions.start(dict);
+            if self.shapes.fill(dict, pairs.as_slice())? {
+                return Ok(()); // all keys are text, so none collide by design
+            }
         }
         for pair in pairs.as_slice().chunks_exact(2) {
             self.collisions.count(dict, &pair[0], site)?;

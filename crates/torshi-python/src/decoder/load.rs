@@ -2,7 +2,7 @@
 //! built of a stream with findings; the builder runs over the very bytes that were checked.
 
 use super::resolve::Names;
-use super::{fill, keys, state, Failure, Object, Objects, TextCodec};
+use super::{fill, keys, shapes, state, Failure, Object, Objects, TextCodec};
 use crate::errors;
 use crate::ffi::gc::Pause;
 use crate::ffi::make;
@@ -96,7 +96,7 @@ pub fn build<'py>(
     if let Some(protocol) = request.protocol {
         protocol.store(plan.protocol, Ordering::Relaxed);
     }
-    let names = Names::resolve(py, &plan, request.policy, request.find_class, extensions)?;
+    let (names, shortcuts) = Names::resolve(py, &plan, request.policy, request.find_class, extensions)?;
     drop(plan);
     let buffers = match &request.buffers {
         Some(buffers) if !buffers.is_none() => Some(buffers.try_iter()?),
@@ -111,6 +111,8 @@ pub fn build<'py>(
         states: state::StateWays::default(),
         collisions: fill::Collisions::new(request.limits.collisions),
         keys: keys::Keys::take(end),
+        shapes: shapes::Shapes::take(),
+        shortcuts,
     };
     let pause = (end > SMALL).then(|| Pause::new(py));
     let (memo, kept) = match shared {

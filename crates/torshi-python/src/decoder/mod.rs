@@ -5,6 +5,8 @@ mod fill;
 mod keys;
 mod load;
 mod resolve;
+mod shapes;
+mod shortcut;
 mod state;
 
 use crate::ffi::make;
@@ -63,6 +65,8 @@ pub struct Objects<'py, 'l> {
     states: state::StateWays,
     collisions: fill::Collisions,
     keys: keys::Keys,
+    shapes: shapes::Shapes,
+    shortcuts: shortcut::Shortcuts<'py>,
 }
 
 impl<'py> Objects<'py, '_> {
@@ -120,6 +124,11 @@ impl<'a, 'py> Domain<'a> for Objects<'py, '_> {
         } else {
             Kind::Instance
         }
+    }
+
+    #[inline(always)]
+    fn is_none(&self, value: &Object<'py>) -> bool {
+        value.is_none()
     }
 
     #[inline(always)]
@@ -301,7 +310,10 @@ impl<'a, 'py> Domain<'a> for Objects<'py, '_> {
         let Ok(arguments) = arguments.cast::<PyTuple>() else {
             return Err(PyTypeError::new_err("argument list must be a tuple").into());
         };
-        match self.make_set(&callable, arguments, site)? {
+        if let Some(made) = self.make_set(&callable, arguments, site)? {
+            return Ok(made);
+        }
+        match self.shortcut(&callable, arguments)? {
             Some(made) => Ok(made),
             None => Ok(callable.call1(arguments)?),
         }
@@ -338,6 +350,33 @@ impl<'a, 'py> Domain<'a> for Objects<'py, '_> {
     #[inline(always)]
     fn set_state(&mut self, target: &Object<'py>, state: Object<'py>, site: Site) -> Built<()> {
         self.give_state(target, state, site)
+    }
+
+    #[inline(always)]
+    fn takes_pairs(&mut self, target: &Object<'py>, dict: &Object<'py>, pairs: &[Object<'py>]) -> bool {
+        self.takes_attributes(target, dict, pairs)
+    }
+
+    #[inline(always)]
+    fn set_state_pairs(
+        &mut self, target: &Object<'py>, _: Object<'py>, pairs: Items<'_, Object<'py>>, _: Site,
+    ) -> Built<()> {
+        self.give_attributes(target, pairs)
+    }
+
+    #[inline(always)]
+    fn takes_slot_pairs(
+        &mut self, target: &Object<'py>, dict: &Object<'py>, pairs: &[Object<'py>], tuple_is_read: bool,
+    ) -> bool {
+        !tuple_is_read && self.takes_slots(target, dict, pairs)
+    }
+
+    #[inline(always)]
+    fn set_slot_pairs(
+        &mut self, target: &Object<'py>, _: Object<'py>, _: Object<'py>, pairs: Items<'_, Object<'py>>, _: Site,
+    ) -> Built<Option<Object<'py>>> {
+        self.give_slots(target, pairs)?;
+        Ok(None)
     }
 
     fn persistent_line(&mut self, id: &'a [u8], site: Site) -> Built<Object<'py>> {

@@ -3,6 +3,7 @@
 //! not allow; an application's own `find_class` may stand in its place.
 
 use super::load::ExtensionNames;
+use super::shortcut::Shortcuts;
 use super::{Built, Object, Objects};
 use crate::errors;
 use crate::ffi::make;
@@ -29,7 +30,8 @@ impl<'py, 'l> Names<'py, 'l> {
     /// Imports what the plan names, unless the application finds classes itself.
     pub fn resolve(
         py: Python<'py>, plan: &Plan, policy: &'l Policy, hook: Option<Object<'py>>, extensions: ExtensionNames,
-    ) -> PyResult<Self> {
+    ) -> PyResult<(Self, Shortcuts<'py>)> {
+        let mut shortcuts = Shortcuts::default();
         let mut names = Names {
             found: FxHashMap::default(),
             key: Vec::new(),
@@ -40,14 +42,14 @@ impl<'py, 'l> Names<'py, 'l> {
         };
         if names.hook.is_none() {
             for global in &plan.globals {
-                names.add(py, global)?;
+                names.add(py, global, &mut shortcuts)?;
             }
             check_states(plan, &names)?;
         }
-        Ok(names)
+        Ok((names, shortcuts))
     }
 
-    fn add(&mut self, py: Python<'py>, global: &GlobalUse) -> PyResult<()> {
+    fn add(&mut self, py: Python<'py>, global: &GlobalUse, shortcuts: &mut Shortcuts<'py>) -> PyResult<()> {
         match global.origin {
             Origin::Implied => return Ok(()),
             // Its owner is asked for it while building; here it is only checked.
@@ -56,6 +58,7 @@ impl<'py, 'l> Names<'py, 'l> {
         }
         let dotted = self.dotted || global.origin == Origin::Attribute;
         let object = resolve(py, self.policy, &global.module, &global.qualname, dotted)?;
+        shortcuts.note(&global.module, &global.qualname, &object);
         if global.origin == Origin::Named {
             self.set_key(&global.spelled.0, &global.spelled.1, global.python2);
             self.found.insert(self.key.clone(), object);

@@ -1,15 +1,17 @@
 //! BUILD: handing state to an object, by its own `__setstate__` or attribute by attribute as stock
-//! pickle does. How a type takes state is looked up once a load.
+//! pickle does. How a type takes state, and where it keeps each attribute, is looked up once a load.
 
+use super::shortcut::{uuid_slots, UuidSlots};
 use super::{Built, Object, Objects};
-use crate::ffi::make;
+use crate::ffi::{attribute, make};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString, PyTuple, PyType};
 use rustc_hash::FxHashMap;
+use torshi_core::domain::Items;
 use torshi_core::error::{Fault, FaultKind, Site};
 
 /// How the objects of a type take state.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq)]
 enum Way {
     /// The type has neither `__setstate__` nor hooks that could make one up.
     Attributes,
@@ -17,35 +19,72 @@ enum Way {
     Ask,
 }
 
+/// Where an attribute is kept.
+#[derive(Clone, Copy)]
+enum Place {
+    /// In the instance's dict, and nothing stands in the way to it.
+    Dict,
+    /// In a slot at this offset.
+    Slot(isize),
+    /// Setting it may do anything.
+    Elsewhere,
+}
+
+/// An attribute of a type, as state names it.
+struct Attribute {
+    /// The very str met in the stream: kept alive, so that its address tells it again.
+    met: Py<PyAny>,
+    /// Its interned twin, as attribute names are kept, so that look-ups find them by address.
+    name: Py<PyAny>,
+    /// Where the dict half of a state puts it.
+    in_dict: Place,
+    /// Where the slots half of a state puts it.
+    in_slots: Place,
+}
+
+/// What is known of a type.
+struct Known {
+    class: Py<PyType>,
+    way: Way,
+    attributes: Vec<Attribute>,
+    uuid: Option<UuidSlots>,
+}
+
+/// Attributes remembered of a type; a state with more is a mapping rather than a record.
+const MOST_ATTRIBUTES: usize = 64;
+
 /// How types take state, by address of the type; the types are kept alive beside.
 #[derive(Default)]
 pub struct StateWays {
-    ways: FxHashMap<usize, (Way, Py<PyType>)>,
-    last: Option<(usize, Way)>,
+    places: FxHashMap<usize, usize>,
+    known: Vec<Known>,
+    last: (usize, usize),
 }
 
 impl StateWays {
     #[inline(always)]
-    fn of(&mut self, object: &Bound<'_, PyAny>) -> PyResult<Way> {
+    fn of(&mut self, object: &Bound<'_, PyAny>) -> PyResult<usize> {
         let address = object.get_type_ptr() as usize;
         match self.last {
-            Some((last, way)) if last == address => Ok(way),
+            (last, at) if last == address => Ok(at),
             _ => self.find(address, object),
         }
     }
 
-    fn find(&mut self, address: usize, object: &Bound<'_, PyAny>) -> PyResult<Way> {
-        let way = match self.ways.get(&address) {
-            Some((way, _)) => *way,
+    fn find(&mut self, address: usize, object: &Bound<'_, PyAny>) -> PyResult<usize> {
+        let at = match self.places.get(&address) {
+            Some(&at) => at,
             None => {
                 let class = object.get_type();
                 let way = way_of(&class)?;
-                self.ways.insert(address, (way, class.unbind()));
-                way
+                let uuid = if way == Way::Ask { uuid_slots(&class) } else { None };
+                self.known.push(Known { way, class: class.unbind(), attributes: Vec::new(), uuid });
+                self.places.insert(address, self.known.len() - 1);
+                self.known.len() - 1
             }
         };
-        self.last = Some((address, way));
-        Ok(way)
+        self.last = (address, at);
+        Ok(at)
     }
 }
 
@@ -59,10 +98,40 @@ fn way_of(class: &Bound<'_, PyType>) -> PyResult<Way> {
     Ok(if asks { Way::Ask } else { Way::Attributes })
 }
 
+impl Known {
+    /// The attribute that a state names with `key`, an exact str; `nth` is its place in the state, where it mostly
+    /// stood last time too.
+    #[inline(always)]
+    fn attribute(&mut self, key: &Bound<'_, PyAny>, nth: usize) -> Option<&Attribute> {
+        match self.attributes.get(nth) {
+            Some(attribute) if key.is(&attribute.met) => self.attributes.get(nth),
+            _ => self.find(key),
+        }
+    }
+
+    #[inline(never)]
+    fn find(&mut self, key: &Bound<'_, PyAny>) -> Option<&Attribute> {
+        let known = self.attributes.iter().position(|attribute| key.is(&attribute.met));
+        if known.is_none() && self.attributes.len() < MOST_ATTRIBUTES {
+            let class = self.class.bind(key.py());
+            let name = make::interned(key.clone());
+            let in_dict = if attribute::lives_in_dict(class, &name) { Place::Dict } else { Place::Elsewhere };
+            let in_slots = match attribute::slot_offset(class, &name) {
+                Some(offset) if attribute::has_plain_setattr(class) => Place::Slot(offset),
+                _ => Place::Elsewhere,
+            };
+            self.attributes.push(Attribute { met: key.clone().unbind(), name: name.unbind(), in_dict, in_slots });
+            return self.attributes.last();
+        }
+        self.attributes.get(known?)
+    }
+}
+
 impl<'py> Objects<'py, '_> {
     #[inline(always)]
     pub(super) fn give_state(&mut self, target: &Object<'py>, state: Object<'py>, site: Site) -> Built<()> {
-        if let Way::Ask = self.states.of(target)? {
+        let at = self.states.of(target)?;
+        if self.states.known[at].way == Way::Ask {
             if let Some(set_state) = target.getattr_opt(pyo3::intern!(self.py, "__setstate__"))? {
                 set_state.call1((state,))?;
                 return Ok(());
@@ -76,7 +145,7 @@ impl<'py> Objects<'py, '_> {
             self.set_attributes(target, &attributes, site)?;
         }
         match slots {
-            Some(slots) if !slots.is_none() => self.set_slots(target, &slots, site),
+            Some(slots) if !slots.is_none() => self.set_slots(target, at, &slots, site),
             _ => Ok(()),
         }
     }
@@ -98,16 +167,94 @@ impl<'py> Objects<'py, '_> {
         })
     }
 
-    fn set_slots(&mut self, target: &Object<'py>, state: &Object<'py>, site: Site) -> Built<()> {
+    fn set_slots(&mut self, target: &Object<'py>, at: usize, state: &Object<'py>, site: Site) -> Built<()> {
         let Ok(state) = state.cast::<PyDict>() else {
             return Err(Fault::malformed(site, "slot state is not a dictionary").into());
         };
-        make::for_each_pair(state, |name, value| match name.cast::<PyString>() {
-            Ok(name) => Ok(target.setattr(name, value)?),
-            Err(_) => {
-                let what = FaultKind::BadType("slot state has a key that is no name".to_owned());
-                Err(Fault::new(site, what).into())
+        let mut nth = 0;
+        make::for_each_pair(state, |name, value| {
+            if name.is_exact_instance_of::<PyString>() {
+                // Looked up anew for each, since what an attribute does when it is set may be another load.
+                let known = self.states.known[at].attribute(&name, nth);
+                nth += 1;
+                if let Some(Attribute { in_slots: Place::Slot(offset), .. }) = known {
+                    attribute::store(target, *offset, value);
+                    return Ok(());
+                }
+            }
+            match name.cast::<PyString>() {
+                Ok(name) => Ok(target.setattr(name, value)?),
+                Err(_) => {
+                    let what = FaultKind::BadType("slot state has a key that is no name".to_owned());
+                    Err(Fault::new(site, what).into())
+                }
             }
         })
+    }
+
+    /// Whether a state of these pairs comes to attributes in the instance's dict and nothing else.
+    #[inline(always)]
+    pub(super) fn takes_attributes(&mut self, target: &Object<'py>, dict: &Object<'py>, pairs: &[Object<'py>]) -> bool {
+        self.takes_all(target, dict, pairs, |known| matches!(known.in_dict, Place::Dict))
+            || self.takes_uuid(target, dict, pairs)
+    }
+
+    fn takes_uuid(&mut self, target: &Object<'py>, dict: &Object<'py>, pairs: &[Object<'py>]) -> bool {
+        let Ok(at) = self.states.of(target) else { return false };
+        make::is_only_reference(dict) && self.states.known[at].uuid.as_ref().is_some_and(|uuid| uuid.takes(pairs))
+    }
+
+    /// Whether a slot state of these pairs comes to stores into slots and nothing else.
+    #[inline(always)]
+    pub(super) fn takes_slots(&mut self, target: &Object<'py>, dict: &Object<'py>, pairs: &[Object<'py>]) -> bool {
+        self.takes_all(target, dict, pairs, |known| matches!(known.in_slots, Place::Slot(_)))
+    }
+
+    #[inline(always)]
+    fn takes_all(
+        &mut self, target: &Object<'py>, dict: &Object<'py>, pairs: &[Object<'py>], fits: impl Fn(&Attribute) -> bool,
+    ) -> bool {
+        // Whoever else holds the dict would see it filled.
+        if !make::is_only_reference(dict) || dict.cast::<PyDict>().map_or(true, |dict| !dict.is_empty()) {
+            return false;
+        }
+        let Ok(at) = self.states.of(target) else { return false };
+        let known = &mut self.states.known[at];
+        known.way == Way::Attributes
+            && pairs.chunks_exact(2).enumerate().all(|(nth, pair)| {
+                pair[0].is_exact_instance_of::<PyString>() && known.attribute(&pair[0], nth).is_some_and(&fits)
+            })
+    }
+
+    /// Gives a state that `takes_attributes` has looked at.
+    #[inline(always)]
+    pub(super) fn give_attributes(&mut self, target: &Object<'py>, pairs: Items<'_, Object<'py>>) -> Built<()> {
+        let at = self.states.of(target)?;
+        if let (Some(uuid), [_, int]) = (&self.states.known[at].uuid, pairs.as_slice()) {
+            uuid.give(target, int);
+            return Ok(());
+        }
+        for (nth, pair) in pairs.as_slice().chunks_exact(2).enumerate() {
+            match self.states.known[at].attribute(&pair[0], nth) {
+                Some(known) => attribute::set(target, known.name.bind(self.py), &pair[1])?,
+                None => attribute::set(target, &make::interned(pair[0].clone()), &pair[1])?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Gives a state that `takes_slots` has looked at.
+    #[inline(always)]
+    pub(super) fn give_slots(&mut self, target: &Object<'py>, pairs: Items<'_, Object<'py>>) -> Built<()> {
+        let at = self.states.of(target)?;
+        for (nth, pair) in pairs.as_slice().chunks_exact(2).enumerate() {
+            match self.states.known[at].attribute(&pair[0], nth) {
+                Some(Attribute { in_slots: Place::Slot(offset), .. }) => {
+                    attribute::store(target, *offset, pair[1].clone());
+                }
+                _ => target.setattr(pair[0].cast::<PyString>().map_err(PyErr::from)?, &pair[1])?,
+            }
+        }
+        Ok(())
     }
 }

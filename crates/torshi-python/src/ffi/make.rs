@@ -258,6 +258,22 @@ pub fn is_ascii_text(text: &Bound<'_, PyAny>, ascii: &[u8]) -> bool {
     }
 }
 
+/// The item of a tuple that has just one.
+#[inline(always)]
+pub fn only_item<'py>(tuple: &Bound<'py, PyTuple>) -> Option<Bound<'py, PyAny>> {
+    match tuple.len() {
+        1 => tuple.get_item(0).ok(),
+        _ => None,
+    }
+}
+
+/// Whether nobody but the caller holds the object.
+#[inline(always)]
+pub fn is_only_reference(object: &Bound<'_, PyAny>) -> bool {
+    // SAFETY: reads the count of a live object.
+    cfg!(not(Py_GIL_DISABLED)) && unsafe { ffi::Py_REFCNT(object.as_ptr()) == 1 }
+}
+
 /// The interned twin of a `str`, as attribute names are kept.
 pub fn interned<'py>(text: Bound<'py, PyAny>) -> Bound<'py, PyAny> {
     let py = text.py();

@@ -2,9 +2,10 @@
 //!
 //! `peek` reads objects without calling them, `output` builds the result bytes, `call` calls and
 //! constructs with every failure handed back as an error (pyo3's own constructors panic when
-//! memory runs out), `held` owns the references of a memo, `make` makes and fills objects, `gc`
-//! pauses the cyclic collector.
+//! memory runs out), `attribute` sets attributes, `held` owns the references of a memo, `make` makes and fills objects, `gc`
+//! pauses the cyclic collector, `shape` fills dicts whose keys are known.
 
+pub mod attribute;
 pub mod call;
 pub mod gc;
 pub mod held;
@@ -12,4 +13,5 @@ pub mod instance;
 pub mod make;
 pub mod output;
 pub mod peek;
+pub mod shape;
 pub mod value;

@@ -2,6 +2,8 @@
 //! over its domain, so that checking, inspecting and building cannot come to mean different things.
 //! The type rules of the format are written here, once. It never imports, calls or allocates by itself.
 
+mod fusion;
+
 use crate::domain::{Domain, Items, Kind};
 use crate::error::{Fault, FaultBox, FaultKind, Site};
 use crate::literal::{excerpt, plain_decimal, small_integer};
@@ -256,11 +258,15 @@ impl<'a, D: Domain<'a>> Machine<'a, D> {
             }
             Opcode::Setitem => {
                 let from = self.reach(3, site)? + 1;
-                self.update(from, site)?
+                if !(FUSE && self.fill_state(from, reader)?) {
+                    self.update(from, site)?
+                }
             }
             Opcode::Setitems => {
                 let from = self.pop_mark(site)?;
-                self.update(from, site)?
+                if !(FUSE && self.fill_state(from, reader)?) {
+                    self.update(from, site)?
+                }
             }
             Opcode::Additems => {
                 let from = self.pop_mark(site)?;
@@ -378,18 +384,6 @@ impl<'a, D: Domain<'a>> Machine<'a, D> {
         self.stack.push(value);
     }
 
-    /// Pushes a value, and at once does the PUT or MEMOIZE that mostly follows: the value is still in
-    /// registers then, and need not be read back from the stack.
-    #[inline(always)]
-    fn push_kept<const FUSE: bool>(&mut self, value: D::Value, reader: &mut Reader<'a>) {
-        if FUSE {
-            if let Some(index) = reader.following_put(self.memo.len()) {
-                self.memo.put(index, || self.domain.keep(&value));
-            }
-        }
-        self.stack.push(value);
-    }
-
     #[cold]
     fn underflow(&self, site: Site) -> FaultBox {
         let what = if self.stack.is_empty() || self.marks.is_empty() {
@@ -503,27 +497,6 @@ impl<'a, D: Domain<'a>> Machine<'a, D> {
             }
             None => self.recall(index, site),
         }
-    }
-
-    /// The memo reads that follow: they come in rows, and a row needs no dispatch between them.
-    #[inline(always)]
-    fn fetch_run<const FUSE: bool>(&mut self, reader: &mut Reader<'a>) -> Result<(), D::Error> {
-        if FUSE && reader.get_follows() {
-            *reader = self.fetch_row(reader.clone())?;
-        }
-        Ok(())
-    }
-
-    /// A row of memo reads; a function of its own, so that its loop has the registers to itself. The reader
-    /// goes in and comes out by value, since its address must not be taken.
-    #[inline(never)]
-    fn fetch_row(&mut self, mut reader: Reader<'a>) -> Result<Reader<'a>, D::Error> {
-        let (domain, stack) = (&mut self.domain, &mut self.stack);
-        let missing = self.memo.get_row(|| reader.following_get(), |slot| domain.restore(slot, stack));
-        if let Some(index) = missing {
-            self.fetch(index, reader.site())?; // in another place, or nowhere
-        }
-        Ok(reader)
     }
 
     #[cold]

@@ -1,0 +1,106 @@
+//! Steps in one: instructions that mostly follow each other, done together so that a value need not go over the
+//! stack or into a container in between. Each comes to just what its instructions come to one by one, and
+//! `advance`, which goes instruction by instruction, does none of them.
+
+use super::Machine;
+use crate::domain::{Domain, Items, Kind};
+use crate::reader::{Reader, StateForm};
+
+impl<'a, D: Domain<'a>> Machine<'a, D> {
+    /// Pushes a value, and at once does the PUT or MEMOIZE that mostly follows: the value is still in
+    /// registers then, and need not be read back from the stack.
+    #[inline(always)]
+    pub(super) fn push_kept<const FUSE: bool>(&mut self, value: D::Value, reader: &mut Reader<'a>) {
+        if FUSE {
+            if let Some(index) = reader.following_put(self.memo.len()) {
+                self.memo.put(index, || self.domain.keep(&value));
+            }
+        }
+        self.stack.push(value);
+    }
+
+    /// The memo reads that follow: they come in rows, and a row needs no dispatch between them.
+    #[inline(always)]
+    pub(super) fn fetch_run<const FUSE: bool>(&mut self, reader: &mut Reader<'a>) -> Result<(), D::Error> {
+        if FUSE && reader.get_follows() {
+            *reader = self.fetch_row(reader.clone())?;
+        }
+        Ok(())
+    }
+
+    /// A row of memo reads; a function of its own, so that its loop has the registers to itself. The reader
+    /// goes in and comes out by value, since its address must not be taken.
+    #[inline(never)]
+    fn fetch_row(&mut self, mut reader: Reader<'a>) -> Result<Reader<'a>, D::Error> {
+        let (domain, stack) = (&mut self.domain, &mut self.stack);
+        let missing = self.memo.get_row(|| reader.following_get(), |slot| domain.restore(slot, stack));
+        if let Some(index) = missing {
+            self.fetch(index, reader.site())?; // in another place, or nowhere
+        }
+        Ok(reader)
+    }
+
+    /// SETITEMS and the BUILD that follows it in one step, where the domain can: the BUILD is then taken.
+    #[inline(always)]
+    pub(super) fn fill_state(&mut self, from: usize, reader: &mut Reader<'a>) -> Result<bool, D::Error> {
+        match reader.following_build(self.memo.len()) {
+            None => Ok(false),
+            Some(StateForm::Dict) => self.fill_dict_state(from, reader),
+            Some(StateForm::Slots(slot)) => self.fill_slot_state(from, slot, reader),
+        }
+    }
+
+    /// Whether `pairs` values behind a dict, `below` places above an object, may be the state of that object.
+    #[inline(always)]
+    fn is_state_of(&self, from: usize, below: usize) -> bool {
+        let pairs = self.stack.len().saturating_sub(from);
+        from >= self.fence + below
+            && pairs > 0
+            && pairs % 2 == 0
+            && self.domain.kind(&self.stack[from - below]) == Kind::Instance
+            && self.domain.kind(&self.stack[from - 1]) == Kind::Dict
+    }
+
+    #[inline(always)]
+    fn fill_dict_state(&mut self, from: usize, reader: &mut Reader<'a>) -> Result<bool, D::Error> {
+        if !self.is_state_of(from, 2) {
+            return Ok(false);
+        }
+        let (target, dict) = (&self.stack[from - 2], &self.stack[from - 1]);
+        if !self.domain.takes_pairs(target, dict, &self.stack[from..]) {
+            return Ok(false);
+        }
+        reader.opcode()?;
+        let (target, dict) = (target.clone(), dict.clone());
+        self.domain.set_state_pairs(&target, dict, Items::new(&mut self.stack, from), reader.site())?;
+        self.stack.truncate(from - 1);
+        Ok(true)
+    }
+
+    /// `slot` is where the tuple `(None, dict)` is put, if anywhere.
+    #[inline(always)]
+    fn fill_slot_state(&mut self, from: usize, slot: Option<u64>, reader: &mut Reader<'a>) -> Result<bool, D::Error> {
+        if !self.is_state_of(from, 3) || !self.domain.is_none(&self.stack[from - 2]) {
+            return Ok(false);
+        }
+        let (target, dict) = (&self.stack[from - 3], &self.stack[from - 1]);
+        let is_read = slot.is_some_and(|slot| self.memo.keeps(slot));
+        if !self.domain.takes_slot_pairs(target, dict, &self.stack[from..], is_read) {
+            return Ok(false);
+        }
+        reader.opcode()?;
+        if slot.is_some() {
+            reader.following_put(self.memo.len());
+        }
+        reader.opcode()?;
+        let (target, none, dict) = (target.clone(), self.stack[from - 2].clone(), dict.clone());
+        let pairs = Items::new(&mut self.stack, from);
+        let state = self.domain.set_slot_pairs(&target, none, dict, pairs, reader.site())?;
+        if let Some(slot) = slot {
+            let none = &self.stack[from - 2];
+            self.memo.put(slot, || self.domain.keep(state.as_ref().unwrap_or(none)));
+        }
+        self.stack.truncate(from - 2);
+        Ok(true)
+    }
+}
