@@ -19,6 +19,25 @@ impl<'a, D: Domain<'a>> Machine<'a, D> {
         self.stack.push(value);
     }
 
+    /// The integers that follow: numbers come in rows, of many widths in turn, and a row needs no dispatch
+    /// between them.
+    #[inline(always)]
+    pub(super) fn integer_run<const FUSE: bool>(&mut self, reader: &mut Reader<'a>) -> Result<(), D::Error> {
+        if FUSE && reader.integer_follows() {
+            *reader = self.integer_row(reader.clone())?;
+        }
+        Ok(())
+    }
+
+    #[inline(never)] // as for `fetch_row`
+    fn integer_row(&mut self, mut reader: Reader<'a>) -> Result<Reader<'a>, D::Error> {
+        while let Some(n) = reader.following_integer() {
+            let value = self.domain.integer(n)?;
+            self.stack.push(value);
+        }
+        Ok(reader)
+    }
+
     /// The memo reads that follow: they come in rows, and a row needs no dispatch between them.
     #[inline(always)]
     pub(super) fn fetch_run<const FUSE: bool>(&mut self, reader: &mut Reader<'a>) -> Result<(), D::Error> {

@@ -54,15 +54,16 @@ impl<'a, D: Domain<'a>> Machine<'a, D> {
         }
     }
 
-    /// Gives an empty stack the memory of one used before.
-    pub fn set_stack(&mut self, mut stack: Vec<D::Value>) {
+    /// Gives stack and marks, while they are empty, memory used before.
+    pub fn set_memory(&mut self, mut stack: Vec<D::Value>, mut marks: Vec<usize>) {
         stack.clear();
-        self.stack = stack;
+        marks.clear();
+        (self.stack, self.marks) = (stack, marks);
     }
 
-    /// The memory of the stack, after a run.
-    pub fn take_stack(&mut self) -> Vec<D::Value> {
-        std::mem::take(&mut self.stack)
+    /// The memory of stack and marks, after a run.
+    pub fn take_memory(&mut self) -> (Vec<D::Value>, Vec<usize>) {
+        (std::mem::take(&mut self.stack), std::mem::take(&mut self.marks))
     }
 
     /// The offset right behind STOP, after a run.
@@ -117,7 +118,8 @@ impl<'a, D: Domain<'a>> Machine<'a, D> {
             Opcode::Newfalse => self.push_boolean(false),
             Opcode::Binint1 | Opcode::Binint2 | Opcode::Binint => {
                 let n = reader.number()?;
-                self.push_integer(n)?
+                self.push_integer(n)?;
+                self.integer_run::<FUSE>(reader)?
             }
             Opcode::Int => {
                 let line = reader.line()?;
@@ -129,7 +131,8 @@ impl<'a, D: Domain<'a>> Machine<'a, D> {
             }
             Opcode::Long1 => {
                 let bytes = reader.counted1()?;
-                self.push_long(bytes)?
+                self.push_long(bytes)?;
+                self.integer_run::<FUSE>(reader)?
             }
             Opcode::Long4 => {
                 let bytes = reader.counted4_signed()?;

@@ -113,6 +113,7 @@ pub struct Outcome {
 struct Spare {
     arena: Arena,
     stack: Vec<Symbol>,
+    marks: Vec<usize>,
     slots: Vec<Option<Symbol>>,
 }
 
@@ -128,18 +129,21 @@ thread_local! {
 
 /// Checks a stream against a policy.
 pub fn verify(data: &[u8], policy: &Policy, limits: &Limits, settings: &Settings<'_>) -> Outcome {
-    let Spare { arena, stack, slots } = SPARE.take();
+    let Spare { arena, stack, marks, slots } = SPARE.take();
     let domain = Symbolic::new(data, policy, limits, settings, arena);
     let memo = Memo::noting().in_memory_of(slots).behind(settings.earlier);
     let mut machine = Machine::new(data, domain, memo, settings.fix_imports);
-    machine.set_stack(stack);
+    machine.set_memory(stack, marks);
     let fault = machine.run().err();
-    let (stored, (slots, reads), stack) = (machine.memo.len(), machine.memo.take_parts(), machine.take_stack());
-    let footprint = machine.domain.arena.footprint() + (stack.capacity() + slots.len()) * size_of::<Symbol>();
+    let (stored, (slots, reads), (stack, marks)) =
+        (machine.memo.len(), machine.memo.take_parts(), machine.take_memory());
+    let footprint = machine.domain.arena.footprint()
+        + (stack.capacity() + slots.len()) * size_of::<Symbol>()
+        + marks.capacity() * size_of::<usize>();
     if footprint <= MOST_SPARE.min(4096 + SPARE_PER_BYTE * data.len()) {
         let mut arena = std::mem::take(&mut machine.domain.arena);
         arena.clear();
-        SPARE.set(Spare { arena, stack, slots });
+        SPARE.set(Spare { arena, stack, marks, slots });
     }
     let (end, protocol, domain) = (machine.offset(), machine.protocol(), &mut machine.domain);
     let dunder_states = std::mem::take(&mut domain.dunder_states);

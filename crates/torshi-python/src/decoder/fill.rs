@@ -73,7 +73,7 @@ impl<'py> Objects<'py, '_> {
         let dict = dict.cast::<PyDict>().map_err(PyErr::from)?;
         if dict.is_empty() {
             self.collisions.start(dict);
-            if self.shapes.fill(dict, pairs.as_slice())? {
+            if self.learnt.shapes.fill(dict, pairs.as_slice())? {
                 return Ok(()); // all keys are text, so none collide by design
             }
         }

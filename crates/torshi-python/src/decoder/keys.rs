@@ -5,7 +5,6 @@
 use super::Object;
 use crate::ffi::make;
 use pyo3::prelude::*;
-use std::sync::Mutex;
 
 /// Slots of the cache; a slot is one string.
 const SLOTS: usize = 2048;
@@ -16,29 +15,34 @@ const LARGEST_STREAM: usize = 16 << 10;
 /// New texts a load may meet, beyond those found, before it stops looking.
 const PATIENCE: u32 = 24;
 
-type Slots = Vec<Option<Py<PyAny>>>;
+/// A string and what it is known by: up to sixteen bytes, length and both ends say it all.
+struct Slot {
+    ends: Ends,
+    text: Option<Py<PyAny>>,
+}
 
-/// The cache while no load has it.
-static SPARE: Mutex<Slots> = Mutex::new(Vec::new());
+/// The first and last eight bytes of a text (overlapping, or fewer where it is shorter) and its length.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+struct Ends {
+    head: u64,
+    tail: u64,
+    length: usize,
+}
 
-/// The cache in the hands of one load.
+/// The cache, from load to load.
+#[derive(Default)]
 pub struct Keys {
-    slots: Slots,
+    slots: Vec<Slot>,
     patience: u32,
 }
 
 impl Keys {
-    /// Takes the cache for a stream of this many bytes; a load within a load goes without.
-    pub fn take(stream: usize) -> Self {
-        if stream > LARGEST_STREAM {
-            return Keys { slots: Vec::new(), patience: 0 };
+    /// Makes ready for a stream of this many bytes.
+    pub fn begin(&mut self, stream: usize) {
+        self.patience = if stream > LARGEST_STREAM { 0 } else { PATIENCE };
+        if self.slots.is_empty() && self.patience > 0 {
+            self.slots.resize_with(SLOTS, || Slot { ends: Ends::default(), text: None });
         }
-        let slots = SPARE.try_lock().map_or_else(|_| Vec::new(), |mut spare| std::mem::take(&mut *spare));
-        let mut keys = Keys { slots, patience: PATIENCE };
-        if keys.slots.is_empty() {
-            keys.slots.resize_with(SLOTS, || None);
-        }
-        keys
     }
 
     /// A `str` of this UTF-8, which may be one made before.
@@ -51,43 +55,60 @@ impl Keys {
     }
 
     fn look_up<'py>(&mut self, py: Python<'py>, utf8: &[u8]) -> PyResult<Object<'py>> {
-        let at = place_of(utf8);
-        if let Some(known) = &self.slots[at] {
-            let known = known.bind(py);
-            if make::is_ascii_text(known, utf8) {
-                self.patience += 1;
-                return Ok(known.clone());
+        let ends = Ends::of(utf8);
+        let slot = &mut self.slots[ends.place()];
+        if slot.ends == ends {
+            if let Some(known) = &slot.text {
+                let known = known.bind(py);
+                if ends.length <= 16 || make::is_ascii_text(known, utf8) {
+                    self.patience += 1;
+                    return Ok(known.clone());
+                }
             }
         }
         let made = make::text(py, utf8)?;
         self.patience -= 1;
         if utf8.is_ascii() {
-            self.slots[at] = Some(made.clone().unbind());
+            slot.ends = ends;
+            slot.text = Some(made.clone().unbind());
         }
         Ok(made)
     }
 }
 
-impl Drop for Keys {
-    fn drop(&mut self) {
-        if !self.slots.is_empty() {
-            if let Ok(mut spare) = SPARE.try_lock() {
-                *spare = std::mem::take(&mut self.slots);
-            }
-        }
+impl Ends {
+    /// Of at least two bytes.
+    #[inline(always)]
+    fn of(utf8: &[u8]) -> Self {
+        let (head, tail) = match (utf8.first_chunk::<8>(), utf8.last_chunk::<8>()) {
+            (Some(head), Some(tail)) => (u64::from_le_bytes(*head), u64::from_le_bytes(*tail)),
+            _ => match (utf8.first_chunk::<4>(), utf8.last_chunk::<4>()) {
+                (Some(head), Some(tail)) => (u32::from_le_bytes(*head).into(), u32::from_le_bytes(*tail).into()),
+                _ => (utf8[0].into(), u64::from(utf8[1]) << 8 | u64::from(utf8[utf8.len() - 1])),
+            },
+        };
+        Ends { head, tail, length: utf8.len() }
+    }
+
+    #[inline(always)]
+    fn place(&self) -> usize {
+        let mixed = (self.head ^ self.tail.rotate_left(23) ^ self.length as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+        (mixed >> 53) as usize % SLOTS
     }
 }
 
-/// A slot by length, first and last bytes: cheap, and good enough for names. At least two bytes.
-#[inline(always)]
-fn place_of(utf8: &[u8]) -> usize {
-    let (head, tail) = match (utf8.first_chunk::<8>(), utf8.last_chunk::<8>()) {
-        (Some(head), Some(tail)) => (u64::from_le_bytes(*head), u64::from_le_bytes(*tail)),
-        _ => match (utf8.first_chunk::<4>(), utf8.last_chunk::<4>()) {
-            (Some(head), Some(tail)) => (u32::from_le_bytes(*head).into(), u32::from_le_bytes(*tail).into()),
-            _ => (utf8[0].into(), u64::from(utf8[1]) << 8 | u64::from(utf8[utf8.len() - 1])),
-        },
-    };
-    let mixed = (head ^ tail.rotate_left(23) ^ utf8.len() as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15);
-    (mixed >> 53) as usize
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Two texts taken for one would put one message's words into another.
+    #[test]
+    fn ends_tell_short_texts_apart() {
+        let texts = ["ab", "ba", "abc", "acb", "abcd", "abdc", "abcde", "abxde", "abcdefgh", "abcdefghi", "abcdxfghi"];
+        for (i, a) in texts.iter().enumerate() {
+            for b in &texts[i + 1..] {
+                assert!(Ends::of(a.as_bytes()) != Ends::of(b.as_bytes()), "{a} {b}");
+            }
+        }
+    }
 }

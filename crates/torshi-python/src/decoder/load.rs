@@ -1,8 +1,9 @@
 //! One load: check the whole stream, import what it names, then build it. Nothing is imported or
 //! built of a stream with findings; the builder runs over the very bytes that were checked.
 
+use super::habit::Learnt;
 use super::resolve::Names;
-use super::{fill, keys, shapes, state, Failure, Object, Objects, TextCodec};
+use super::{fill, state, Failure, Object, Objects, TextCodec};
 use crate::errors;
 use crate::ffi::gc::Pause;
 use crate::ffi::make;
@@ -110,8 +111,7 @@ pub fn build<'py>(
         buffers,
         states: state::StateWays::default(),
         collisions: fill::Collisions::new(request.limits.collisions),
-        keys: keys::Keys::take(end),
-        shapes: shapes::Shapes::take(),
+        learnt: Learnt::take(end),
         shortcuts,
     };
     let pause = (end > SMALL).then(|| Pause::new(py));
@@ -120,12 +120,14 @@ pub fn build<'py>(
         None => (Memo::keeping_only(reads).with_room_for(end), None),
     };
     let mut machine = Machine::new(data, domain, memo, request.fix_imports);
-    machine.set_stack(Vec::with_capacity((end / 8).clamp(8, 4096)));
+    let marks = std::mem::take(&mut machine.domain.learnt.marks);
+    machine.set_memory(Vec::with_capacity((end / 8).clamp(8, 4096)), marks);
     let built = machine.run();
     if let Some(kept) = kept {
         std::mem::swap(kept, &mut machine.memo);
     }
-    drop(machine);
+    machine.domain.learnt.marks = machine.take_memory().1;
+    machine.domain.learnt.give_back();
     drop(pause);
     match built {
         Ok(value) => Ok((value, end)),

@@ -2,6 +2,7 @@
 //! checked, imports only what the check resolved, and decides nothing about trust.
 
 mod fill;
+mod habit;
 mod keys;
 mod load;
 mod resolve;
@@ -64,8 +65,7 @@ pub struct Objects<'py, 'l> {
     buffers: Option<Bound<'py, PyIterator>>,
     states: state::StateWays,
     collisions: fill::Collisions,
-    keys: keys::Keys,
-    shapes: shapes::Shapes,
+    learnt: Box<habit::Learnt>,
     shortcuts: shortcut::Shortcuts<'py>,
 }
 
@@ -177,7 +177,7 @@ impl<'a, 'py> Domain<'a> for Objects<'py, '_> {
 
     #[inline(always)]
     fn text(&mut self, utf8: &'a [u8]) -> Built<Object<'py>> {
-        Ok(self.keys.text(self.py, utf8)?)
+        Ok(self.learnt.keys.text(self.py, utf8)?)
     }
 
     fn text_escaped(&mut self, raw: &'a [u8], _: Site) -> Built<Object<'py>> {

@@ -5,7 +5,6 @@
 use crate::ffi::shape;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString};
-use std::sync::Mutex;
 
 /// Shapes remembered, a power of two.
 const SLOTS: usize = 64;
@@ -24,21 +23,13 @@ struct Shape {
     template: Py<PyDict>,
 }
 
-/// The shapes while no load has them.
-static SPARE: Mutex<Vec<Slot>> = Mutex::new(Vec::new());
-
-/// The shapes in the hands of one load.
+/// The shapes, from load to load.
 #[derive(Default)]
 pub struct Shapes {
     slots: Vec<Slot>,
 }
 
 impl Shapes {
-    /// Takes the shapes; a load within a load starts anew.
-    pub fn take() -> Self {
-        Shapes { slots: SPARE.try_lock().map_or_else(|_| Vec::new(), |mut spare| std::mem::take(&mut *spare)) }
-    }
-
     /// Fills an empty dict that is to have `pairs`, if their keys are a known shape. `false`: nothing was done,
     /// or only keys were put in.
     #[inline(always)]
@@ -87,15 +78,5 @@ impl Shape {
     fn fits(&self, pairs: &[Bound<'_, PyAny>]) -> bool {
         self.keys.len() * 2 == pairs.len()
             && self.keys.iter().zip(pairs.chunks_exact(2)).all(|(key, pair)| pair[0].as_ptr() as usize == *key)
-    }
-}
-
-impl Drop for Shapes {
-    fn drop(&mut self) {
-        if !self.slots.is_empty() {
-            if let Ok(mut spare) = SPARE.try_lock() {
-                *spare = std::mem::take(&mut self.slots);
-            }
-        }
     }
 }

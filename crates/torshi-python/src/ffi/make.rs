@@ -1,12 +1,15 @@
 //! Making and filling Python objects: safe functions over the C API, each of which answers a failed
 //! allocation with the Python error and never with a panic. They make; they decide nothing.
 
+use super::output;
 use pyo3::exceptions::PyTypeError;
 use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyFrozenSet, PyList, PyTuple, PyType};
 use std::os::raw::c_char;
 use std::vec::Drain;
+
+pub use super::text::text;
 
 /// Takes over a new reference from the C API, or the error it set.
 ///
@@ -46,36 +49,6 @@ pub fn float(py: Python<'_>, x: f64) -> PyResult<Bound<'_, PyAny>> {
     unsafe { owned(py, ffi::PyFloat_FromDouble(x)) }
 }
 
-/// A `str` from UTF-8 in which surrogates may stand.
-#[inline(always)]
-pub fn text<'py>(py: Python<'py>, utf8: &[u8]) -> PyResult<Bound<'py, PyAny>> {
-    match utf8.len() {
-        0 | 1 => decoded(py, utf8), // shared objects
-        _ if utf8.is_ascii() => ascii(py, utf8),
-        _ => decoded(py, utf8),
-    }
-}
-
-/// A `str` by CPython's own decoder, which has the last word on what is UTF-8 and raises what it raises.
-fn decoded<'py>(py: Python<'py>, utf8: &[u8]) -> PyResult<Bound<'py, PyAny>> {
-    let (ptr, len) = (utf8.as_ptr().cast::<c_char>(), utf8.len() as ffi::Py_ssize_t);
-    // SAFETY: pointer and length are those of one live slice, no longer than isize::MAX; the name of
-    // the error handler is a C string; a new reference or null comes back.
-    unsafe { owned(py, ffi::PyUnicode_DecodeUTF8(ptr, len, c"surrogatepass".as_ptr())) }
-}
-
-#[inline(always)]
-fn ascii<'py>(py: Python<'py>, text: &[u8]) -> PyResult<Bound<'py, PyAny>> {
-    // SAFETY: a new str of `len` one-byte characters, or null; its characters are all written, with
-    // ASCII as the maximum of 127 promises, before any other code sees it.
-    unsafe {
-        let made = owned(py, ffi::PyUnicode_New(text.len() as ffi::Py_ssize_t, 127))?;
-        let data = ffi::PyUnicode_DATA(made.as_ptr()).cast::<u8>();
-        std::ptr::copy_nonoverlapping(text.as_ptr(), data, text.len());
-        Ok(made)
-    }
-}
-
 /// A `str` from raw-unicode-escape.
 pub fn text_escaped<'py>(py: Python<'py>, raw: &[u8]) -> PyResult<Bound<'py, PyAny>> {
     let (ptr, len) = (raw.as_ptr().cast::<c_char>(), raw.len() as ffi::Py_ssize_t);
@@ -94,6 +67,14 @@ pub fn bytes_unescaped<'py>(py: Python<'py>, raw: &[u8]) -> PyResult<Bound<'py, 
 #[inline(always)]
 pub fn bytes<'py>(py: Python<'py>, data: &[u8]) -> PyResult<Bound<'py, PyAny>> {
     let (ptr, len) = (data.as_ptr().cast::<c_char>(), data.len() as ffi::Py_ssize_t);
+    if data.len() >= output::HUGE {
+        // SAFETY: null asks for a new object of that size with its bytes unwritten, all of which are written here.
+        return unsafe {
+            let made = owned(py, ffi::PyBytes_FromStringAndSize(std::ptr::null(), len))?;
+            write_large(ffi::PyBytes_AsString(made.as_ptr()).cast(), data);
+            Ok(made)
+        };
+    }
     // SAFETY: pointer and length are those of one live slice; the bytes are copied.
     unsafe { owned(py, ffi::PyBytes_FromStringAndSize(ptr, len)) }
 }
@@ -101,8 +82,25 @@ pub fn bytes<'py>(py: Python<'py>, data: &[u8]) -> PyResult<Bound<'py, PyAny>> {
 /// A `bytearray`.
 pub fn bytearray<'py>(py: Python<'py>, data: &[u8]) -> PyResult<Bound<'py, PyAny>> {
     let (ptr, len) = (data.as_ptr().cast::<c_char>(), data.len() as ffi::Py_ssize_t);
+    if data.len() >= output::HUGE {
+        // SAFETY: as for `bytes`.
+        return unsafe {
+            let made = owned(py, ffi::PyByteArray_FromStringAndSize(std::ptr::null(), len))?;
+            write_large(ffi::PyByteArray_AsString(made.as_ptr()).cast(), data);
+            Ok(made)
+        };
+    }
     // SAFETY: pointer and length are those of one live slice; the bytes are copied.
     unsafe { owned(py, ffi::PyByteArray_FromStringAndSize(ptr, len)) }
+}
+
+/// Copies many bytes into fresh memory.
+///
+/// SAFETY: `to` is room for all of them, in an object that nobody else has seen.
+unsafe fn write_large(to: *mut u8, data: &[u8]) {
+    output::advise_huge(to, data.len());
+    // SAFETY: the caller's room; a new object does not overlap the stream.
+    unsafe { std::ptr::copy_nonoverlapping(data.as_ptr(), to, data.len()) };
 }
 
 /// An empty `list`.

@@ -3,7 +3,8 @@
 //! `peek` reads objects without calling them, `output` builds the result bytes, `call` calls and
 //! constructs with every failure handed back as an error (pyo3's own constructors panic when
 //! memory runs out), `attribute` sets attributes, `held` owns the references of a memo, `make` makes and fills objects, `gc`
-//! pauses the cyclic collector, `shape` fills dicts whose keys are known.
+//! pauses the cyclic collector, `shape` fills dicts whose keys are known,
+//! `text` makes strings.
 
 pub mod attribute;
 pub mod call;
@@ -14,4 +15,5 @@ pub mod make;
 pub mod output;
 pub mod peek;
 pub mod shape;
+pub mod text;
 pub mod value;

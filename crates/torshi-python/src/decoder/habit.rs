@@ -1,0 +1,33 @@
+//! What loads learn from each other: strings, shapes of records, memory. A program mostly loads the same kind
+//! of message again and again. Nothing here changes what a load gives.
+
+use super::keys::Keys;
+use super::shapes::Shapes;
+use std::sync::Mutex;
+
+/// What one load has learnt from those before it.
+#[derive(Default)]
+pub struct Learnt {
+    pub keys: Keys,
+    pub shapes: Shapes,
+    /// Memory for the marks of the machine.
+    pub marks: Vec<usize>,
+}
+
+/// It while no load has it.
+static SPARE: Mutex<Option<Box<Learnt>>> = Mutex::new(None);
+
+impl Learnt {
+    /// Takes it for a stream of this many bytes. A load within a load, or beside it in another thread, begins anew.
+    pub fn take(stream: usize) -> Box<Self> {
+        let mut learnt = SPARE.try_lock().ok().and_then(|mut spare| spare.take()).unwrap_or_default();
+        learnt.keys.begin(stream);
+        learnt
+    }
+
+    /// Leaves it to the next load.
+    pub fn give_back(self: Box<Self>) {
+        let old = SPARE.try_lock().ok().and_then(|mut spare| spare.replace(self));
+        drop(old); // outside the lock: dropping strings runs no code, but takes time
+    }
+}
