@@ -44,6 +44,15 @@ impl Kind {
     }
 }
 
+/// The values that are always the same objects.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub enum Constant {
+    None,
+    False,
+    True,
+}
+
 /// The top of the stack from a mark on, as one operand. Dropping it drops what was not taken.
 pub struct Items<'s, V> {
     stack: &'s mut Vec<V>,
@@ -113,8 +122,7 @@ pub trait Domain<'a> {
         None
     }
 
-    fn none(&mut self) -> Self::Value;
-    fn boolean(&mut self, value: bool) -> Self::Value;
+    fn constant(&mut self, constant: Constant) -> Self::Value;
     fn integer(&mut self, value: i64) -> Result<Self::Value, Self::Error>;
     /// Little-endian two's complement.
     fn long(&mut self, bytes: &'a [u8]) -> Result<Self::Value, Self::Error>;

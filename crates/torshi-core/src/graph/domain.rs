@@ -2,7 +2,7 @@
 //! data. It keeps the kinds of values as the check does, so that both read a stream alike.
 
 use super::{CallSite, Graph, Naming, Role, Shape, Value, What};
-use crate::domain::{Domain, Items, Kind};
+use crate::domain::{Constant, Domain, Items, Kind};
 use crate::error::{FaultBox, Site};
 use crate::opcode::{ArgumentKind, Opcode};
 use crate::symbolic::{Encoding, Seed};
@@ -145,11 +145,7 @@ impl<'a> Domain<'a> for Graph<'a, '_> {
         Some(Value::new(What::Beyond(kind), self.position))
     }
 
-    fn none(&mut self) -> Value {
-        self.atom()
-    }
-
-    fn boolean(&mut self, _: bool) -> Value {
+    fn constant(&mut self, _: Constant) -> Value {
         self.atom()
     }
 

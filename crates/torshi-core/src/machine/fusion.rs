@@ -3,8 +3,8 @@
 //! `advance`, which goes instruction by instruction, does none of them.
 
 use super::Machine;
-use crate::domain::{Domain, Items, Kind};
-use crate::reader::{Reader, StateForm};
+use crate::domain::{Constant, Domain, Items, Kind};
+use crate::reader::{Reader, Row, StateForm};
 
 impl<'a, D: Domain<'a>> Machine<'a, D> {
     /// Pushes a value, and at once does the PUT or MEMOIZE that mostly follows: the value is still in
@@ -24,39 +24,70 @@ impl<'a, D: Domain<'a>> Machine<'a, D> {
     #[inline(always)]
     pub(super) fn integer_run<const FUSE: bool>(&mut self, reader: &mut Reader<'a>) -> Result<(), D::Error> {
         if FUSE && reader.integer_follows() {
-            *reader = self.integer_row(reader.clone())?;
+            let row = self.integer_row(reader.row())?;
+            reader.leave_row(row);
         }
         Ok(())
     }
 
     #[inline(never)] // as for `fetch_row`
-    fn integer_row(&mut self, mut reader: Reader<'a>) -> Result<Reader<'a>, D::Error> {
-        while let Some(n) = reader.following_integer() {
+    fn integer_row(&mut self, mut row: Row<'a>) -> Result<Row<'a>, D::Error> {
+        let mut small = 0u8; // a bit for each of the last eight: was it a BININT1?
+        while let Some(n) = row.following_integer(&mut small) {
             let value = self.domain.integer(n)?;
             self.stack.push(value);
+            if small == u8::MAX {
+                // So the next ones will be too, and where each is need not be read first.
+                for pair in row.following_small() {
+                    let value = self.domain.integer(pair[1].into())?;
+                    self.stack.push(value);
+                }
+            }
         }
-        Ok(reader)
+        Ok(row)
+    }
+
+    /// Pushes a constant, and those that follow: which comes next is for no processor to foretell, so that a row of
+    /// them is better off without a dispatch for each.
+    #[inline(always)]
+    pub(super) fn push_constant<const FUSE: bool>(&mut self, constant: Constant, reader: &mut Reader<'a>) {
+        let value = self.domain.constant(constant);
+        self.stack.push(value);
+        if FUSE && reader.constant_follows() {
+            let row = self.constant_row(reader.row());
+            reader.leave_row(row);
+        }
+    }
+
+    #[inline(never)] // as for `fetch_row`
+    fn constant_row(&mut self, mut row: Row<'a>) -> Row<'a> {
+        while let Some(constant) = row.following_constant() {
+            let value = self.domain.constant(constant);
+            self.stack.push(value);
+        }
+        row
     }
 
     /// The memo reads that follow: they come in rows, and a row needs no dispatch between them.
     #[inline(always)]
     pub(super) fn fetch_run<const FUSE: bool>(&mut self, reader: &mut Reader<'a>) -> Result<(), D::Error> {
         if FUSE && reader.get_follows() {
-            *reader = self.fetch_row(reader.clone())?;
+            let (row, missing) = self.fetch_row(reader.row());
+            reader.leave_row(row);
+            if let Some(index) = missing {
+                self.fetch(index, reader.site())?; // in another place, or nowhere
+            }
         }
         Ok(())
     }
 
-    /// A row of memo reads; a function of its own, so that its loop has the registers to itself. The reader
-    /// goes in and comes out by value, since its address must not be taken.
+    /// A row of memo reads, up to one that is not where most are, which is given back; a function of its own, so
+    /// that its loop has the registers to itself.
     #[inline(never)]
-    fn fetch_row(&mut self, mut reader: Reader<'a>) -> Result<Reader<'a>, D::Error> {
+    fn fetch_row(&mut self, mut row: Row<'a>) -> (Row<'a>, Option<u64>) {
         let (domain, stack) = (&mut self.domain, &mut self.stack);
-        let missing = self.memo.get_row(|| reader.following_get(), |slot| domain.restore(slot, stack));
-        if let Some(index) = missing {
-            self.fetch(index, reader.site())?; // in another place, or nowhere
-        }
-        Ok(reader)
+        let missing = self.memo.get_row(|| row.following_get(), |slot| domain.restore(slot, stack));
+        (row, missing)
     }
 
     /// SETITEMS and the BUILD that follows it in one step, where the domain can: the BUILD is then taken.

@@ -4,7 +4,7 @@
 
 mod fusion;
 
-use crate::domain::{Domain, Items, Kind};
+use crate::domain::{Constant, Domain, Items, Kind};
 use crate::error::{Fault, FaultBox, FaultKind, Site};
 use crate::literal::{excerpt, plain_decimal, small_integer};
 use crate::memo::Memo;
@@ -110,12 +110,9 @@ impl<'a, D: Domain<'a>> Machine<'a, D> {
         let site = reader.site();
         match opcode {
             // -- plain data
-            Opcode::None => {
-                let value = self.domain.none();
-                self.push(value)
-            }
-            Opcode::Newtrue => self.push_boolean(true),
-            Opcode::Newfalse => self.push_boolean(false),
+            Opcode::None => self.push_constant::<FUSE>(Constant::None, reader),
+            Opcode::Newtrue => self.push_constant::<FUSE>(Constant::True, reader),
+            Opcode::Newfalse => self.push_constant::<FUSE>(Constant::False, reader),
             Opcode::Binint1 | Opcode::Binint2 | Opcode::Binint => {
                 let n = reader.number()?;
                 self.push_integer(n)?;
@@ -434,7 +431,7 @@ impl<'a, D: Domain<'a>> Machine<'a, D> {
 
     #[inline(always)]
     fn push_boolean(&mut self, value: bool) {
-        let value = self.domain.boolean(value);
+        let value = self.domain.constant(if value { Constant::True } else { Constant::False });
         self.push(value)
     }
 

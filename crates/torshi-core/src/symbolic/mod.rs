@@ -11,7 +11,7 @@ mod globals;
 mod value;
 mod view;
 
-use crate::domain::{Domain, Items, Kind};
+use crate::domain::{Constant, Domain, Items, Kind};
 use crate::error::{Fault, FaultBox, FaultKind, Site};
 use crate::finding::{Finding, FindingKind};
 use crate::limits::Limits;
@@ -314,13 +314,10 @@ impl<'a> Domain<'a> for Symbolic<'a, '_> {
     }
 
     #[inline(always)]
-    fn none(&mut self) -> Symbol {
-        Symbol::None
-    }
-
-    #[inline(always)]
-    fn boolean(&mut self, value: bool) -> Symbol {
-        Symbol::Bool(value)
+    fn constant(&mut self, constant: Constant) -> Symbol {
+        // From a table, not by branches: which constant comes next is a coin's toss.
+        const CONSTANTS: [Symbol; 3] = [Symbol::None, Symbol::Bool(false), Symbol::Bool(true)];
+        CONSTANTS[constant as usize]
     }
 
     #[inline(always)]

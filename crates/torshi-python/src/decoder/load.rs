@@ -8,7 +8,7 @@ use crate::errors;
 use crate::ffi::gc::Pause;
 use crate::ffi::make;
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyDict, PyFloat, PyInt, PyList, PySet, PyString, PyTuple, PyType};
+use pyo3::types::{PyBool, PyBytes, PyDict, PyFloat, PyInt, PyList, PySet, PyString, PyTuple, PyType};
 use rustc_hash::FxHashMap;
 use std::cell::RefCell;
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -103,6 +103,7 @@ pub fn build<'py>(
         Some(buffers) if !buffers.is_none() => Some(buffers.try_iter()?),
         _ => None,
     };
+    let boolean = |value| PyBool::new(py, value).to_owned().into_any();
     let domain = Objects {
         py,
         codec: request.codec,
@@ -111,6 +112,7 @@ pub fn build<'py>(
         buffers,
         states: state::StateWays::default(),
         collisions: fill::Collisions::new(request.limits.collisions),
+        constants: [py.None().into_bound(py), boolean(false), boolean(true)],
         learnt: Learnt::take(end),
         shortcuts,
     };

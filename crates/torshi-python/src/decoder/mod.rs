@@ -18,7 +18,7 @@ use pyo3::types::{
     PyMemoryView, PyModule, PySet, PyString, PyTuple, PyType,
 };
 use std::borrow::Cow;
-use torshi_core::domain::{Domain, Items, Kind};
+use torshi_core::domain::{Constant, Domain, Items, Kind};
 use torshi_core::error::{Fault, FaultBox, Site};
 
 pub use load::{build, check, extension_names, Extensions, Request, Stream};
@@ -65,6 +65,8 @@ pub struct Objects<'py, 'l> {
     buffers: Option<Bound<'py, PyIterator>>,
     states: state::StateWays,
     collisions: fill::Collisions,
+    /// None, False and True, in the order of `Constant`.
+    constants: [Object<'py>; 3],
     learnt: Box<habit::Learnt>,
     shortcuts: shortcut::Shortcuts<'py>,
 }
@@ -142,13 +144,8 @@ impl<'a, 'py> Domain<'a> for Objects<'py, '_> {
     }
 
     #[inline(always)]
-    fn none(&mut self) -> Object<'py> {
-        self.py.None().into_bound(self.py)
-    }
-
-    #[inline(always)]
-    fn boolean(&mut self, value: bool) -> Object<'py> {
-        PyBool::new(self.py, value).to_owned().into_any()
+    fn constant(&mut self, constant: Constant) -> Object<'py> {
+        self.constants[constant as usize].clone()
     }
 
     #[inline(always)]

@@ -6,6 +6,10 @@ use crate::error::{Fault, FaultBox, FaultKind, Site};
 use crate::opcode::{ArgumentKind, Opcode, TABLE};
 use memchr::memchr;
 
+mod row;
+
+pub use row::Row;
+
 /// The argument of one instruction, borrowed from the stream.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Argument<'a> {
@@ -64,25 +68,6 @@ static NUMBERS: [Number; 256] = {
         i += 1;
     }
     numbers
-};
-
-/// How an integer's bytes stand behind its opcode. A shift of nought marks opcodes of other kinds.
-#[derive(Clone, Copy)]
-struct Integer {
-    width: u8,
-    /// By how much to shift it up and down again, so that only its own bits remain.
-    shift: u8,
-    signed: bool,
-    counted: bool,
-}
-
-static INTEGERS: [Integer; 256] = {
-    let mut integers = [Integer { width: 0, shift: 0, signed: false, counted: false }; 256];
-    integers[Opcode::Binint1 as usize] = Integer { width: 1, shift: 56, signed: false, counted: false };
-    integers[Opcode::Binint2 as usize] = Integer { width: 2, shift: 48, signed: false, counted: false };
-    integers[Opcode::Binint as usize] = Integer { width: 4, shift: 32, signed: true, counted: false };
-    integers[Opcode::Long1 as usize] = Integer { width: 0, shift: 1, signed: true, counted: true };
-    integers
 };
 
 /// A cursor over a complete stream.
@@ -193,6 +178,36 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// Whether one of BININT, BININT1, BININT2 and LONG1 comes next.
+    #[inline(always)]
+    pub fn integer_follows(&self) -> bool {
+        self.data.get(self.at).is_some_and(|&byte| row::is_integer(byte))
+    }
+
+    /// Whether NONE, NEWTRUE or NEWFALSE comes next.
+    #[inline(always)]
+    pub fn constant_follows(&self) -> bool {
+        self.data.get(self.at).is_some_and(|&byte| row::is_constant(byte))
+    }
+
+    /// Whether a BINGET or LONG_BINGET comes next.
+    #[inline(always)]
+    pub fn get_follows(&self) -> bool {
+        self.data.get(self.at).is_some_and(|&byte| row::is_get(byte))
+    }
+
+    /// What comes next, as a row.
+    #[inline(always)]
+    pub fn row(&self) -> Row<'a> {
+        Row { data: self.data, at: self.at, last: self.site.offset }
+    }
+
+    /// Goes on behind what was taken of a row; the opcode of the present site stays that of what stood before.
+    #[inline(always)]
+    pub fn leave_row(&mut self, row: Row<'a>) {
+        (self.at, self.site.offset) = (row.at, row.last);
+    }
+
     /// Whether the value on the stack is about to be the state of the object below it: by itself, or as the
     /// second half of a tuple. `next` is the slot that MEMOIZE fills.
     #[inline(always)]
@@ -208,55 +223,6 @@ impl<'a> Reader<'a> {
             [TUPLE2, BUILD, ..] => Some(StateForm::Slots(None)),
             _ => None,
         }
-    }
-
-    /// Whether one of BININT, BININT1, BININT2 and LONG1 comes next.
-    #[inline(always)]
-    pub fn integer_follows(&self) -> bool {
-        matches!(self.data.get(self.at), Some(&byte) if INTEGERS[byte as usize].shift != 0)
-    }
-
-    /// Takes one of them if it comes next, has at most 64 bits and does not stand at the very end. All widths go
-    /// one way, so that a mix of them costs no mispredicted branches.
-    #[inline(always)]
-    pub fn following_integer(&mut self) -> Option<i64> {
-        let [byte, length, rest @ ..] = self.data[self.at..].first_chunk::<10>()?;
-        let layout = INTEGERS[*byte as usize];
-        let counted = layout.counted;
-        // LONG1 says in a byte of its own how many bytes it has.
-        let width = if counted { *length } else { layout.width };
-        let shift = if counted { 64u8.wrapping_sub(length.wrapping_mul(8)) } else { layout.shift };
-        if layout.shift == 0 || width > 8 || width == 0 {
-            return None;
-        }
-        let behind = u64::from_le_bytes(*rest);
-        let raw = if counted { behind } else { behind << 8 | u64::from(*length) };
-        let high = raw << shift;
-        let value = if layout.signed { (high as i64) >> shift } else { (high >> shift) as i64 };
-        self.at += 1 + usize::from(counted) + width as usize;
-        Some(value)
-    }
-
-    /// Whether a BINGET or LONG_BINGET comes next.
-    #[inline(always)]
-    pub fn get_follows(&self) -> bool {
-        matches!(self.data.get(self.at), Some(&byte) if byte == Opcode::Binget as u8 || byte == Opcode::LongBinget as u8)
-    }
-
-    /// Takes a BINGET or LONG_BINGET if one comes next; the slot it reads. With a branch between the two:
-    /// guessed mostly right, it spares the wait for the opcode before the next one can be looked at.
-    #[inline(always)]
-    pub fn following_get(&mut self) -> Option<u64> {
-        const SHORT: u8 = Opcode::Binget as u8;
-        const LONG: u8 = Opcode::LongBinget as u8;
-        let (index, width) = match self.data[self.at..] {
-            [SHORT, index, ..] => (u64::from(index), 2),
-            [LONG, a, b, c, d, ..] => (u64::from(u32::from_le_bytes([a, b, c, d])), 5),
-            _ => return None,
-        };
-        self.site.offset = self.at; // the opcode stays that of the first of the row
-        self.at += width;
-        Some(index)
     }
 
     /// Begins a frame of `length` bytes: they must be there, no other frame may be open, and no instruction
@@ -512,41 +478,6 @@ mod tests {
             [&frame(12)[..], &frame(2)[..], b"NN."].concat(),
         ] {
             assert!(matches!(run(&broken).unwrap_err().kind, FaultKind::Malformed(_)), "{broken:?}");
-        }
-    }
-
-    /// The quick way for rows of integers must read what the plain way reads, at the ends of all widths.
-    #[test]
-    fn rows_of_integers_read_as_single_ones() {
-        let mut stream = Vec::new();
-        let mut expected = Vec::new();
-        for n in [0u8, 1, 127, 128, 255] {
-            stream.extend([Opcode::Binint1 as u8, n]);
-            expected.push(i64::from(n));
-        }
-        for n in [0u16, 255, 256, 65535] {
-            stream.push(Opcode::Binint2 as u8);
-            stream.extend(n.to_le_bytes());
-            expected.push(i64::from(n));
-        }
-        for n in [0i32, -1, i32::MIN, i32::MAX] {
-            stream.push(Opcode::Binint as u8);
-            stream.extend(n.to_le_bytes());
-            expected.push(i64::from(n));
-        }
-        for n in [1i64 << 31, -(1 << 31) - 1, 1 << 39, i64::MIN, i64::MAX, -1] {
-            for width in (1..=8).filter(|w| *w == 8 || (n << (64 - 8 * w)) >> (64 - 8 * w) == n) {
-                stream.extend([Opcode::Long1 as u8, width as u8]);
-                stream.extend(&n.to_le_bytes()[..width as usize]);
-                expected.push(n);
-            }
-        }
-        stream.extend([0; 10]);
-        let mut reader = Reader::new(&stream);
-        assert_eq!(std::iter::from_fn(|| reader.following_integer()).collect::<Vec<_>>(), expected);
-        assert_eq!(reader.offset(), stream.len() - 10);
-        for other in [&b"\x8a\x00..........."[..], b"\x8a\x09...........", b"K", b"J\x01\x02\x03", b"N.........."] {
-            assert_eq!(Reader::new(other).following_integer(), None);
         }
     }
 
