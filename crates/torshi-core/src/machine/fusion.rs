@@ -38,8 +38,8 @@ impl<'a, D: Domain<'a>> Machine<'a, D> {
             self.stack.push(value);
             if small == u8::MAX {
                 // So the next ones will be too, and where each is need not be read first.
-                for pair in row.following_small() {
-                    let value = self.domain.integer(pair[1].into())?;
+                for n in row.following_small() {
+                    let value = self.domain.integer(n.into())?;
                     self.stack.push(value);
                 }
             }

@@ -105,11 +105,6 @@ impl<'a> Reader<'a> {
         self.site
     }
 
-    /// The whole stream.
-    pub fn data(&self) -> &'a [u8] {
-        self.whole
-    }
-
     /// The next opcode. Its argument must be read before the next call.
     #[inline(always)]
     pub fn opcode(&mut self) -> Result<Opcode, FaultBox> {

@@ -140,13 +140,13 @@ pub fn find_class<'py>(
 }
 
 fn resolve<'py>(py: Python<'py>, policy: &Policy, module: &str, qualname: &str, dotted: bool) -> PyResult<Object<'py>> {
-    audit(py, module, qualname)?;
-    let found = locate(py, module, qualname, dotted);
-    let (object, through_module) = match (found, compat::moved(module)) {
-        (Err(error), Some(moved)) if is_missing(py, &error) => {
-            locate(py, &moved, qualname, dotted).map_err(|_| error)?
-        }
-        (found, _) => found?,
+    make::audit_find_class(&make::text(py, module.as_bytes())?, &make::text(py, qualname.as_bytes())?)?;
+    let (object, through_module) = match locate(py, module, qualname, dotted) {
+        Err(error) if is_missing(py, &error) => match compat::moved(module) {
+            Some(moved) => locate(py, &moved, qualname, dotted).map_err(|_| error)?,
+            None => return Err(error),
+        },
+        found => found?,
     };
     if let Matched::Glob(prefix) = policy.matched(module, qualname) {
         recheck(&object, through_module, &prefix, module, qualname)?;
@@ -156,16 +156,6 @@ fn resolve<'py>(py: Python<'py>, policy: &Policy, module: &str, qualname: &str, 
 
 fn is_missing(py: Python<'_>, error: &PyErr) -> bool {
     error.is_instance_of::<PyImportError>(py) || error.is_instance_of::<PyAttributeError>(py)
-}
-
-fn audit(py: Python<'_>, module: &str, qualname: &str) -> PyResult<()> {
-    let event = make::text(py, b"pickle.find_class")?;
-    let (module, name) = (make::text(py, module.as_bytes())?, make::text(py, qualname.as_bytes())?);
-    let sys = make::imported(&make::text(py, b"sys")?)?;
-    if let Some(sys) = sys {
-        sys.getattr(pyo3::intern!(py, "audit"))?.call1((event, module, name))?;
-    }
-    Ok(())
 }
 
 /// The object, and whether the way to it led through a module below the first.

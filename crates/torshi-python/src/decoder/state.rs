@@ -3,7 +3,7 @@
 
 use super::shortcut::{uuid_slots, UuidSlots};
 use super::{Built, Object, Objects};
-use crate::ffi::{attribute, make};
+use crate::ffi::{attribute, instance, make};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString, PyTuple, PyType};
 use rustc_hash::FxHashMap;
@@ -76,7 +76,7 @@ impl StateWays {
             Some(&at) => at,
             None => {
                 let class = object.get_type();
-                let way = way_of(&class)?;
+                let way = way_of(&class);
                 let uuid = if way == Way::Ask { uuid_slots(&class) } else { None };
                 self.known.push(Known { way, class: class.unbind(), attributes: Vec::new(), uuid });
                 self.places.insert(address, self.known.len() - 1);
@@ -88,14 +88,15 @@ impl StateWays {
     }
 }
 
-fn way_of(class: &Bound<'_, PyType>) -> PyResult<Way> {
+/// Looked up in the class as an attribute of an instance is: a metaclass has no say in it.
+fn way_of(class: &Bound<'_, PyType>) -> Way {
     let py = class.py();
-    let lookup = pyo3::intern!(py, "__getattribute__");
-    let own_lookup = !class.getattr(lookup)?.is(py.get_type::<PyAny>().getattr(lookup)?);
-    let asks = own_lookup
-        || class.hasattr(pyo3::intern!(py, "__getattr__"))?
-        || class.hasattr(pyo3::intern!(py, "__setstate__"))?;
-    Ok(if asks { Way::Ask } else { Way::Attributes })
+    let own = |name| instance::class_attribute(class.as_any(), name).is_some();
+    let plain = instance::has_plain_attributes(class.as_any());
+    match !plain || own(pyo3::intern!(py, "__getattr__")) || own(pyo3::intern!(py, "__setstate__")) {
+        true => Way::Ask,
+        false => Way::Attributes,
+    }
 }
 
 impl Known {

@@ -304,6 +304,20 @@ pub fn for_each_pair<'py, E: From<PyErr>>(
     Ok(())
 }
 
+extern "C" {
+    fn PySys_Audit(event: *const c_char, format: *const c_char, ...) -> std::os::raw::c_int;
+}
+
+/// Tells audit hooks which global is about to be looked up, as stock pickle does.
+pub fn audit_find_class(module: &Bound<'_, PyAny>, name: &Bound<'_, PyAny>) -> PyResult<()> {
+    // SAFETY: two C strings and, as the format "OO" says, two live objects; the call takes references of its own.
+    let status = unsafe { PySys_Audit(c"pickle.find_class".as_ptr(), c"OO".as_ptr(), module.as_ptr(), name.as_ptr()) };
+    match status {
+        0 => Ok(()),
+        _ => Err(PyErr::fetch(module.py())),
+    }
+}
+
 /// The module of this name if it is imported already.
 pub fn imported<'py>(name: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'py, PyAny>>> {
     // SAFETY: `name` is a live str; the call returns a new reference, or null with or without an error.
