@@ -10,6 +10,8 @@ use pyo3::types::{PyDict, PyString};
 const SLOTS: usize = 64;
 /// Keys of the longest shape remembered: more is a mapping, not a record.
 const MOST_KEYS: usize = 32;
+/// Characters of the longest key of a shape: the keys stay alive as long as the shape.
+const LONGEST_KEY: usize = 64;
 
 struct Slot {
     /// Of the keys met last.
@@ -62,7 +64,10 @@ impl Shapes {
         let again = slot.signature == signature;
         slot.signature = signature;
         let old = slot.shape.take();
-        if again && pairs.iter().step_by(2).all(|key| key.is_exact_instance_of::<PyString>()) {
+        let is_name = |key: &Bound<'py, PyAny>| {
+            key.is_exact_instance_of::<PyString>() && key.len().is_ok_and(|length| length <= LONGEST_KEY)
+        };
+        if again && pairs.iter().step_by(2).all(is_name) {
             if let Some(template) = shape::template(py, pairs)? {
                 let keys = pairs.iter().step_by(2).map(|key| key.as_ptr() as usize).collect();
                 slot.shape = Some(Shape { keys, template: template.unbind() });
