@@ -111,7 +111,7 @@ pub struct Outcome {
 /// allocation, and one of megabytes no fresh pages.
 #[derive(Default)]
 struct Spare {
-    arena: Arena,
+    arena: Box<Arena>, // one word to move, and not twenty
     stack: Vec<Symbol>,
     marks: Vec<usize>,
     slots: Vec<Option<Symbol>>,
@@ -124,31 +124,29 @@ const MOST_SPARE: usize = 32 << 20;
 const SPARE_PER_BYTE: usize = 16;
 
 thread_local! {
-    static SPARE: Cell<Spare> = Cell::default();
+    static SPARE: Cell<Option<Spare>> = const { Cell::new(None) };
 }
 
 /// Checks a stream against a policy.
 pub fn verify(data: &[u8], policy: &Policy, limits: &Limits, settings: &Settings<'_>) -> Outcome {
-    let Spare { arena, stack, marks, slots } = SPARE.take();
+    let Spare { arena, stack, marks, slots } = SPARE.take().unwrap_or_default();
     let domain = Symbolic::new(data, policy, limits, settings, arena);
     let memo = Memo::noting().in_memory_of(slots).behind(settings.earlier);
     let mut machine = Machine::new(data, domain, memo, settings.fix_imports);
     machine.set_memory(stack, marks);
     let fault = machine.run().err();
-    let (stored, (slots, reads), (stack, marks)) =
-        (machine.memo.len(), machine.memo.take_parts(), machine.take_memory());
-    let footprint = machine.domain.arena.footprint()
+    let (stack, marks) = machine.take_memory();
+    let (end, protocol, stored) = (machine.offset(), machine.protocol(), machine.memo.len());
+    let (slots, reads) = machine.memo.take_parts();
+    let Symbolic { mut arena, mut globals, findings, dunder_states, .. } = machine.domain;
+    let footprint = arena.footprint()
         + (stack.capacity() + slots.len()) * size_of::<Symbol>()
         + marks.capacity() * size_of::<usize>();
     if footprint <= MOST_SPARE.min(4096 + SPARE_PER_BYTE * data.len()) {
-        let mut arena = std::mem::take(&mut machine.domain.arena);
         arena.clear();
-        SPARE.set(Spare { arena, stack, marks, slots });
+        SPARE.set(Some(Spare { arena, stack, marks, slots }));
     }
-    let (end, protocol, domain) = (machine.offset(), machine.protocol(), &mut machine.domain);
-    let dunder_states = std::mem::take(&mut domain.dunder_states);
-    let plan = Plan { stored, reads, end, protocol, dunder_states, globals: domain.globals.take() };
-    let findings = std::mem::take(&mut domain.findings);
+    let plan = Plan { stored, reads, end, protocol, dunder_states, globals: globals.take() };
     Outcome { plan, findings, fault }
 }
 
@@ -159,7 +157,7 @@ pub struct Symbolic<'a, 'p> {
     limits: &'p Limits,
     settings: &'p Settings<'p>,
     unrestricted: bool,
-    arena: Arena,
+    arena: Box<Arena>,
     globals: Globals,
     texts: Vec<Option<Box<str>>>,
     held: Vec<Cow<'a, [u8]>>,
@@ -172,7 +170,7 @@ pub struct Symbolic<'a, 'p> {
 }
 
 impl<'a, 'p> Symbolic<'a, 'p> {
-    fn new(data: &'a [u8], policy: &'p Policy, limits: &'p Limits, settings: &'p Settings<'p>, arena: Arena) -> Self {
+    fn new(data: &'a [u8], policy: &'p Policy, limits: &'p Limits, settings: &'p Settings<'p>, arena: Box<Arena>) -> Self {
         Symbolic {
             data,
             policy,
