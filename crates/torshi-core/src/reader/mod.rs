@@ -173,10 +173,10 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Whether one of BININT, BININT1, BININT2 and LONG1 comes next.
+    /// Whether one of BININT, BININT1, BININT2 and LONG1 comes next, with at most 64 bits.
     #[inline(always)]
     pub fn integer_follows(&self) -> bool {
-        self.data.get(self.at).is_some_and(|&byte| row::is_integer(byte))
+        matches!(self.data[self.at..], [byte, length, ..] if row::is_integer(byte, length))
     }
 
     /// Whether NONE, NEWTRUE or NEWFALSE comes next.

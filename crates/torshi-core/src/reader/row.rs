@@ -41,8 +41,9 @@ static INTEGERS: [Integer; 256] = {
 };
 
 #[inline(always)]
-pub(super) fn is_integer(byte: u8) -> bool {
-    INTEGERS[byte as usize].shift != 0
+pub(super) fn is_integer(byte: u8, length: u8) -> bool {
+    let layout = INTEGERS[byte as usize];
+    layout.shift != 0 && !(layout.counted && length > 8)
 }
 
 #[inline(always)]
