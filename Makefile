@@ -7,13 +7,14 @@ VENV := .venv
 BIN := $(VENV)/bin
 RUST_SOURCES := Cargo.toml Cargo.lock $(shell find crates -type f)
 
-.PHONY: help demo test check bench fuzz build clean
+.PHONY: help demo test check bench bench-guard fuzz build clean
 
 help:
 	@echo "make demo    a tour in the terminal: round trips, speed, and a malicious pickle met"
 	@echo "make test    all tests"
 	@echo "make check   formatting, lints, docs and types, of Rust and Python"
 	@echo "make bench   speed beside C pickle"
+	@echo "make bench-guard  count instructions, and compare with the stored counts (needs valgrind)"
 	@echo "make fuzz    a longer run of the randomised tests"
 	@echo "make build   the environment and the native module"
 	@echo "make clean   remove what the other targets made"
@@ -52,6 +53,9 @@ check: build
 
 bench: build
 	$(BIN)/python benchmarks/speed.py
+
+bench-guard: build
+	$(BIN)/python benchmarks/guard.py
 
 fuzz: build
 	TORSHI_FUZZ=1 $(BIN)/python -m pytest --quiet tests/test_fuzz.py
