@@ -471,3 +471,17 @@ def test_frames_hold_whole_instructions(case: str) -> None:
 def test_a_frame_may_reach_beyond_the_pickle() -> None:
     data = b"\x80\x04" + frame(6) + b"K\x01.abcd"
     assert torshi.loads(data) == pickle.loads(data) == 1
+
+
+class SubUUID(uuid.UUID):
+    """Reduces as its base does, by the long way."""
+
+
+@pytest.mark.parametrize("protocol", range(6))
+def test_uuids_are_written_as_stock_pickle_writes_them(protocol: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    one, safe = uuid.UUID(int=7), uuid.UUID(int=5, is_safe=uuid.SafeUUID.safe)
+    values = [one, safe, one, uuid.UUID(int=2**128 - 1), SubUUID(int=3), {"int": one, "is_safe": [safe, one]}]
+    for value in (values, one, safe, (one, "int"), [one] * 3):
+        assert torshi.dumps(value, protocol) == pickle.dumps(value, protocol)
+    monkeypatch.setattr(uuid.UUID, "__getstate__", lambda self: {"int": 1})
+    assert torshi.dumps(values, protocol) == pickle.dumps(values, protocol)

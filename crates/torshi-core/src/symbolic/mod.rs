@@ -170,7 +170,9 @@ pub struct Symbolic<'a, 'p> {
 }
 
 impl<'a, 'p> Symbolic<'a, 'p> {
-    fn new(data: &'a [u8], policy: &'p Policy, limits: &'p Limits, settings: &'p Settings<'p>, arena: Box<Arena>) -> Self {
+    fn new(
+        data: &'a [u8], policy: &'p Policy, limits: &'p Limits, settings: &'p Settings<'p>, arena: Box<Arena>,
+    ) -> Self {
         Symbolic {
             data,
             policy,

@@ -19,12 +19,21 @@ use std::sync::{Arc, Mutex};
 type Slot = (Py<PyAny>, isize);
 
 /// How instances of one class are written.
+#[derive(Default)]
 pub struct Plan {
     /// Slots by name and place.
     slots: Vec<Slot>,
     has_dict: bool,
     is_named_tuple: bool,
     value: Option<Value>,
+    uuid: Option<Uuid>,
+}
+
+/// `uuid.UUID`, whose `__getstate__` leaves out what is unknown: an integer, mostly, and nothing else.
+struct Uuid {
+    int: isize,
+    is_safe: isize,
+    unknown: Py<PyAny>,
 }
 
 /// What is known about one version of a class: `None`, that it has no plan.
@@ -117,11 +126,14 @@ impl<'py> Encoder<'py> {
         let (py, imports) = (self.py, self.imports);
         let names = &imports.names;
         if let value @ Some(_) = recognize(class) {
-            return Ok(Some(Plan { slots: Vec::new(), has_dict: false, is_named_tuple: false, value }));
+            return Ok(Some(Plan { value, ..Plan::default() }));
         }
         let is = |name: &Py<pyo3::types::PyString>, expected: &Py<PyAny>| {
             instance::class_attribute(class, name.bind(py).as_any()).is_some_and(|found| found.is(expected))
         };
+        if let uuid @ Some(_) = self.uuid(class)? {
+            return Ok(Some(Plan { uuid, ..Plan::default() }));
+        }
         let plain = is(&names.reduce_ex, &imports.object_reduce_ex)
             && is(&names.reduce, &imports.object_reduce)
             && is(&names.getstate, &imports.object_getstate)
@@ -149,7 +161,39 @@ impl<'py> Encoder<'py> {
         {
             return Ok(None);
         }
-        Ok(Some(Plan { slots, has_dict: instance::has_dict(class), is_named_tuple, value: None }))
+        Ok(Some(Plan { slots, has_dict: instance::has_dict(class), is_named_tuple, ..Plan::default() }))
+    }
+
+    /// The class is `uuid.UUID`, and reduces as the standard library has it.
+    fn uuid(&self, class: &Bound<'py, PyAny>) -> Result<Option<Uuid>, Failed> {
+        let (py, names) = (self.py, &self.imports.names);
+        let Some(module) = call::module(names.uuid.bind(py).as_any())? else { return Ok(None) };
+        if !call::lookup(&module, names.uuid_class.bind(py).as_any())?.is_some_and(|found| found.is(class)) {
+            return Ok(None);
+        }
+        let own = |name: &Py<pyo3::types::PyString>| instance::class_attribute(class, name.bind(py).as_any());
+        let is = |name, expected: &Py<PyAny>| own(name).is_some_and(|found| found.is(expected));
+        // Another `__getstate__` put in its place would say that it is of another module.
+        let home = match own(&names.getstate) {
+            Some(function) => call::lookup(&function, names.module.bind(py).as_any())?,
+            None => None,
+        };
+        let known = home.is_some_and(|home| matches!(peek::text(&home), Some(Text::Ascii(b"uuid"))))
+            && is(&names.reduce_ex, &self.imports.object_reduce_ex)
+            && is(&names.reduce, &self.imports.object_reduce)
+            && is(&names.class, &self.imports.object_class)
+            && own(&names.getnewargs).is_none()
+            && own(&names.getnewargs_ex).is_none()
+            && instance::has_plain_attributes(class);
+        let place = |name| own(name).and_then(|slot| instance::slot_offset(class, &slot));
+        let unknown = match call::lookup(&module, names.safe_uuid.bind(py).as_any())? {
+            Some(safe) if known => call::lookup(&safe, names.unknown.bind(py).as_any())?,
+            _ => None,
+        };
+        Ok(match (place(&names.int), place(&names.is_safe), unknown) {
+            (Some(int), Some(is_safe), Some(unknown)) => Some(Uuid { int, is_safe, unknown: unknown.unbind() }),
+            _ => None,
+        })
     }
 
     /// The slots `copyreg` finds, with their places; `None` if one of them is not a plain slot.
@@ -181,6 +225,9 @@ impl<'py> Encoder<'py> {
         if let Some(kind) = plan.value {
             return self.save_known_value(object, kind, ways, shared, below);
         }
+        if plan.uuid.as_ref().is_some_and(|uuid| uuid.state(object).is_none()) {
+            return Ok(false);
+        }
         let dict = if plan.has_dict { instance::dict(object)? } else { None };
         if dict.as_ref().is_some_and(|dict| !is_ordinary(dict)) {
             return Ok(false);
@@ -201,8 +248,24 @@ impl<'py> Encoder<'py> {
             return Ok(true);
         }
         self.memoize_late(object, ways, shared, epoch)?;
-        self.save_state(object, dict.as_ref(), &plan)?;
+        match plan.uuid.as_ref().and_then(|uuid| uuid.state(object)) {
+            Some(int) => self.save_uuid_state(&int)?,
+            None => self.save_state(object, dict.as_ref(), &plan)?,
+        }
         Ok(true)
+    }
+
+    /// `{'int': int}`, made anew each time.
+    fn save_uuid_state(&mut self, int: &Bound<'py, PyAny>) -> Done {
+        self.between()?;
+        self.out.op(EMPTY_DICT);
+        self.memoize_nothing()?;
+        let name = self.imports.names.int.bind(self.py);
+        self.save(name, Ways::Again)?;
+        self.save(int, Ways::Counted).map_err(|e| e.at_key(name).in_state())?;
+        self.out.op(SETITEM);
+        self.out.op(BUILD);
+        Ok(())
     }
 
     #[inline(always)]
@@ -293,6 +356,15 @@ impl<'py> Encoder<'py> {
         self.memoize_nothing()?;
         self.out.op(BUILD);
         Ok(())
+    }
+}
+
+impl Uuid {
+    /// The integer, if that is all there is to say.
+    #[inline(always)]
+    fn state<'py>(&self, object: &Bound<'py, PyAny>) -> Option<Bound<'py, PyAny>> {
+        let unknown = instance::slot(object, self.is_safe)?.is(&self.unknown);
+        instance::slot(object, self.int).filter(|int| unknown && peek::kind(int) == peek::Kind::Int)
     }
 }
 
