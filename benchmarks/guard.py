@@ -53,29 +53,65 @@ def run(name: str, side: str) -> None:
             torshi.loads(data, trust=trust)
 
 
-def count(name: str, side: str) -> int:
-    """Instructions of one side of a workload."""
-    with tempfile.TemporaryDirectory() as folder:
-        command = ["valgrind", "--tool=callgrind", f"--callgrind-out-file={folder}/out"]
-        command += [f"--toggle-collect={ENTRIES[side]}", sys.executable, __file__, "--run", name, side]
-        environment = {**os.environ, "PYTHONHASHSEED": "0", "OPENBLAS_NUM_THREADS": "1"}
-        done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+def watch(name: str, side: str, into: str) -> int:
+    """Instructions of one side of a workload; what callgrind wrote is in the file `into`."""
+    command = ["valgrind", "--tool=callgrind", f"--callgrind-out-file={into}"]
+    command += [f"--toggle-collect={ENTRIES[side]}", sys.executable, __file__, "--run", name, side]
+    environment = {**os.environ, "PYTHONHASHSEED": "0", "OPENBLAS_NUM_THREADS": "1"}
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
     found = re.search(r"Collected : (\d+)", done.stderr)
     if done.returncode or found is None or int(found[1]) == 0:
         raise SystemExit(f"{name}, {side}: nothing counted\n{done.stderr[-2000:]}")
     return int(found[1])
 
 
+def count(name: str, side: str) -> int:
+    """Instructions of one side of a workload."""
+    with tempfile.TemporaryDirectory() as folder:
+        return watch(name, side, f"{folder}/out")
+
+
+def shares(name: str, side: str) -> dict[str, float]:
+    """Where they go: the check, what Python and the C library do for the rest, and torshi's own part of it."""
+    with tempfile.TemporaryDirectory() as folder:
+        total = watch(name, side, f"{folder}/out")
+        annotate = ["callgrind_annotate", "--tree=none", "--auto=no", "--threshold=100"]
+        flat, whole = (
+            subprocess.run(
+                [*annotate, f"--inclusive={way}", f"{folder}/out"], capture_output=True, text=True, check=True
+            )
+            for way in ("no", "yes")
+        )
+    line = re.compile(r"^ *([\d,]+) \([^)]*\)\s+(.*)$", re.MULTILINE)
+    verify = [int(n.replace(",", "")) for n, where in line.findall(whole.stdout) if "symbolic::verify [" in where]
+    check = max(verify, default=0)
+    ours = sum(
+        int(n.replace(",", "")) for n, where in line.findall(flat.stdout) if "torshi" in where or "_native" in where
+    )
+    return {"check": check / total, "torshi": (ours - check) / total, "Python": 1 - ours / total}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--update", action="store_true", help="store these counts as the ones to compare with")
     parser.add_argument("--only", default="", help="workloads whose name contains this")
+    parser.add_argument("--shares", action="store_true", help="compare nothing: show where the instructions go")
     parser.add_argument("--run", nargs=2, metavar=("NAME", "SIDE"), help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.run:
         return run(*arguments.run)
     if shutil.which("valgrind") is None:
         raise SystemExit("valgrind is not installed: it counts the instructions (apt-get install valgrind)")
+    if arguments.shares:
+        print(f"{'':26} {'check':>8} {'torshi':>8} {'Python':>8}")
+        for name in (name for name in CASES if arguments.only in name):
+            for side in ENTRIES:
+                parts = shares(name, side)
+                print(
+                    f"{name + ', ' + side:26} {parts['check']:8.0%} {parts['torshi']:8.0%} {parts['Python']:8.0%}",
+                    flush=True,
+                )
+        return None
     version = f"{platform.python_version()} {platform.machine()}"
     stored = json.loads(STORED.read_text(encoding="utf-8")) if STORED.exists() else {}
     known = stored.setdefault(version, {})
