@@ -6,7 +6,7 @@ use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
-/// The head of a dict's table of keys, as CPython 3.11 to 3.14 have it (`Include/internal/pycore_dict.h`).
+/// The head of a dict's table of keys, as CPython 3.11 to 3.13 have it, where this is tested (`Include/internal/pycore_dict.h`).
 #[repr(C)]
 struct Keys {
     refcnt: isize,
@@ -28,7 +28,7 @@ struct Entry {
 
 /// `DICT_KEYS_UNICODE`.
 const ALL_TEXT: u8 = 1;
-const LAYOUT_IS_KNOWN: bool = cfg!(all(not(Py_GIL_DISABLED), not(Py_3_15), target_pointer_width = "64"));
+const LAYOUT_IS_KNOWN: bool = cfg!(all(not(Py_GIL_DISABLED), not(Py_3_14), target_pointer_width = "64"));
 
 /// The entries of a dict that has exactly `count` pairs, all keys str, none ever deleted.
 ///
