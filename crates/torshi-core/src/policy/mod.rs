@@ -64,7 +64,7 @@ impl fmt::Display for Denial {
         match self {
             Denial::NotListed => f.write_str("not trusted"),
             Denial::DeniedBy(entry) => write!(f, "denied by {entry:?}"),
-            Denial::Unreachable => f.write_str("not trusted, and no entry can allow it: its name has a part that starts with '__' or is local to a function"),
+            Denial::Unreachable => f.write_str("not trusted, and no entry can allow it: its name has a part such as __this__ or is local to a function"),
         }
     }
 }

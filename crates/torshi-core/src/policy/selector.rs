@@ -22,9 +22,11 @@ enum Form {
     Within { module: String, prefix: Option<String> },
 }
 
-/// Can an entry cover this qualified name at all?
+/// Can an entry cover this qualified name at all? Names with double underscores on both sides lead out of what a
+/// caller meant; with leading ones alone they are ordinary, as Cython's `__pyx_unpickle_Frame`.
 pub(super) fn reachable(qualname: &str) -> bool {
-    qualname.split('.').all(|segment| !segment.is_empty() && !segment.starts_with("__") && !segment.starts_with('<'))
+    let is_dunder = |segment: &str| segment.starts_with("__") && segment.ends_with("__");
+    qualname.split('.').all(|segment| !segment.is_empty() && !is_dunder(segment) && !segment.starts_with('<'))
 }
 
 /// Is `text` equal to `prefix` or below it?
@@ -80,7 +82,7 @@ impl Selector {
                 Form::Below { .. } => None,
             };
             if qualname.is_some_and(|qualname| !reachable(qualname)) {
-                return fail("has a part that starts with '__', which no entry can allow");
+                return fail("has a part such as __this__, which no entry can allow");
             }
         }
         Ok(Selector { text: text.to_owned(), form })

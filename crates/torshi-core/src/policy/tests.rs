@@ -316,3 +316,18 @@ fn trusted_names_take_anything_but_reserved_attributes() {
         assert!(evaluate(&policy, text).is_err(), "{text}");
     }
 }
+
+/// pandas frames name a function of Cython's, and were beyond any trust; dunder names must stay so.
+#[test]
+fn leading_underscores_alone_are_no_dunder() {
+    let policy = Policy::default().allow("pkg.*").unwrap().allow("other.__pyx_unpickle_Frame").unwrap();
+    let allows = |module, name| matches!(policy.find(module, name), Verdict::Allowed(_));
+    assert!(allows("pkg.arrays", "__pyx_unpickle_Frame"));
+    assert!(allows("other", "__pyx_unpickle_Frame"));
+    for name in
+        ["__init__", "C.__class__", "C.__subclasses__", "____", "__pyx_unpickle_Frame.__globals__", "f.<locals>.g"]
+    {
+        assert!(!allows("pkg.arrays", name), "{name}");
+    }
+    assert!(Policy::default().allow("other.__import__").is_err());
+}
