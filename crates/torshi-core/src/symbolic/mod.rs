@@ -105,6 +105,8 @@ pub struct Outcome {
     pub findings: Vec<Finding>,
     /// Why the stream cannot be read on, if so.
     pub fault: Option<FaultBox>,
+    /// Bytes of memory that the check took and gave back.
+    pub freed: usize,
 }
 
 /// The memory of the last check of a thread, for its next: a message of a kilobyte then needs no
@@ -142,12 +144,14 @@ pub fn verify(data: &[u8], policy: &Policy, limits: &Limits, settings: &Settings
     let footprint = arena.footprint()
         + (stack.capacity() + slots.len()) * size_of::<Symbol>()
         + marks.capacity() * size_of::<usize>();
+    let mut freed = footprint;
     if footprint <= MOST_SPARE.min(4096 + SPARE_PER_BYTE * data.len()) {
         arena.clear();
         SPARE.set(Some(Spare { arena, stack, marks, slots }));
+        freed = 0;
     }
     let plan = Plan { stored, reads, end, protocol, dunder_states, globals: globals.take() };
-    Outcome { plan, findings, fault }
+    Outcome { plan, findings, fault, freed }
 }
 
 /// The checking domain.

@@ -6,7 +6,7 @@ use super::resolve::Names;
 use super::{fill, state, Failure, Object, Objects, TextCodec};
 use crate::errors;
 use crate::ffi::gc::Pause;
-use crate::ffi::make;
+use crate::ffi::{make, output};
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyBytes, PyDict, PyFloat, PyInt, PyList, PySet, PyString, PyTuple, PyType};
 use rustc_hash::FxHashMap;
@@ -21,6 +21,10 @@ use torshi_core::symbolic::{verify, Encoding, Outcome, Plan, Seed, Settings};
 
 /// Streams below this are built without pausing the collector: it would not run anyway.
 const SMALL: usize = 4096;
+
+/// Bytes of memory freed by a check from which on the allocator is asked to give back what it can: the objects
+/// come from elsewhere, and would stand beside it.
+const MUCH: usize = 16 << 20;
 
 /// The bytes of a stream, as a load holds them: nobody can change them while it runs.
 pub enum Stream<'py> {
@@ -75,7 +79,10 @@ pub fn check<'py>(
             return Err(errors::stream_too_long(py, data.len(), limit));
         }
     }
-    let Outcome { plan, mut findings, fault } = verify(data, request.policy, request.limits, &settings);
+    let Outcome { plan, mut findings, fault, freed } = verify(data, request.policy, request.limits, &settings);
+    if freed >= MUCH {
+        output::trim();
+    }
     match (findings.is_empty(), fault) {
         (true, None) => Ok((plan, extensions.into_inner())),
         (true, Some(fault)) => Err(errors::fault(py, &fault, data)),
