@@ -485,3 +485,38 @@ def test_uuids_are_written_as_stock_pickle_writes_them(protocol: int, monkeypatc
         assert torshi.dumps(value, protocol) == pickle.dumps(value, protocol)
     monkeypatch.setattr(uuid.UUID, "__getstate__", lambda self: {"int": 1})
     assert torshi.dumps(values, protocol) == pickle.dumps(values, protocol)
+
+
+# -- what the check does not keep
+
+
+def bit_generator(state: bytes) -> bytes:
+    """A PCG64 that is given the state that these instructions leave on the stack."""
+    names = b"cnumpy.random._pickle\n__bit_generator_ctor\ncnumpy.random._pcg64\nPCG64\n"
+    return b"\x80\x04" + names + b"\x85R" + state + b"b."
+
+
+def text(value: str) -> bytes:
+    return b"\x8c" + bytes([len(value)]) + value.encode()
+
+
+INNER = b"}(" + text("state") + b"K\x01" + text("inc") + b"K\x03u"
+REQUIRED = text("bit_generator") + text("PCG64") + text("state") + INNER
+HIDDEN = text("has_uint32") + b"K\x07"
+FILL = b"".join(text(f"k{n}") + b"N" for n in range(40))
+
+
+def test_entries_that_are_not_kept_are_not_overlooked() -> None:
+    """If this fails, a dict of many entries, or one that was another object's state, slips values past a rule."""
+    honest = bit_generator(b"}(" + REQUIRED + text("has_uint32") + b"K\x01u")
+    torshi.check(honest)
+    with pytest.raises(torshi.UntrustedError):
+        torshi.check(bit_generator(b"}(" + REQUIRED + HIDDEN + b"u"))
+    with pytest.raises(torshi.UntrustedError):
+        torshi.check(bit_generator(b"}(" + REQUIRED + FILL + HIDDEN + b"u"))
+    plain = f"c{__name__}\nPlain\n".encode()
+    state_of_another = (
+        b"\x80\x04" + plain + b")\x81}\x94(" + HIDDEN + b"ub0" + bit_generator(b"h\0(" + REQUIRED + b"u")[2:]
+    )
+    with pytest.raises(torshi.UntrustedError):
+        torshi.check(state_of_another, trust=[Plain])

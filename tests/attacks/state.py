@@ -297,6 +297,13 @@ def numpy_lies() -> Labelled:
         build(call(name("numpy.random._pickle", "__bit_generator_ctor"), "MT19937"),
               {"bit_generator": "MT19937", "state": {"key": "x", "pos": 10**9}})
     ), ()  # fmt: skip
+    # Behind more entries than a check keeps: an entry that may be absent must not pass unseen.
+    filler = {f"filler{n}": None for n in range(40)}
+    inner = {"state": 1, "inc": 3}
+    late = {"bit_generator": "PCG64", "state": inner, **filler, "has_uint32": 7, "uinteger": 2**40}
+    yield "bit_generator_late_entry", stream(
+        build(call(name("numpy.random._pickle", "__bit_generator_ctor"), "PCG64"), late)
+    ), ()  # fmt: skip
 
 
 # Harmless once checked: the import or the class itself refuses, with its own exception, as under stock pickle.

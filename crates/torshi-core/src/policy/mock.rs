@@ -89,6 +89,10 @@ impl View for Mock {
         found.map(|(_, value)| *value)
     }
 
+    fn whole(&self, _: usize) -> bool {
+        true
+    }
+
     fn reserved(&self, v: usize) -> bool {
         let Node::Dict(entries) = &self.nodes[v] else { return false };
         entries.iter().any(|(key, _)| matches!(&self.nodes[*key], Node::Text(key) if super::reserved(key)))

@@ -128,6 +128,9 @@ pub trait View {
         None
     }
 
+    /// Is every pair of a dict known, so that `entry` sees all there is? A rule that lets an entry be absent must ask.
+    fn whole(&self, v: Self::V) -> bool;
+
     /// Does a dict have a key that is a [reserved](super::reserved) string? Finer than `attrs`, which also says no for
     /// keys that are not strings; without it, states of trusted classes that have such keys are refused.
     fn reserved(&self, v: Self::V) -> bool {

@@ -57,8 +57,9 @@ pub(super) fn is_get(byte: u8) -> bool {
 }
 
 impl<'a> Row<'a> {
-    /// Takes a BININT, BININT1, BININT2 or LONG1 if one comes next, has at most 64 bits and does not stand at the very end. All widths go
-    /// one way, so that a mix of them costs no mispredicted branches.
+    /// Takes a BININT, BININT1, BININT2 or LONG1 if one comes next, has at most 64 bits and does not stand at the
+    /// very end. All widths go one way, so that a mix of them costs no mispredicted branches. Notes in `small`
+    /// whether it was a BININT1.
     #[inline(always)]
     pub fn following_integer(&mut self, small: &mut u8) -> Option<i64> {
         let [byte, length, rest @ ..] = self.data[self.at..].first_chunk::<10>()?;

@@ -93,12 +93,21 @@ impl View for Symbolic<'_, '_> {
     }
 
     fn entry(&self, symbol: Symbol, key: &str) -> Option<Symbol> {
+        // What is not known whole may have another entry of that name: then none is given.
         let Symbol::Node(id) = symbol else { return None };
+        if !self.whole(symbol) {
+            return None;
+        }
         let is_key = |symbol: Symbol| match symbol {
             Symbol::Text(span) => span.get(self.data) == Some(key.as_bytes()),
             _ => self.known_text(symbol) == Some(key),
         };
         self.arena.pairs(id).find(|(k, _)| is_key(*k)).map(|(_, value)| value)
+    }
+
+    fn whole(&self, symbol: Symbol) -> bool {
+        let Symbol::Node(id) = symbol else { return true };
+        self.arena.pairs(id).count() == self.arena.node(id).count as usize
     }
 
     fn reserved(&self, symbol: Symbol) -> bool {

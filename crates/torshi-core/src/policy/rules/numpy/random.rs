@@ -69,11 +69,12 @@ fn within<W: View>(w: &W, v: Option<W::V>, low: i64, high: i64, expected: &str) 
 }
 
 fn dict<W: View>(w: &W, v: W::V) -> Outcome {
-    demand(matches!(w.shape(v), Shape::Dict { attrs: true }), w, v, "a dict")?;
+    demand(matches!(w.shape(v), Shape::Dict { attrs: true }) && w.whole(v), w, v, "a dict with nothing else")?;
     let name = need(w, v, "bit_generator")?;
     let Shape::Text(name) = w.shape(name) else { return refuse(w, name, "the name of a bit generator") };
     let inner = need(w, v, "state")?;
-    demand(matches!(w.shape(inner), Shape::Dict { attrs: true }), w, inner, "a dict")?;
+    let known = matches!(w.shape(inner), Shape::Dict { attrs: true }) && w.whole(inner);
+    demand(known, w, inner, "a dict with nothing else")?;
     // Written by every generator but MT19937, which has what RandomState adds instead.
     within(w, w.entry(v, "has_uint32"), 0, 1, "0 or 1")?;
     within(w, w.entry(v, "uinteger"), 0, i64::from(u32::MAX), "a word of 32 bits")?;
