@@ -5,6 +5,7 @@ use super::habit::Learnt;
 use super::resolve::Names;
 use super::{fill, state, Failure, Object, Objects, TextCodec};
 use crate::errors;
+use crate::ffi::arena::Room;
 use crate::ffi::gc::Pause;
 use crate::ffi::{make, output};
 use pyo3::prelude::*;
@@ -21,6 +22,9 @@ use torshi_core::symbolic::{verify, Encoding, Outcome, Plan, Seed, Settings};
 
 /// Streams below this are built without pausing the collector: it would not run anyway.
 const SMALL: usize = 4096;
+
+/// Streams from here on get memory for many objects at once: what they hold is some megabytes.
+const LONG: usize = 256 << 10;
 
 /// Bytes of memory freed by a check from which on the allocator is asked to give back what it can: the objects
 /// come from elsewhere, and would stand beside it.
@@ -124,6 +128,7 @@ pub fn build<'py>(
         shortcuts,
     };
     let pause = (end > SMALL).then(|| Pause::new(py));
+    let room = (end >= LONG).then(|| Room::new(py));
     let (memo, kept) = match shared {
         Some(kept) => (std::mem::replace(kept, Memo::keeping_all()), Some(kept)),
         None => (Memo::keeping_only(reads).with_room_for(end), None),
@@ -137,7 +142,7 @@ pub fn build<'py>(
     }
     machine.domain.learnt.marks = machine.take_memory().1;
     machine.domain.learnt.give_back();
-    drop(pause);
+    drop((pause, room));
     match built {
         Ok(value) => Ok((value, end)),
         Err(Failure::Python(error)) => Err(error),
