@@ -1,7 +1,7 @@
 //! Making and filling Python objects: safe functions over the C API, each of which answers a failed
 //! allocation with the Python error and never with a panic. They make; they decide nothing.
 
-use super::output;
+use super::fresh;
 use pyo3::exceptions::PyTypeError;
 use pyo3::ffi;
 use pyo3::prelude::*;
@@ -67,11 +67,11 @@ pub fn bytes_unescaped<'py>(py: Python<'py>, raw: &[u8]) -> PyResult<Bound<'py, 
 #[inline(always)]
 pub fn bytes<'py>(py: Python<'py>, data: &[u8]) -> PyResult<Bound<'py, PyAny>> {
     let (ptr, len) = (data.as_ptr().cast::<c_char>(), data.len() as ffi::Py_ssize_t);
-    if data.len() >= output::HUGE {
+    if data.len() >= fresh::LARGE {
         // SAFETY: null asks for a new object of that size with its bytes unwritten, all of which are written here.
         return unsafe {
             let made = owned(py, ffi::PyBytes_FromStringAndSize(std::ptr::null(), len))?;
-            write_large(ffi::PyBytes_AsString(made.as_ptr()).cast(), data);
+            fresh::copy(data, ffi::PyBytes_AsString(made.as_ptr()).cast());
             Ok(made)
         };
     }
@@ -82,25 +82,16 @@ pub fn bytes<'py>(py: Python<'py>, data: &[u8]) -> PyResult<Bound<'py, PyAny>> {
 /// A `bytearray`.
 pub fn bytearray<'py>(py: Python<'py>, data: &[u8]) -> PyResult<Bound<'py, PyAny>> {
     let (ptr, len) = (data.as_ptr().cast::<c_char>(), data.len() as ffi::Py_ssize_t);
-    if data.len() >= output::HUGE {
+    if data.len() >= fresh::LARGE {
         // SAFETY: as for `bytes`.
         return unsafe {
             let made = owned(py, ffi::PyByteArray_FromStringAndSize(std::ptr::null(), len))?;
-            write_large(ffi::PyByteArray_AsString(made.as_ptr()).cast(), data);
+            fresh::copy(data, ffi::PyByteArray_AsString(made.as_ptr()).cast());
             Ok(made)
         };
     }
     // SAFETY: pointer and length are those of one live slice; the bytes are copied.
     unsafe { owned(py, ffi::PyByteArray_FromStringAndSize(ptr, len)) }
-}
-
-/// Copies many bytes into fresh memory.
-///
-/// SAFETY: `to` is room for all of them, in an object that nobody else has seen.
-unsafe fn write_large(to: *mut u8, data: &[u8]) {
-    output::advise_huge(to, data.len());
-    // SAFETY: the caller's room; a new object does not overlap the stream.
-    unsafe { std::ptr::copy_nonoverlapping(data.as_ptr(), to, data.len()) };
 }
 
 /// An empty `list`.

@@ -2,7 +2,7 @@
 //!
 //! Writes never fail: if memory runs out the buffer notes it and swallows the rest, and the writer asks
 //! `is_exhausted` at the end. Nothing here knows what an opcode is.
-use super::call;
+use super::{fresh, make};
 use super::peek::{Export, Text};
 use pyo3::ffi;
 use pyo3::prelude::*;
@@ -10,8 +10,6 @@ use std::sync::Mutex;
 
 /// Buffers up to this size are kept for the next dump: warm pages cost a sixth of fresh ones.
 const KEEP: usize = 16 << 20;
-/// Results from this size on are asked for in huge pages.
-pub const HUGE: usize = 4 << 20;
 
 static SPARE: Mutex<Vec<u8>> = Mutex::new(Vec::new());
 
@@ -267,8 +265,8 @@ pub fn join<'py>(py: Python<'py>, pieces: &[&[u8]]) -> PyResult<Bound<'py, PyAny
             return Err(PyErr::fetch(py));
         };
         let mut to = ffi::PyBytes_AsString(object.as_ptr()).cast::<u8>();
-        if total >= HUGE {
-            advise_huge(to, total);
+        if total >= fresh::LARGE {
+            fresh::expect(to, total);
         }
         for piece in pieces {
             std::ptr::copy_nonoverlapping(piece.as_ptr(), to, piece.len());
@@ -276,22 +274,6 @@ pub fn join<'py>(py: Python<'py>, pieces: &[&[u8]]) -> PyResult<Bound<'py, PyAny
         }
         Ok(object)
     }
-}
-
-/// Asks for huge pages under fresh memory of ours: a third of the time of first touching it.
-pub fn advise_huge(start: *mut u8, len: usize) {
-    #[cfg(target_os = "linux")]
-    {
-        const PAGE: usize = 4096;
-        let from = (start as usize).next_multiple_of(PAGE);
-        let to = (start as usize + len) & !(PAGE - 1);
-        if to > from {
-            // SAFETY: whole pages inside one allocation of ours; this advice never changes their content.
-            unsafe { libc::madvise(from as *mut _, to - from, libc::MADV_HUGEPAGE) };
-        }
-    }
-    #[cfg(not(target_os = "linux"))]
-    let _ = (start, len);
 }
 
 /// Asks the C library to give freed memory back to the system.
@@ -305,5 +287,5 @@ pub fn trim() {
 
 /// Hands the interpreter a copy of the buffer as bytes.
 pub fn copied<'py>(py: Python<'py>, buffer: &Buffer) -> PyResult<Bound<'py, PyAny>> {
-    call::bytes(py, buffer.bytes())
+    make::bytes(py, buffer.bytes())
 }
