@@ -144,6 +144,11 @@ impl<'a, 'py> Domain<'a> for Objects<'py, '_> {
     }
 
     #[inline(always)]
+    fn restore_row<'s>(&mut self, stack: &mut Vec<Object<'py>>, next: impl FnMut() -> Option<&'s Py<PyAny>>) {
+        make::extend(self.py, stack, next);
+    }
+
+    #[inline(always)]
     fn constant(&mut self, constant: Constant) -> Object<'py> {
         self.constants[constant as usize].clone()
     }
