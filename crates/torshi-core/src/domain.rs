@@ -127,6 +127,10 @@ pub trait Domain<'a> {
             self.restore(slot, stack);
         }
     }
+    /// A value for the second time, as DUP asks for it.
+    fn duplicate(&mut self, value: &Self::Value) -> Result<Self::Value, Self::Error> {
+        Ok(value.clone())
+    }
     /// A slot that an earlier pickle filled, where pickles share a memo.
     fn recall(&mut self, _index: u64) -> Option<Self::Value> {
         None

@@ -1,0 +1,42 @@
+"""Names into workloads: which suite, and which of its workloads, for every tool that runs them.
+
+Makes no value and measures nothing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterator
+
+from large import OF_LIBRARIES, large
+from workloads import Workload, workloads
+
+SUITES = {"short": (workloads,), "large": (large,), "all": (workloads, large)}
+
+
+def add_options(parser: argparse.ArgumentParser, default: str) -> None:
+    """Adds `--suite`, `--only` and `--list`."""
+    parser.add_argument("--suite", choices=SUITES, default=default, help=f"which workloads (default: {default})")
+    parser.add_argument("--only", default="", metavar="TEXT", help="only workloads whose name contains this")
+    parser.add_argument("--list", action="store_true", help="name the workloads and do nothing else")
+
+
+def chosen(arguments: argparse.Namespace) -> Iterator[Workload]:
+    """The workloads that the options ask for; those whose library is missing are named and left out."""
+    # Old graphs are deep for C pickle, which recurses; torshi does not.
+    sys.setrecursionlimit(20_000)
+    found = [
+        workload for suite in SUITES[arguments.suite] for workload in suite() if arguments.only in workload.name
+    ]
+    if not found:
+        raise SystemExit(f"no workload of the suite {arguments.suite} has {arguments.only!r} in its name; see --list")
+    for workload in found:
+        if arguments.list:
+            print(workload.name)
+        elif OF_LIBRARIES.get(workload.name, lambda: True)():
+            yield workload
+        else:
+            print(f"{workload.name}: left out, its library is not installed")
+    if arguments.list:
+        raise SystemExit
