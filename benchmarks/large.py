@@ -209,7 +209,9 @@ def wide_tree(fanout: int = 10, depth: int = 5) -> Any:
 
 def places(count: int = 100_000) -> list[Place]:
     source = random.Random(9)
-    return [Place(source.random(), source.random(), f"p{i}", source.randrange(1 << 20), [i, i + 1]) for i in range(count)]
+    return [
+        Place(source.random(), source.random(), f"p{i}", source.randrange(1 << 20), [i, i + 1]) for i in range(count)
+    ]
 
 
 def slot_places(count: int = 100_000) -> list[SlotPlace]:
@@ -301,7 +303,9 @@ def log_records(count: int = 50_000) -> list[dict[str, Any]]:
         if source.random() < 0.05:
             record["traceback"] = trace.format(source.randrange(2000), _word(source, 6, 20)) * source.randint(1, 12)
         if source.random() < 0.3:
-            record["extra"] = {_word(source, 3, 8): source.choice((None, number, "ü", 1.5, ["a", "b"])) for _ in range(4)}
+            record["extra"] = {
+                _word(source, 3, 8): source.choice((None, number, "ü", 1.5, ["a", "b"])) for _ in range(4)
+            }
         out.append(record)
     return out
 

@@ -26,9 +26,7 @@ def chosen(arguments: argparse.Namespace) -> Iterator[Workload]:
     """The workloads that the options ask for; those whose library is missing are named and left out."""
     # Old graphs are deep for C pickle, which recurses; torshi does not.
     sys.setrecursionlimit(20_000)
-    found = [
-        workload for suite in SUITES[arguments.suite] for workload in suite() if arguments.only in workload.name
-    ]
+    found = [workload for suite in SUITES[arguments.suite] for workload in suite() if arguments.only in workload.name]
     if not found:
         raise SystemExit(f"no workload of the suite {arguments.suite} has {arguments.only!r} in its name; see --list")
     for workload in found:
