@@ -1,9 +1,9 @@
 """Speed of checking without loading, beside other tools that look into pickles: `make bench`.
 
-`torshi.check`, `pickletools.genops`, picklescan and fickling, each on each workload, each in a process of its own with a
-limit of time. The file is in the page cache, imports are not timed, reading the file is; processor time, the shortest of
-as many runs as fit. What a tool finds is not judged here: torshi is given the workload's own classes to trust, as
-somebody would who wants to load it, and every tool may say of the files what it likes.
+`torshi.check`, `pickletools.genops`, picklescan and fickling, each on each workload, each in a process of its own with
+a limit of time. All are given the bytes in memory; neither imports nor reading the file are timed. Processor time, the
+shortest of as many runs as fit. What a tool finds is not judged here: torshi is given the workload's own classes to
+trust, as somebody would who wants to load it, and every tool may say of the files what it likes.
 
 A slow tool gets a smaller input of the same kind: first a part of the value (of a list its first items, of an array its
 beginning), and the whole only where that would take no longer than the limit. The size read is shown beside the figure.
@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
+import io
 import json
 import pickle
 import subprocess
@@ -30,8 +31,9 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-import machine
 import numpy as np
+
+import machine
 from peers import OURS
 from suites import SUITES, add_options, chosen
 from workloads import Workload
@@ -45,40 +47,43 @@ SMALL = 200_000
 START = 60
 
 
-def _torshi(trust: list[Any] | None) -> Callable[[Path], object]:
+#: What is timed: given the bytes of a pickle.
+Look = Callable[[bytes], object]
+
+
+def _torshi(trust: list[Any] | None) -> Look:
     import torshi
 
-    # Read first: a check of a path reads it whole, too.
-    return lambda path: torshi.check(path.read_bytes(), trust=trust)
+    return lambda data: torshi.check(data, trust=trust)
 
 
-def _genops(_: object) -> Callable[[Path], object]:
+def _genops(_: object) -> Look:
     import pickletools
 
-    return lambda path: sum(1 for _ in pickletools.genops(path.read_bytes()))
+    return lambda data: sum(1 for _ in pickletools.genops(data))
 
 
-def _picklescan(_: object) -> Callable[[Path], object]:
-    from picklescan.scanner import scan_file_path
+def _picklescan(_: object) -> Look:
+    from picklescan.scanner import scan_pickle_bytes
 
-    return lambda path: scan_file_path(str(path))
+    return lambda data: scan_pickle_bytes(io.BytesIO(data), "benchmark")
 
 
-def _fickling(_: object) -> Callable[[Path], object]:
+def _fickling(_: object) -> Look:
     from fickling.fickle import Pickled
 
-    return lambda path: Pickled.load(path.read_bytes())
+    return Pickled.load
 
 
-def _fickling_safety(_: object) -> Callable[[Path], object]:
+def _fickling_safety(_: object) -> Look:
     from fickling.analysis import check_safety
     from fickling.fickle import Pickled
 
-    return lambda path: check_safety(Pickled.load(path.read_bytes())).severity
+    return lambda data: check_safety(Pickled.load(data)).severity
 
 
 #: Each tool: the module it needs, and what makes the function to be timed.
-TOOLS: dict[str, tuple[str, Callable[[Any], Callable[[Path], object]]]] = {
+TOOLS: dict[str, tuple[str, Callable[[Any], Look]]] = {
     OURS: ("torshi", _torshi),
     "genops": ("pickletools", _genops),
     "picklescan": ("picklescan", _picklescan),
@@ -104,12 +109,12 @@ def _child(tool: str, path: Path, limit: float, name: str) -> None:
     if tool == OURS:
         found = (workload for make in SUITES["all"] for workload in make() if workload.name == name)
         trust = next(found).trust
-    run = TOOLS[tool][1](trust)
+    look, data = TOOLS[tool][1](trust), path.read_bytes()
     sys.setrecursionlimit(20_000)
     shortest, spent, runs = float("inf"), 0.0, 0
     while runs < 3 or (runs < 15 and spent < min(1.0, limit)):
         start = time.process_time()
-        run(path)
+        look(data)
         took = time.process_time() - start
         shortest, spent, runs = min(shortest, took), spent + took, runs + 1
         if spent > limit / 3:
@@ -183,7 +188,7 @@ def document(result: dict[str, Any], tools: list[str]) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--limit", type=float, default=20, help="seconds a tool may take for a file (default: 20)")
+    parser.add_argument("--limit", type=float, default=5, help="seconds a tool may take for a file (default: 5)")
     add_options(parser, default="large")
     parser.add_argument("--tools", default="", metavar="NAMES", help=f"only these, by semicolons: {'; '.join(TOOLS)}")
     parser.add_argument("--json", metavar="FILE", type=Path, help="write all figures there too")

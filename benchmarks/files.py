@@ -31,8 +31,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import machine
 import numpy as np
+
+import machine
 import torshi
 from timing import interleaved, paired
 
@@ -140,7 +141,7 @@ def _child(operation: str, way: str, path: Path, megabytes: int) -> None:
     run: Callable[[], Any]
     if operation in ("dumps", "dump"):
         value = array(megabytes)
-        file = open(path, "wb", buffering=buffering)  # noqa: SIM115: it ends with the process
+        file = open(path, "wb", buffering=buffering)  # noqa: SIM115 - it ends with the process
         run = (lambda: dump(value, file)) if operation == "dump" else (lambda: module.dumps(value, 5))
     elif operation == "loads":
         data = path.read_bytes()

@@ -65,7 +65,7 @@ def described() -> dict[str, Any]:
         "load": round(os.getloadavg()[0], 2),
         "versions": versions(),
         "command": " ".join([f"python{sys.version_info.major}.{sys.version_info.minor}", *_command()]),
-        "date": datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%d"),
+        "date": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d"),
     }
 
 

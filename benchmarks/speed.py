@@ -249,8 +249,8 @@ def main() -> None:
     if not records:
         raise SystemExit("no workload could be run")
     same = (
-        f"torshi and C pickle wrote the same bytes for all {len(records)} workloads, so that a load of the one's stream "
-        "is a load of the other's"
+        f"torshi and C pickle wrote the same bytes for all {len(records)} workloads, "
+        "so that a load of the one's stream is a load of the other's"
     )
     result = {"machine": about, "rounds": arguments.rounds, "missing": missing, "same": same, "workloads": records}
     if arguments.json:

@@ -27,6 +27,8 @@ def chosen(arguments: argparse.Namespace) -> Iterator[Workload]:
     # Old graphs are deep for C pickle, which recurses; torshi does not.
     sys.setrecursionlimit(20_000)
     found = [workload for suite in SUITES[arguments.suite] for workload in suite() if arguments.only in workload.name]
+    if len({workload.name for workload in found}) < len(found):
+        raise SystemExit("two workloads have one name: the figures of one would be lost")
     if not found:
         raise SystemExit(f"no workload of the suite {arguments.suite} has {arguments.only!r} in its name; see --list")
     for workload in found:
