@@ -13,7 +13,7 @@ Examples:
   speed.py                                    the short workloads
   speed.py --suite large --only api           the long ones whose name has "api" in it
   speed.py --suite all --json speed.json --markdown speed.md
-  speed.py --peers "msgspec; orjson" --rounds 30 --only message
+  speed.py --suite all --only "message; documents" --peers "msgspec; orjson" --rounds 30
 """
 
 from __future__ import annotations

@@ -18,7 +18,12 @@ SUITES = {"short": (workloads,), "large": (large,), "all": (workloads, large)}
 def add_options(parser: argparse.ArgumentParser, default: str) -> None:
     """Adds `--suite`, `--only` and `--list`."""
     parser.add_argument("--suite", choices=SUITES, default=default, help=f"which workloads (default: {default})")
-    parser.add_argument("--only", default="", metavar="TEXT", help="only workloads whose name contains this")
+    parser.add_argument(
+        "--only",
+        default="",
+        metavar="TEXT",
+        help="only workloads with this in their name, or one of several, separated by semicolons",
+    )
     parser.add_argument("--list", action="store_true", help="name the workloads and do nothing else")
 
 
@@ -26,7 +31,13 @@ def chosen(arguments: argparse.Namespace) -> Iterator[Workload]:
     """The workloads that the options ask for; those whose library is missing are named and left out."""
     # Old graphs are deep for C pickle, which recurses; torshi does not.
     sys.setrecursionlimit(20_000)
-    found = [workload for suite in SUITES[arguments.suite] for workload in suite() if arguments.only in workload.name]
+    parts = [part.strip() for part in arguments.only.split(";")]
+    found = [
+        workload
+        for suite in SUITES[arguments.suite]
+        for workload in suite()
+        if any(part in workload.name for part in parts)
+    ]
     if len({workload.name for workload in found}) < len(found):
         raise SystemExit("two workloads have one name: the figures of one would be lost")
     if not found:
