@@ -203,6 +203,7 @@ def main() -> None:
     if unknown:
         parser.error(f"no tool called {', '.join(unknown)}; there are: {'; '.join(TOOLS)}")
     tools = [name for name in wanted if importlib.util.find_spec(TOOLS[name][0])]
+    selected = chosen(arguments)
     about = machine.described()
     print(machine.paragraph(about))
     for name in wanted:
@@ -211,7 +212,7 @@ def main() -> None:
     print(f"\n{'MB/s':20} {'MB':>8} " + " ".join(f"{tool:>22}" for tool in tools))
     records: dict[str, Any] = {}
     with tempfile.TemporaryDirectory(prefix="torshi-bench-") as folder:
-        for workload in chosen(arguments):
+        for workload in selected:
             record = records[workload.name] = measured(workload, tools, arguments.limit, Path(folder))
             row = " ".join(f"{cell(record, tool):>22}" for tool in tools)
             print(f"{workload.name:20} {record['bytes'] / MB:8.3g} {row}", flush=True)

@@ -228,6 +228,7 @@ def main() -> None:
     arguments = parser.parse_args()
     if arguments.rounds < 1:
         parser.error("--rounds must be at least 1")
+    selected = chosen(arguments)
     found, missing = installed(arguments.peers)
     names = [peer.name for peer in found if peer.name not in (BASE, OURS)]
     about = machine.described()
@@ -236,7 +237,7 @@ def main() -> None:
         print(f"{name}: left out, it is not installed")
     print(f"\n{'':20} {'':5} {BASE:>10} {OURS:>8} {'paired':>8} " + " ".join(f"{name:>14}" for name in names))
     records: dict[str, Any] = {}
-    for workload in chosen(arguments):
+    for workload in selected:
         record = records[workload.name] = measured(workload, found, arguments.rounds)
         for side in SIDES:
             row, others = record[side], cells(record, side, names)
@@ -246,8 +247,6 @@ def main() -> None:
                 + " ".join(f"{cell:>14}" for cell in others),
                 flush=True,
             )
-    if not records:
-        raise SystemExit("no workload could be run")
     same = (
         f"torshi and C pickle wrote the same bytes for all {len(records)} workloads, "
         "so that a load of the one's stream is a load of the other's"
