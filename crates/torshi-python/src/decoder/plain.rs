@@ -40,9 +40,7 @@ const PROTO: u8 = Opcode::Proto as u8;
 
 /// Whether a stream is worth trying: from protocol 4 on, hardly an instance goes without a STACK_GLOBAL.
 pub fn is_likely(data: &[u8]) -> bool {
-    data.len() <= LONGEST
-        && matches!(data, [PROTO, 4 | 5, ..])
-        && !data.contains(&(Opcode::StackGlobal as u8))
+    data.len() <= LONGEST && matches!(data, [PROTO, 4 | 5, ..]) && !data.contains(&(Opcode::StackGlobal as u8))
 }
 
 /// The value of a stream of plain data and where it ends; `None` of any other.

@@ -2,8 +2,8 @@
 //!
 //! Writes never fail: if memory runs out the buffer notes it and swallows the rest, and the writer asks
 //! `is_exhausted` at the end. Nothing here knows what an opcode is.
-use super::{fresh, make};
 use super::peek::{Export, Text};
+use super::{fresh, make};
 use pyo3::ffi;
 use pyo3::prelude::*;
 use std::sync::Mutex;
