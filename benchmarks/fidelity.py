@@ -1,8 +1,8 @@
 """Two values into what the second has lost of the first, if anything.
 
 For codecs that do not write pickles: a figure of one that turns tuples into lists, or two references to one list into
-two lists, would compare different work. Knows builtin types, dataclasses and named tuples; of anything else it says that
-it cannot tell, which counts as lost. Never changes a value.
+two lists, would compare different work. Knows builtin types, dataclasses and named tuples; of anything else it says
+that it cannot tell, which counts as lost. Never changes a value.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ def lost(before: Any, after: Any) -> str | None:
             if not _equal_atoms([left], [right]):
                 return f"a value of {kind.__name__} changed"
             continue
-        if kind in SETS:
-            if left != right or sorted(map(_typed, left)) != sorted(map(_typed, right)):
-                return f"a {kind.__name__} changed"
+        if kind in SETS and (left != right or sorted(map(_typed, left)) != sorted(map(_typed, right))):
+            return f"a {kind.__name__} changed"
         if not issubclass(kind, tuple) and kind is not frozenset:
-            if there.setdefault(id(left), id(right)) != id(right) or back.setdefault(id(right), id(left)) != id(left):
+            one, other = there.setdefault(id(left), id(right)), back.setdefault(id(right), id(left))
+            if (one, other) != (id(right), id(left)):
                 return f"sharing of a {kind.__name__} was lost"
         if kind in SETS:
             continue

@@ -9,6 +9,7 @@ import datetime
 import importlib.metadata
 import os
 import platform
+import shlex
 import sys
 import sysconfig
 from pathlib import Path
@@ -64,8 +65,8 @@ def described() -> dict[str, Any]:
         "huge_pages": _first("/sys/kernel/mm/transparent_hugepage/enabled"),
         "load": round(os.getloadavg()[0], 2),
         "versions": versions(),
-        "command": " ".join([f"python{sys.version_info.major}.{sys.version_info.minor}", *_command()]),
-        "date": datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%d"),
+        "command": shlex.join([f"python{sys.version_info.major}.{sys.version_info.minor}", *_command()]),
+        "date": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d"),
     }
 
 

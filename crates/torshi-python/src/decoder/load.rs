@@ -2,6 +2,7 @@
 //! built of a stream with findings; the builder runs over the very bytes that were checked.
 
 use super::habit::Learnt;
+use super::named::NamedTuples;
 use super::resolve::Names;
 use super::{constants, fill, plain, state, Failure, Object, Objects, Stream, TextCodec};
 use crate::errors;
@@ -162,6 +163,7 @@ pub fn build<'py>(
         constants: constants(py),
         learnt: Learnt::take(end),
         shortcuts,
+        named_tuples: NamedTuples::new(end),
     };
     let pause = (end > SMALL).then(|| Pause::new(py));
     let room = (end >= LONG).then(|| Room::new(py));

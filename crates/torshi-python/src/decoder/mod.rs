@@ -5,6 +5,7 @@ mod fill;
 mod habit;
 mod keys;
 mod load;
+mod named;
 mod plain;
 mod resolve;
 mod shapes;
@@ -74,6 +75,7 @@ pub struct Objects<'py, 'l> {
     constants: [Object<'py>; 3],
     learnt: Box<habit::Learnt>,
     shortcuts: shortcut::Shortcuts<'py>,
+    named_tuples: named::NamedTuples<'py>,
 }
 
 impl<'py> Objects<'py, '_> {
@@ -327,7 +329,10 @@ impl<'a, 'py> Domain<'a> for Objects<'py, '_> {
         };
         let keywords = match &keywords {
             Some(keywords) => Some(keywords.cast::<PyDict>().map_err(PyErr::from)?),
-            None => None,
+            None => match self.named_tuples.make(&class, arguments)? {
+                Some(made) => return Ok(made),
+                None => None,
+            },
         };
         Ok(make::new_object(&class, arguments, keywords)?)
     }

@@ -245,6 +245,25 @@ pub fn new_object<'py>(
     }
 }
 
+/// `tuple.__new__(class, items)` for a class derived from `tuple`.
+#[inline(always)]
+pub fn tuple_like<'py>(class: &Bound<'py, PyType>, items: &Bound<'py, PyTuple>) -> PyResult<Bound<'py, PyAny>> {
+    // SAFETY: a live class whose instances are tuples (the caller's check), so its `tp_alloc` gives one of as many empty
+    // places as asked for, or null; each is filled once with a reference of its own before any other code runs.
+    unsafe {
+        let (kind, items) = (class.as_type_ptr(), items.as_ptr());
+        let count = ffi::PyTuple_GET_SIZE(items);
+        let Some(alloc) = (*kind).tp_alloc else { return Err(PyTypeError::new_err("cannot create instances")) };
+        let made = owned(class.py(), alloc(kind, count))?;
+        for i in 0..count {
+            let item = ffi::PyTuple_GET_ITEM(items, i);
+            ffi::Py_INCREF(item);
+            ffi::PyTuple_SET_ITEM(made.as_ptr(), i, item);
+        }
+        Ok(made)
+    }
+}
+
 /// The value of an exact `int` if 64 bits hold it.
 #[inline(always)]
 pub fn small_integer(value: &Bound<'_, PyAny>) -> Option<i64> {
