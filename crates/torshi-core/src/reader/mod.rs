@@ -279,18 +279,11 @@ impl<'a> Reader<'a> {
     pub fn payload(&mut self) -> Result<Payload<'a>, FaultBox> {
         let n = self.number()? as u64;
         if n >= APART {
-            if let Some(place) = self.gap(n) {
+            if let Some(place) = gap_of(self.gaps, self.at, n) {
                 return Ok(Payload::Apart(place));
             }
         }
         Ok(Payload::Here(self.take(n)?))
-    }
-
-    /// The gap of a payload of `length` bytes that would begin here.
-    #[cold]
-    fn gap(&self, length: u64) -> Option<usize> {
-        let place = self.gaps.binary_search_by_key(&self.at, |gap| gap.at).ok()?;
-        (self.gaps[place].length as u64 == length).then_some(place)
     }
 
     /// An unsigned byte.
@@ -402,6 +395,14 @@ impl<'a> Reader<'a> {
 #[cold]
 fn out_of_frame(site: Site) -> FaultBox {
     Fault::malformed(site, "pickle exhausted before end of frame: an argument reaches over it")
+}
+
+/// The gap of a payload of `length` bytes that would begin at `at`. Not a method: whoever takes the reader's address
+/// keeps its position out of the registers.
+#[cold]
+fn gap_of(gaps: &[Gap], at: usize, length: u64) -> Option<usize> {
+    let place = gaps.binary_search_by_key(&at, |gap| gap.at).ok()?;
+    (gaps[place].length as u64 == length).then_some(place)
 }
 
 #[cold]

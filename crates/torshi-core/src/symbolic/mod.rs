@@ -123,7 +123,9 @@ struct Spare {
 
 /// Bytes a thread keeps at the most.
 const MOST_SPARE: usize = 32 << 20;
-/// And for each byte of the stream: what is kept stands beside the objects that are built next, and a
+/// Bytes kept of any stream.
+const LITTLE_SPARE: usize = 4 << 20;
+/// And beyond that for each byte of the stream: what is kept stands beside the objects that are built next, and a
 /// stream that needed more describes containers too empty for both.
 const SPARE_PER_BYTE: usize = 16;
 
@@ -156,7 +158,7 @@ pub fn verify_apart<'a>(
         + (stack.capacity() + slots.len()) * size_of::<Symbol>()
         + marks.capacity() * size_of::<usize>();
     let mut freed = footprint;
-    if footprint <= MOST_SPARE.min(4096 + SPARE_PER_BYTE * data.len()) {
+    if footprint <= MOST_SPARE.min(LITTLE_SPARE.max(SPARE_PER_BYTE * data.len())) {
         arena.clear();
         SPARE.set(Some(Spare { arena, stack, marks, slots }));
         freed = 0;
