@@ -5,6 +5,7 @@
 //! decides whether a name is listed at all (that is [`super::Policy::find`]) and it never sees a Python object.
 use serde::Deserialize;
 
+use super::fields::Fields;
 use super::pattern::{Arguments, Mismatch, Pattern, PatternError, View};
 use super::rules::numpy::ndarray;
 
@@ -72,6 +73,8 @@ pub struct Row {
     pub construct: Option<Arguments>,
     /// BUILD state of its instances; `None`: no BUILD.
     pub state: Option<Pattern>,
+    /// What attributes in that state must be where compiled code believes them.
+    pub fields: Fields,
     /// Instances take SETITEM and SETITEMS.
     pub items: bool,
     /// Instances take APPEND and APPENDS.
@@ -106,6 +109,7 @@ impl Row {
             call: Some(Arguments::any()),
             construct: Some(Arguments::any()),
             state: Some(Pattern::State),
+            fields: Fields::default(),
             items: true,
             append: true,
             add: true,
@@ -147,6 +151,9 @@ impl Row {
             Some(pattern) => pattern.matches_for(w, state, Some(target))?,
             None => return Err(Mismatch::new("no state", "a state")),
         }
+        if !self.fields.is_empty() {
+            self.fields.check(w, target, state)?;
+        }
         if self.trusted {
             ndarray::honest(w, state, 2)
         } else {
@@ -164,6 +171,8 @@ pub(super) struct Entry {
     call: Option<String>,
     construct: Option<String>,
     state: Option<String>,
+    #[serde(default)]
+    fields: std::collections::BTreeMap<String, String>,
     #[serde(default)]
     items: bool,
     #[serde(default)]
@@ -214,6 +223,11 @@ impl Entry {
         if self.kind == Kind::Function && (self.construct.is_some() || self.state.is_some() || makes == Makes::Own) {
             return Err(format!("{table}: {label}: a function is neither constructed nor built, and has no instances"));
         }
+        let texts: Vec<(String, String)> = self.fields.into_iter().collect();
+        let fields = Fields::parse(&texts).map_err(|error| format!("{table}: {label}: {error}"))?;
+        if !fields.is_empty() && self.state.is_none() {
+            return Err(format!("{table}: {label}: fields without a state"));
+        }
         Ok(Row {
             names,
             reason: self.reason,
@@ -221,6 +235,7 @@ impl Entry {
             call: self.call.as_deref().map(Arguments::parse).transpose().map_err(at)?,
             construct: self.construct.as_deref().map(Arguments::parse).transpose().map_err(at)?,
             state: self.state.as_deref().map(Pattern::parse).transpose().map_err(at)?,
+            fields,
             items: self.items,
             append: self.append,
             add: self.add,

@@ -20,7 +20,9 @@ pub enum NodeKind {
 pub const NO_GLOBAL: u32 = u32::MAX;
 const END: u32 = u32::MAX;
 /// Pairs of a dict kept whole: more than any state that a rule looks into has.
-pub const KEPT_PAIRS: usize = 32;
+pub const KEPT_PAIRS: usize = 128;
+/// A list of so few items keeps a None among them in its place: lists of optional parts are told by it.
+const SHORT: u32 = 4;
 
 /// One container or instance.
 #[derive(Clone, Debug)]
@@ -193,7 +195,9 @@ impl Arena {
     #[inline]
     pub fn fill(&mut self, id: u32, items: &[Symbol]) {
         let first = self.symbols.len();
-        if !all_atoms(items) {
+        if self.keeps_none(id, items) {
+            self.symbols.extend_from_slice(items);
+        } else if !all_atoms(items) {
             self.symbols.extend(items.iter().filter(|item| !item.is_atom()));
         }
         self.filled(id, first, items.len(), Holds::Items);
@@ -203,6 +207,9 @@ impl Arena {
     /// nothing is noted then.
     #[inline(never)] // a loop of its own, with registers of its own
     pub fn fill_nodes(&mut self, id: u32, items: &[Symbol]) -> bool {
+        if self.keeps_none(id, items) {
+            return false;
+        }
         let first = self.ids.len();
         let (mut weight, mut depth, mut kept, mut again) = (items.len() as u32, 0u16, 0usize, 0u64);
         let plain = items.first().is_none_or(Symbol::is_atom) && all_atoms(items);
@@ -238,6 +245,13 @@ impl Arena {
         self.weigh(id, weight, depth);
         self.linked(id, first, kept, items.len(), Holds::Nodes);
         true
+    }
+
+    #[inline(always)]
+    fn keeps_none(&self, id: u32, items: &[Symbol]) -> bool {
+        items.len() <= SHORT as usize
+            && items.iter().any(|item| matches!(item, Symbol::None))
+            && self.nodes[id as usize].count + items.len() as u32 <= SHORT
     }
 
     /// Notes pairs of a dict or instance. The first few are kept whole, since they may be a state
@@ -384,7 +398,7 @@ impl Arena {
         for (range, holds) in self.chunks_of(id) {
             match holds {
                 Holds::Nodes => all.extend(self.ids[range].iter().map(|&child| Symbol::Node(child))),
-                Holds::Items => all.extend_from_slice(&self.symbols[range]),
+                Holds::Items => all.extend(self.symbols[range].iter().filter(|item| !item.is_atom())),
                 Holds::Pairs => {
                     let values = self.symbols[range].iter().skip(1).step_by(2);
                     all.extend(values.filter(|value| !value.is_atom()));
@@ -392,6 +406,20 @@ impl Arena {
             }
         }
         all
+    }
+
+    /// All items of a list in their order, if none of them was let go.
+    pub fn elements(&self, id: u32) -> Option<Vec<Symbol>> {
+        let chunks: Vec<_> = self.chunks_of(id).collect();
+        let mut all = Vec::new();
+        for (range, holds) in chunks.into_iter().rev() {
+            match holds {
+                Holds::Nodes => all.extend(self.ids[range].iter().map(|&child| Symbol::Node(child))),
+                Holds::Items => all.extend_from_slice(&self.symbols[range]),
+                Holds::Pairs => return None,
+            }
+        }
+        (all.len() == self.nodes[id as usize].count as usize).then_some(all)
     }
 
     /// Calls `each` with every node that a node holds: items, values, what it was made of and its state.

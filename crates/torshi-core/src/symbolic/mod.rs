@@ -171,6 +171,8 @@ pub struct Symbolic<'a, 'p> {
     memory: u64,
     /// Bytes that calls and states copy of their arguments.
     copied: u64,
+    /// Steps that rules took through contents.
+    looked: Cell<u64>,
 }
 
 impl<'a, 'p> Symbolic<'a, 'p> {
@@ -192,6 +194,7 @@ impl<'a, 'p> Symbolic<'a, 'p> {
             hash_steps: 0,
             memory: 0,
             copied: 0,
+            looked: Cell::new(0),
         }
     }
 
@@ -334,6 +337,10 @@ impl<'a> Domain<'a> for Symbolic<'a, '_> {
     }
 
     fn integer_text(&mut self, text: &'a [u8], _: Site) -> Result<Symbol, FaultBox> {
+        // Protocol 0 writes every integer above 32 bits so; most are no longer than rules want them.
+        if let Some(value) = std::str::from_utf8(text).ok().and_then(|text| text.parse::<i64>().ok()) {
+            return Ok(Symbol::Int(value));
+        }
         if let Some(bytes) = decimal_bytes(text) {
             return Ok(Symbol::BigHeld(self.hold(Cow::Owned(bytes))));
         }
@@ -379,7 +386,10 @@ impl<'a> Domain<'a> for Symbolic<'a, '_> {
     }
 
     fn bytearray(&mut self, bytes: &'a [u8]) -> Result<Symbol, FaultBox> {
-        Ok(Symbol::ByteArray(bytes.len() as u64))
+        if bytes.len() as u64 >= LONGEST {
+            return Ok(Symbol::HeldByteArray(self.hold(Cow::Borrowed(bytes))));
+        }
+        Ok(Symbol::ByteArray(Span::of(self.data, bytes)))
     }
 
     fn string(&mut self, bytes: &'a [u8], _: Site) -> Result<Symbol, FaultBox> {

@@ -63,7 +63,8 @@ impl View for Symbolic<'_, '_> {
             Symbol::Text(_) | Symbol::DecodedText(_) => self.known_text(symbol).map_or(Shape::OpaqueText, Shape::Text),
             Symbol::Bytes(span) => span.get(self.data).map_or(Shape::Opaque, Shape::Bytes),
             Symbol::HeldBytes(at) => self.held.get(at as usize).map_or(Shape::Opaque, |b| Shape::Bytes(b)),
-            Symbol::ByteArray(length) => Shape::ByteArray(length),
+            Symbol::ByteArray(span) => span.get(self.data).map_or(Shape::Opaque, Shape::ByteArray),
+            Symbol::HeldByteArray(at) => self.held.get(at as usize).map_or(Shape::Opaque, |b| Shape::ByteArray(b)),
             Symbol::Buffer => Shape::Buffer,
             Symbol::Global(id) => {
                 let global = self.globals.get(id);
@@ -79,6 +80,19 @@ impl View for Symbolic<'_, '_> {
             Symbol::Node(id) => self.arena.children(id),
             _ => Vec::new(),
         }
+    }
+
+    fn elements(&self, symbol: Symbol) -> Option<Vec<Symbol>> {
+        match symbol {
+            Symbol::Node(id) if self.arena.node(id).kind == NodeKind::List => self.arena.elements(id),
+            _ => None,
+        }
+    }
+
+    fn spend(&self, steps: u64) -> bool {
+        let spent = self.looked.get().saturating_add(steps);
+        self.looked.set(spent);
+        spent <= self.limits.memory_for(self.data.len())
     }
 
     fn unrestricted(&self) -> bool {

@@ -6,12 +6,15 @@
 use super::pattern::{Mismatch, Shape, View};
 
 mod array;
+mod arrow;
 mod callable;
 pub(crate) mod content;
 mod datetime;
 mod number;
 pub(super) mod numpy;
 mod object;
+mod pandas;
+pub(super) mod sklearn;
 #[cfg(test)]
 mod tests;
 mod text;
@@ -40,6 +43,9 @@ macro_rules! rules {
 rules! {
     "array.array" => Array array::array;
     "array.reconstructor" => ArrayReconstructor array::reconstructor;
+    "arrow.fields" => ArrowFields arrow::fields;
+    "arrow.restore" => ArrowRestore arrow::restore;
+    "arrow.type" => ArrowType arrow::data_type;
     "collections.factory" => Factory callable::factory;
     "copyreg.newobj" => Newobj object::newobj;
     "copyreg.newobj_ex" => NewobjEx object::newobj_ex;
@@ -65,6 +71,27 @@ rules! {
     "numpy.scalar" => Scalar numpy::ndarray::scalar;
     "numpy.seed_state" => SeedState numpy::random::seed_state;
     "numpy.state" => NdarrayState numpy::ndarray::state;
+    "pandas.arrow" => PandasArrow pandas::extension::arrow_backed;
+    "pandas.backed" => PandasBacked pandas::extension::backed;
+    "pandas.block" => PandasBlock pandas::manager::block;
+    "pandas.categorical_dtype" => PandasCategoricalDtype pandas::extension::categorical_dtype;
+    "pandas.datetime_index" => PandasDatetimeIndex pandas::index::new_datetime;
+    "pandas.endpoint" => PandasEndpoint pandas::index::endpoint;
+    "pandas.frame" => PandasFrame pandas::manager::frame;
+    "pandas.freq" => PandasFreq pandas::index::freq;
+    "pandas.index" => PandasIndex pandas::index::new;
+    "pandas.interval_array" => PandasIntervalArray pandas::extension::interval;
+    "pandas.interval_index" => PandasIntervalIndex pandas::index::new_interval;
+    "pandas.manager" => PandasManager pandas::manager::manager;
+    "pandas.manager_state" => PandasManagerState pandas::manager::manager_state;
+    "pandas.masked" => PandasMasked pandas::extension::masked;
+    "pandas.series" => PandasSeries pandas::manager::series;
+    "pandas.single" => PandasSingle pandas::manager::single;
+    "pandas.sparse" => PandasSparse pandas::extension::sparse;
+    "pandas.sparse_index" => PandasSparseIndex pandas::extension::sparse_index;
+    "pandas.timedelta_index" => PandasTimedeltaIndex pandas::index::new_timedelta;
+    "pandas.unpickle" => PandasUnpickle pandas::extension::unpickle;
+    "pandas.zone_dtype" => PandasZoneDtype pandas::extension::zone_dtype;
     "random.state" => RandomState number::random_state;
     "re.flags" => ReFlags text::re_flags;
     "types.argument" => TypeArgument callable::type_argument;
