@@ -36,12 +36,14 @@ class Review:
         names: `module:qualname`, as written; or the last part of a class found by walking.
         uses: the fields of the row.
         old: names of earlier releases.
+        bases: `module:class`; classes below it are covered, unless another review names them.
     """
 
     reason: str
     names: list[str]
     uses: dict[str, Any]
     old: list[str] = field(default_factory=list)
+    bases: list[str] = field(default_factory=list)
 
 
 @dataclass
@@ -115,6 +117,11 @@ def resolve(review: Review, found: dict[str, dict[str, type]]) -> list[str]:
             names |= found[name].keys()
         else:
             raise SystemExit(f"reviewed, but not there: {name}")
+    for base in review.bases:
+        module, _, qualname = base.partition(":")
+        root = getattr(importlib.import_module(module), qualname)
+        for homes in found.values():
+            names |= {spelled for spelled, cls in homes.items() if issubclass(cls, root) and cls is not root}
     return sorted(names)
 
 

@@ -195,9 +195,197 @@ def zones() -> Labelled:
     )
 
 
+# -- scipy and scikit-learn
+
+
+def made(module: str, qualname: str, state: dict[str, Any]) -> bytes:
+    return build(new(name(module, qualname)), state)
+
+
+def matrix(kind: str, shape: tuple[int, int], **parts: bytes) -> bytes:
+    return made(f"scipy.sparse._{kind}", f"{kind}_matrix", {"_shape": shape, **parts})
+
+
+def sparse() -> Labelled:
+    """Indices that C++ takes for addresses."""
+    data, one = array("f8", (2,), (1.0, 2.0)), array("i4", (2,), (0, 1))
+    rises = array("i4", (3,), (0, 1, 2))
+    yield (
+        "column_outside",
+        stream(matrix("csr", (2, 2), data=data, indices=array("i4", (2,), (0, 2**30)), indptr=rises)),
+    )
+    yield "column_negative", stream(matrix("csr", (2, 2), data=data, indices=array("i4", (2,), (0, -1)), indptr=rises))
+    far = array("i4", (3,), (0, 1, 2**30))
+    yield "pointer_outside", stream(matrix("csr", (2, 2), data=data, indices=one, indptr=far))
+    yield "pointer_falls", stream(matrix("csr", (2, 2), data=data, indices=one, indptr=array("i4", (3,), (0, 2, 1))))
+    yield "pointer_begins", stream(matrix("csr", (2, 2), data=data, indices=one, indptr=array("i4", (3,), (-9, 1, 2))))
+    yield "pointers_short", stream(matrix("csc", (2, 9), data=data, indices=one, indptr=rises))
+    yield "shape_grows", stream(matrix("csr", (2**40, 2), data=data, indices=one, indptr=rises))
+    yield "two_sizes", stream(matrix("csr", (2, 2), data=data, indices=one, indptr=array("i8", (3,), (0, 1, 2))))
+    yield "row_outside", stream(matrix("coo", (2, 2), data=data, row=one, col=array("i4", (2,), (0, 99))))
+    blocks = array("f8", (1, 2, 2), (1.0, 2.0, 3.0, 4.0))
+    index, starts = array("i4", (1,), (7,)), array("i4", (2,), (0, 1))
+    yield "block_outside", stream(matrix("bsr", (2, 2), data=blocks, indices=index, indptr=starts))
+    diagonal = array("f8", (1, 2), (1.0, 2.0))
+    yield "diagonal_outside", stream(matrix("dia", (2, 2), data=diagonal, offsets=array("i4", (1,), (-(2**31),))))
+    good = matrix("csr", (2, 2), data=data, indices=one, indptr=rises)
+    yield "state_twice", stream(build(good, {"_shape": (2**40, 2**40)}))
+    lists = array("O8", (2,), ([0], [9]))
+    yield "lists", stream(matrix("lil", (2, 2), rows=lists, data=lists))
+    knots = array("f8", (4,), (0.0, 0.0, 1.0, 1.0))
+    spline = {"_t": knots, "_c": array("f8", (3,), (1.0, 1.0, 1.0)), "k": 1, "extrapolate": True, "axis": 0}
+    yield "knots_short", stream(made("scipy.interpolate._bsplines", "BSpline", spline))
+    yield "degree_high", stream(made("scipy.interpolate._bsplines", "BSpline", {**spline, "k": 90}))
+
+
+NODE = (
+    ("left_child", "i8", "q"), ("right_child", "i8", "q"), ("feature", "i8", "q"), ("threshold", "f8", "d"),
+    ("impurity", "f8", "d"), ("n_node_samples", "i8", "q"), ("weighted_n_node_samples", "f8", "d"),
+    ("missing_go_to_left", "u1", "B"),
+)  # fmt: skip
+
+
+def records(fields: tuple[tuple[str, str, str], ...], size: int, rows: list[tuple[Any, ...]], gap: bool) -> bytes:
+    """A structured array of these fields, each behind the one before."""
+    layout, offset = {}, 0
+    for label, code, letter in fields:
+        layout[label] = (dtype("i1" if code == "u1" else code), offset)
+        if code == "u1":
+            plain = call(name("numpy", "dtype"), "u1", False, True)
+            layout[label] = (build(plain, (3, "|", None, None, None, -1, -1, 0)), offset)
+        offset += struct.calcsize(letter)
+    kind = call(name("numpy", "dtype"), f"V{size}", False, True)
+    align, flags = (8, 16) if gap else (1, 16)
+    kind = build(kind, (3, "|", None, tuple(layout), layout, size, 1 if gap else align, flags))
+    packed = "<" + "".join(letter for _, _, letter in fields)
+    data = b"".join(struct.pack(packed, *row).ljust(size, b"\0") for row in rows)
+    empty = call(name("numpy.core.multiarray", "_reconstruct"), name("numpy", "ndarray"), (0,), bytearray(b"b"))
+    return build(empty, (1, (len(rows),), kind, False, bytearray(data)))
+
+
+def nodes(*rows: tuple[int, int, int]) -> bytes:
+    return records(NODE, 64, [(left, right, feature, 0.5, 0.1, 1, 1.0, 0) for left, right, feature in rows], True)
+
+
+def tree(rows: bytes, count: int, *, depth: int = 1, features: int = 2, classes: int = 1, outputs: int = 1,
+         values: bytes | None = None) -> bytes:  # fmt: skip
+    empty = call(name("sklearn.tree._tree", "Tree"), features, array("i8", (1,), (classes,)), outputs)
+    values = values or array("f8", (count, 1, classes), (0.5,) * (count * classes))
+    return build(empty, {"max_depth": depth, "node_count": count, "nodes": rows, "values": values})
+
+
+LEAF = (-1, -1, -2)
+TREE = ("sklearn.tree._classes", "DecisionTreeRegressor")
+
+
+def trees() -> Labelled:
+    """Nodes that lead outside, around, or over features that are not there."""
+    yield "child_outside", stream(tree(nodes((1, 2**40, 0), LEAF, LEAF), 3))
+    yield "child_negative", stream(tree(nodes((1, -7, 0), LEAF, LEAF), 3))
+    yield "child_before", stream(tree(nodes((1, 2, 0), (0, 2, 0), LEAF), 3))
+    yield "child_shared", stream(tree(nodes((1, 1, 0), LEAF, LEAF), 3))
+    yield "feature_outside", stream(tree(nodes((1, 2, 2**40), LEAF, LEAF), 3))
+    yield "feature_negative", stream(tree(nodes((1, 2, -3), LEAF, LEAF), 3))
+    yield "count_lies", stream(tree(nodes((1, 2, 0), LEAF, LEAF), 2**20, values=array("f8", (3, 1, 1), (0.0,) * 3)))
+    yield "depth_lies", stream(tree(nodes((1, 2, 0), LEAF, LEAF), 3, depth=0))
+    yield "values_short", stream(tree(nodes((1, 2, 0), LEAF, LEAF), 3, values=array("f8", (1, 1, 1), (0.0,))))
+    yield "outputs_lie", stream(tree(nodes((1, 2, 0), LEAF, LEAF), 3, outputs=9))
+    yield "classes_huge", stream(tree(nodes(LEAF), 1, classes=2**40, values=array("f8", (1, 1, 1), (0.0,))))
+    good = tree(nodes((1, 2, 1), LEAF, LEAF), 3)
+    yield "features_of_estimator", stream(made(*TREE, {"tree_": good, "n_features_in_": 1, "n_outputs_": 1}))
+    yield "features_missing", stream(made(*TREE, {"tree_": good, "n_outputs_": 1}))
+    estimator = made(*TREE, {"tree_": good, "n_features_in_": 2, "n_outputs_": 1})
+    yield "state_twice", stream(build(estimator, {"n_features_in_": 1}))
+    boosted = {"estimators_": array("O8", (1, 1), (estimator,)), "n_features_in_": 1}
+    yield "boosted", stream(made("sklearn.ensemble._gb", "GradientBoostingRegressor", boosted))
+    # A method hidden by something that can be called: the data would never be compared with the tree.
+    kernel = new(name("sklearn.gaussian_process.kernels", "RBF"))
+    hidden = {"tree_": good, "n_features_in_": 2, "_validate_X_predict": kernel}
+    yield "hidden_method", stream(made(*TREE, hidden))
+    hidden["_validate_X_predict"] = name("numpy", "matrix")
+    yield "hidden_by_class", stream(made(*TREE, hidden))
+
+
+def machines() -> Labelled:
+    """Support vectors, neighbours and encoders whose counts disagree."""
+    empty = array("f8", (0,), ())
+    machine = {
+        "kernel": "rbf", "_sparse": False, "n_features_in_": 2, "shape_fit_": (4, 2),
+        "support_": array("i4", (2,), (0, 1)), "support_vectors_": array("f8", (2, 2), (1.0, 2.0, 3.0, 4.0)),
+        "_n_support": array("i4", (2,), (1, 1)), "_dual_coef_": array("f8", (1, 2), (1.0, -1.0)),
+        "_intercept_": array("f8", (1,), (0.0,)), "_probA": empty, "_probB": empty,
+    }  # fmt: skip
+    svc = ("sklearn.svm._classes", "SVC")
+    for label, changed in (
+        ("counts_lie", {"_n_support": array("i4", (2,), (1, 2**30))}),
+        ("coefficients_short", {"_dual_coef_": array("f8", (1, 1), (1.0,))}),
+        ("vectors_narrow", {"support_vectors_": array("f8", (2, 1), (1.0, 2.0))}),
+        ("intercepts_short", {"_intercept_": empty}),
+        ("probabilities_short", {"_probA": array("f8", (0,), ()), "_probB": array("f8", (1,), (0.0,))}),
+        ("support_outside", {"support_": array("i4", (2,), (0, 2**30))}),
+        ("another_machine", {"_impl": "one_class"}),
+    ):
+        yield label, stream(made(*svc, {**machine, **changed}))
+    yield (
+        "vocabulary_outside",
+        stream(made("sklearn.feature_extraction.text", "CountVectorizer", {"vocabulary_": {"a": 0, "b": 2**30}})),
+    )
+    many = {f"w{number}": number for number in range(200)} | {"w7": 2**40}
+    yield "vocabulary_long", stream(made("sklearn.feature_extraction.text", "CountVectorizer", {"vocabulary_": many}))
+    later = op.EMPTY_DICT() + op.MEMOIZE()
+    words = made("sklearn.feature_extraction.text", "CountVectorizer", {"vocabulary_": later})
+    yield "vocabulary_later", stream(words, op.BINGET(0), text("a"), 2**30, op.SETITEM(), op.POP())
+    known = {"categories_": [array("i8", (3,), (0, 1, 2))], "_n_features_outs": [1], "_infrequent_enabled": False}
+    yield "columns_lie", stream(made("sklearn.preprocessing._encoders", "OneHotEncoder", known))
+    yield "buckets_of_nothing", stream(made("sklearn.feature_extraction._hash", "FeatureHasher", {"n_features": 0}))
+    centres = {"cluster_centers_": array("f8", (1, 1), (0.0,)), "n_features_in_": 50}
+    yield "centres_narrow", stream(made("sklearn.cluster._kmeans", "KMeans", centres))
+    files = {"input": "filename", "vocabulary_": {}}
+    yield "opens_files", stream(made("sklearn.feature_extraction.text", "CountVectorizer", files))
+    yield "caches_elsewhere", stream(made("sklearn.pipeline", "Pipeline", {"steps": [], "memory": "/tmp/cache"}))
+    step = name("sklearn.cluster._kmeans", "_kmeans_single_lloyd")
+    function = {"func": step, "kw_args": {"centers_init": 1}}
+    yield "compiled_step", stream(made("sklearn.preprocessing._function_transformer", "FunctionTransformer", function))
+
+
+def neighbours() -> Labelled:
+    """Ranges of points, and a permutation of them."""
+    columns = (("idx_start", "i8", "q"), ("idx_end", "i8", "q"), ("is_leaf", "i8", "q"), ("radius", "f8", "d"))
+    metric = call(
+        name("sklearn.metrics._dist_metrics", "newObj"), name("sklearn.metrics._dist_metrics", "EuclideanDistance64")
+    )
+    metric = build(metric, (2.0, array("f8", (1,), (0.0,)), array("f8", (1, 1), (0.0,))))
+
+    def kd(rows: list[tuple[int, int, int, float]], order: tuple[int, ...] = (0, 1), count: int = 1,
+           distance: bytes = metric, bounds: bytes | None = None) -> bytes:  # fmt: skip
+        made = call(name("sklearn.neighbors._kd_tree", "newObj"), name("sklearn.neighbors._kd_tree", "KDTree"))
+        points = array("f8", (2, 1), (0.0, 1.0))
+        bounds = bounds or array("f8", (2, 1, 1), (0.0, 1.0))
+        order_ = array("i8", (len(order),), order)
+        state = (points, order_, records(columns, 32, rows, True), bounds, 30, 1, count, 0, 0, 0, 0, distance, None)
+        return build(made, state)
+
+    yield "range_outside", stream(kd([(0, 2**40, 1, 0.0)]))
+    yield "range_negative", stream(kd([(-5, 2, 1, 0.0)]))
+    yield "no_children", stream(kd([(0, 2, 0, 0.0)]))
+    yield "order_outside", stream(kd([(0, 2, 1, 0.0)], order=(0, 2**40)))
+    yield "nodes_lie", stream(kd([(0, 2, 1, 0.0)], count=7))
+    yield "bounds_short", stream(kd([(0, 2, 1, 0.0)], bounds=array("f8", (2, 1, 0), ())))
+    weighted = call(
+        name("sklearn.metrics._dist_metrics", "newObj"), name("sklearn.metrics._dist_metrics", "SEuclideanDistance64")
+    )
+    weighted = build(weighted, (2.0, array("f8", (0,), ()), array("f8", (1, 1), (0.0,))))
+    yield "weights_short", stream(kd([(0, 2, 1, 0.0)], distance=weighted))
+    function = call(
+        name("sklearn.metrics._dist_metrics", "newObj"), name("sklearn.metrics._dist_metrics", "PyFuncDistance64")
+    )
+    yield "distance_of_function", stream(function)
+
+
 def cases() -> Iterator[Case]:
     for mechanism, group in (
         ("pandas-lie", frames), ("pandas-code", codes), ("arrow-lie", arrows), ("zone-lie", zones),
+        ("sparse-lie", sparse), ("tree-lie", trees), ("machine-lie", machines), ("neighbour-lie", neighbours),
     ):  # fmt: skip
         for label, data in group():
             yield Case(f"{mechanism}/{label}", mechanism, data)

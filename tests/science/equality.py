@@ -32,7 +32,9 @@ def compare(left: Any, right: Any, path: str = "$", seen: dict[tuple[int, int], 
     if isinstance(left, CODE) or (callable(getattr(left, "__array_ufunc__", None)) and type(left).__name__ == "ufunc"):
         raise Difference(f"{path}: {left!r} and {right!r}")
     if isinstance(left, float):
-        if not ((left == right and math.copysign(1, left) == math.copysign(1, right)) or (left != left and right != right)):
+        if not (
+            (left == right and math.copysign(1, left) == math.copysign(1, right)) or (left != left and right != right)
+        ):
             raise Difference(f"{path}: {left!r} and {right!r}")
         return
     if type(left) in ATOMS:

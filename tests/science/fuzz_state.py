@@ -65,7 +65,7 @@ def one(corpus: Corpus, seed: int) -> str:
     """What becomes of one mutant."""
     try:
         value, data = corpus.stream(seed)
-        if os.environ.get("FUZZ_KEEP"):
+        if os.environ.get("FUZZ_KEEP"):  # what a death by an earlier mutant leaves is not in the seed
             Path(os.environ["FUZZ_KEEP"]).write_bytes(data)
     except Exception:
         return "not written"

@@ -184,6 +184,7 @@ def further() -> dict[str, Callable[[], Any]]:
         svm,
         tree,
     )  # fmt: skip
+    from sklearn.feature_extraction import text
     from sklearn.gaussian_process import kernels
 
     x, y, z = data()
@@ -196,9 +197,6 @@ def further() -> dict[str, Callable[[], Any]]:
         "boosting_three": lambda: ensemble.GradientBoostingClassifier(n_estimators=3, random_state=0).fit(x, three),
         "boosting_quantile": lambda: ensemble.GradientBoostingRegressor(loss="quantile", n_estimators=3).fit(x, z),
         "hist_three": lambda: ensemble.HistGradientBoostingClassifier(max_iter=3, min_samples_leaf=3).fit(x, three),
-        "hist_categories": lambda: ensemble.HistGradientBoostingRegressor(
-            max_iter=3, min_samples_leaf=3, categorical_features=[0]
-        ).fit(np.c_[np.round(x[:, :1] * 4), x[:, 1:]], z),
         "hist_stopping": lambda: ensemble.HistGradientBoostingRegressor(max_iter=3, early_stopping=True).fit(x, z),
         "hist_poisson": lambda: ensemble.HistGradientBoostingRegressor(loss="poisson", max_iter=3).fit(x, np.abs(z)),
         "svc_three": lambda: svm.SVC(random_state=0).fit(x, three),
@@ -230,7 +228,17 @@ def further() -> dict[str, Callable[[], Any]]:
         "pipeline_nested": lambda: pipeline.make_pipeline(
             pipeline.make_union(preprocessing.MinMaxScaler(), preprocessing.PolynomialFeatures(2)),
             ensemble.RandomForestClassifier(2, random_state=0)).fit(x, y),
+        "onehot_drop": lambda: preprocessing.OneHotEncoder(drop="if_binary").fit(np.round(x * 2).astype(str)),
+        "onehot_first": lambda: preprocessing.OneHotEncoder(drop="first").fit(np.round(x * 2).astype(str)),
+        "onehot_rare": lambda: preprocessing.OneHotEncoder(
+            min_frequency=12, handle_unknown="infrequent_if_exist").fit(np.round(x * 4).astype(str)),
+        "tfidf_most": lambda: text.TfidfVectorizer(max_features=5).fit(TEXTS),
+        "tfidf_long": lambda: text.TfidfVectorizer().fit([" ".join(f"w{i}" for i in range(3000))]),
+        "labels_cached": lambda: cached_labels(),
+        "forest_many": lambda: ensemble.RandomForestClassifier(20, random_state=0).fit(x, three),
+        "isolation": lambda: ensemble.IsolationForest(n_estimators=5, max_features=2, random_state=0).fit(x),
         "spline": lambda: preprocessing.SplineTransformer(n_knots=4).fit(x),
+        "function_ufunc": lambda: preprocessing.FunctionTransformer(np.log1p, inverse_func=np.expm1).fit(x),
         "function_none": lambda: preprocessing.FunctionTransformer().fit(x),
         "random_state": lambda: ensemble.BaggingClassifier(random_state=np.random.RandomState(0), n_estimators=2).fit(x, y),
         "pandas_names": lambda: with_names(x, y),
@@ -266,6 +274,14 @@ def further() -> dict[str, Callable[[], Any]]:
                  "HalfTweedieLoss", "HalfBinomialLoss", "HalfMultinomialLoss", "ExponentialLoss"):  # fmt: skip
         found[f"loss_{loss}"] = lambda loss=loss: loss_object(loss)
     return found
+
+
+def cached_labels() -> Any:
+    from sklearn.preprocessing import MultiLabelBinarizer
+
+    made = MultiLabelBinarizer().fit([{"a", "b"}, {"c"}])
+    made.transform([{"a"}])
+    return made
 
 
 def sparse(x: Any) -> Any:
@@ -365,7 +381,7 @@ def trees(estimator: Any) -> list[Any]:
                 found.append(type(error).__name__)
     if type(estimator).__name__.rstrip("3264") in ("KDTree", "BallTree"):
         for call in (lambda: estimator.query(x, 3), lambda: estimator.query_radius(x, 0.4, return_distance=True),
-                     lambda: estimator.kernel_density(x, 0.3), lambda: estimator.two_point_correlation(x, [0.1, 0.5]),
+                     lambda: estimator.kernel_density(x, 0.3) if not type(estimator).__name__.endswith("32") else 0, lambda: estimator.two_point_correlation(x, [0.1, 0.5]),
                      lambda: estimator.query(x, 2, dualtree=True)):  # fmt: skip
             try:
                 found.append(

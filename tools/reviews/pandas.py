@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from policy_tables import Library, Review
 
-ZONE = "none | #datetime:timezone | #zoneinfo:ZoneInfo | #dateutil.tz.tz:tzutc | #dateutil.tz.tz:tzoffset | #pytz:_p | #pytz:_UTC"
+ZONE = (
+    "none | #datetime:timezone | #zoneinfo:ZoneInfo | #dateutil.tz.tz:tzutc | #dateutil.tz.tz:tzoffset"
+    " | #pytz:_p | #pytz:_UTC"
+)
 OFFSETS = "pandas._libs.tslibs.offsets"
 ARGUMENTS = {
     "n": "int[..]",
@@ -63,7 +66,7 @@ REVIEWS = [
         {"construct": "()", "state": "!pandas.series", "fragile": True},
     ),
     Review(
-        "blocks that cover the columns exactly, as long as the index of rows: compiled code writes where placements say",
+        "blocks that cover the columns exactly, as long as the rows: compiled code writes where placements say",
         [f"{MANAGERS}:BlockManager", "pandas.core.internals:BlockManager"],
         {
             "call": "!pandas.manager",

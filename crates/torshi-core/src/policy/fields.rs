@@ -2,19 +2,22 @@
 //! shapes, sizes that agree from one attribute to the next, indices within bounds.
 //!
 //! ```text
-//! field  = [ "needed " ] choice { " || " choice }
+//! field  = [ "needed " | "with " name " " ] choice { " || " choice }
 //! choice = "array " kinds " (" dims ")" [ " in " low ".." dim ]     array f4,f8 (k, n)    array i4 (m) in 0..k
 //!        | "size " name                        an integer, which is the size of that name
 //!        | "list " name                        a list of so many items
 //!        | "features " name                    a fitted structure over so many features, or a list of them
+//!        | "indices"                            a dict of numbers from nought up to its own length
+//!        | "points " name " " name         a tree of neighbours of so many points and features
+//!        | "sparse " name " " name         a compressed matrix of so many rows and columns
 //!        | pattern
 //! dim    = "_" | number | name [ ("+" | "-") number ]
 //! ```
-//! A kind is a letter and a size (`f8`), or a letter alone. The field `*` says what attributes not named may be;
+//! `with x` needs the attribute where there is one named x. A kind is a letter and a size (`f8`), or a letter alone. The field `*` says what attributes not named may be;
 //! without it they may be anything. A state with fields is given once and must be known whole.
 use super::pattern::{Mismatch, Pattern, Shape, View};
 use super::rules::numpy::contents::array;
-use super::rules::sklearn;
+use super::rules::{scipy, sklearn};
 
 /// The fields of a row.
 #[derive(Clone, Debug, Default)]
@@ -26,6 +29,7 @@ pub struct Fields {
 #[derive(Clone, Debug)]
 struct Field {
     needed: bool,
+    with: Option<String>,
     choices: Vec<Choice>,
 }
 
@@ -35,6 +39,9 @@ enum Choice {
     Size(String),
     List(String),
     Features(String),
+    Sparse(String, String),
+    Points(String, String),
+    Indices,
     Pattern(Pattern),
 }
 
@@ -87,8 +94,12 @@ impl Fields {
                 Some(text) => (true, text),
                 None => (false, text.as_str()),
             };
+            let (with, text) = match text.strip_prefix("with ").and_then(|rest| rest.split_once(' ')) {
+                Some((with, text)) => (Some(with.to_owned()), text),
+                None => (None, text),
+            };
             let choices = text.split(" || ").map(choice).collect::<Result<_, _>>()?;
-            fields.named.push((name.clone(), Field { needed, choices }));
+            fields.named.push((name.clone(), Field { needed, with, choices }));
         }
         Ok(fields)
     }
@@ -111,7 +122,7 @@ impl Fields {
         let mut found = 0;
         for (name, field) in &self.named {
             let Some(value) = w.entry(state, name) else {
-                if field.needed {
+                if field.needed || field.with.as_deref().is_some_and(|with| w.entry(state, with).is_some()) {
                     return Err(Mismatch::new(format!("an attribute {name}"), "none"));
                 }
                 continue;
@@ -166,6 +177,12 @@ impl Choice {
             Choice::List(name) => {
                 matches!(w.shape(v), Shape::List) && w.count(v).is_some_and(|count| sizes.agree(name, count))
             }
+            Choice::Sparse(rows, columns) => scipy::compressed(w, v, "cs")
+                .is_some_and(|(high, wide, _)| sizes.agree(rows, high) && sizes.agree(columns, wide)),
+            Choice::Points(rows, columns) => {
+                sklearn::points(w, v).is_some_and(|(high, wide)| sizes.agree(rows, high) && sizes.agree(columns, wide))
+            }
+            Choice::Indices => sklearn::indices(w, v),
             Choice::Features(name) => sklearn::features(w, v).is_some_and(|count| sizes.agree(name, count)),
             Choice::Array { kinds, dims, bounds: limits } => {
                 let Some(array) = array(w, v) else { return false };
@@ -186,6 +203,9 @@ impl Choice {
             Choice::Pattern(pattern) => pattern.to_string(),
             Choice::Size(name) => format!("an integer {name}"),
             Choice::List(name) => format!("a list of {name}"),
+            Choice::Sparse(rows, columns) => format!("a sparse matrix of {rows} by {columns}"),
+            Choice::Points(rows, columns) => format!("a tree of {rows} points of {columns} features"),
+            Choice::Indices => "a dict of indices within its own length".to_owned(),
             Choice::Features(name) => format!("a fitted structure over {name} features"),
             Choice::Array { kinds, dims, .. } => {
                 let kinds: Vec<String> =
@@ -234,6 +254,15 @@ fn choice(text: &str) -> Result<Choice, String> {
     }
     if let Some(name) = text.strip_prefix("features ") {
         return Ok(Choice::Features(name.to_owned()));
+    }
+    if text == "indices" {
+        return Ok(Choice::Indices);
+    }
+    if let Some((rows, columns)) = text.strip_prefix("points ").and_then(|text| text.split_once(' ')) {
+        return Ok(Choice::Points(rows.to_owned(), columns.to_owned()));
+    }
+    if let Some((rows, columns)) = text.strip_prefix("sparse ").and_then(|text| text.split_once(' ')) {
+        return Ok(Choice::Sparse(rows.to_owned(), columns.to_owned()));
     }
     let Some(text) = text.strip_prefix("array ") else {
         return Pattern::parse(text).map(Choice::Pattern).map_err(|error| error.to_string());

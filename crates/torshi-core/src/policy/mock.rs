@@ -78,6 +78,13 @@ impl View for Mock {
         }
     }
 
+    fn pairs(&self, v: usize) -> Vec<(usize, usize)> {
+        match &self.nodes[v] {
+            Node::Dict(entries) => entries.iter().rev().copied().collect(),
+            _ => Vec::new(),
+        }
+    }
+
     fn spend(&self, _: u64) -> bool {
         true
     }

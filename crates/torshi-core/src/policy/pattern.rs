@@ -115,8 +115,11 @@ pub trait View {
     /// go, and a None of all but the shortest.
     fn elements(&self, v: Self::V) -> Option<Vec<Self::V>>;
 
+    /// The pairs of a dict that are known, the last written first.
+    fn pairs(&self, v: Self::V) -> Vec<(Self::V, Self::V)>;
+
     /// Accounts for so many steps of looking at contents, which the memo lets a few bytes ask for again and again.
-    /// False once they are more than the stream's size allows; then a rule refuses.
+    /// False once they are more than the stream's size allows; then whoever asked last refuses.
     fn spend(&self, steps: u64) -> bool;
 
     /// Does the policy allow everything? Then the machine asks neither patterns nor rules.

@@ -128,10 +128,15 @@ impl Row {
         self.call.is_none() && self.construct.is_none() && self.state.is_none()
     }
 
+    /// Do rules of its table look at the numbers and texts of lists and of long dicts?
+    pub fn looks_at_atoms(&self) -> bool {
+        matches!(self.table, "sklearn" | "scipy")
+    }
+
     /// May the global be called with the tuple `args`?
     pub fn check_call<W: View>(&self, w: &W, args: W::V) -> Result<(), Mismatch> {
         match &self.call {
-            Some(pattern) => pattern.matches(w, args, None),
+            Some(pattern) => pattern.matches(w, args, None).and_then(|()| afforded(w)),
             None => Err(Mismatch::new("no call", "a call")),
         }
     }
@@ -139,7 +144,7 @@ impl Row {
     /// May the class be constructed with the tuple `args` and, for NEWOBJ_EX, the dict `keywords`?
     pub fn check_construct<W: View>(&self, w: &W, args: W::V, keywords: Option<W::V>) -> Result<(), Mismatch> {
         match &self.construct {
-            Some(pattern) => pattern.matches(w, args, keywords),
+            Some(pattern) => pattern.matches(w, args, keywords).and_then(|()| afforded(w)),
             None => Err(Mismatch::new("no construction", "a construction")),
         }
     }
@@ -157,8 +162,16 @@ impl Row {
         if self.trusted {
             ndarray::honest(w, state, 2)
         } else {
-            Ok(())
+            afforded(w)
         }
+    }
+}
+
+/// What was looked at must have been worth it: once looking costs too much, nothing is known any more.
+fn afforded<W: View>(w: &W) -> Result<(), Mismatch> {
+    match w.spend(0) {
+        true => Ok(()),
+        false => Err(Mismatch::new("a stream that shares less", "one whose parts would be looked at again and again")),
     }
 }
 

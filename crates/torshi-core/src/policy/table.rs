@@ -18,6 +18,8 @@ const SOURCES: &[(&str, bool, &str)] = &[
     ("dateutil", false, include_str!("tables/dateutil.toml")),
     ("pandas", false, include_str!("tables/pandas.toml")),
     ("pyarrow", false, include_str!("tables/pyarrow.toml")),
+    ("scipy", false, include_str!("tables/scipy.toml")),
+    ("sklearn", false, include_str!("tables/sklearn.toml")),
 ];
 
 #[derive(Deserialize)]

@@ -23,6 +23,8 @@ const END: u32 = u32::MAX;
 pub const KEPT_PAIRS: usize = 128;
 /// A list of so few items keeps a None among them in its place: lists of optional parts are told by it.
 const SHORT: u32 = 4;
+/// Atoms kept of any stream whose rules look at them, and a quarter for each byte of it.
+const MOST_ATOMS: usize = 1 << 16;
 
 /// One container or instance.
 #[derive(Clone, Debug)]
@@ -86,6 +88,8 @@ pub struct Arena {
     pub grown_late: bool,
     /// The empty tuple, once there is one: every object without arguments has it.
     empty: Option<u32>,
+    /// Numbers and texts that lists and dicts may still keep: none until a name is met whose rules look at such.
+    atoms: usize,
     /// How often a node came to be held that another held already.
     pub reused: u64,
     /// The greatest depth of any node.
@@ -106,6 +110,7 @@ impl Arena {
         self.chunks.clear();
         self.grown_late = false;
         self.empty = None;
+        self.atoms = 0;
         self.deepest = 0;
         self.reused = 0;
     }
@@ -247,18 +252,40 @@ impl Arena {
         true
     }
 
+    /// From here on lists and dicts keep atoms: rules will look at them.
+    pub fn keep_atoms(&mut self, stream: usize) {
+        if self.atoms == 0 {
+            self.atoms = MOST_ATOMS + stream / 4;
+        }
+    }
+
     #[inline(always)]
-    fn keeps_none(&self, id: u32, items: &[Symbol]) -> bool {
+    fn keeps_none(&mut self, id: u32, items: &[Symbol]) -> bool {
+        if self.atoms > items.len() {
+            let held = items.iter().any(Symbol::is_atom);
+            self.atoms -= if held { items.len() } else { 0 };
+            return held;
+        }
         items.len() <= SHORT as usize
             && items.iter().any(|item| matches!(item, Symbol::None))
             && self.nodes[id as usize].count + items.len() as u32 <= SHORT
+    }
+
+    /// How many more pairs of a dict are kept whole.
+    #[inline(always)]
+    pub fn room(&self, id: u32) -> usize {
+        KEPT_PAIRS.saturating_sub(self.nodes[id as usize].count as usize)
     }
 
     /// Notes pairs of a dict or instance. The first few are kept whole, since they may be a state
     /// that a rule looks into; of the others, the values with parts of their own.
     #[inline]
     pub fn fill_pairs(&mut self, id: u32, pairs: &[Symbol]) {
-        let room = KEPT_PAIRS.saturating_sub(self.nodes[id as usize].count as usize);
+        let mut room = self.room(id);
+        if pairs.len() > 2 * room && self.atoms > pairs.len() {
+            self.atoms -= pairs.len();
+            room = pairs.len();
+        }
         let (whole, rest) = pairs.split_at((room * 2).min(pairs.len()));
         let first = self.symbols.len();
         self.symbols.extend_from_slice(whole);

@@ -250,6 +250,10 @@ impl<'a, 'p> Symbolic<'a, 'p> {
             // Names are text of the stream, but memoised ones combine without cost: a square of them.
             self.charge_memory(8 * (module.len() + name.len()) as u64, site)?;
             let global = self.globals.get(id);
+            if global.row.is_some_and(|row| row.looks_at_atoms()) {
+                self.arena.keep_atoms(self.data.len());
+            }
+            let global = self.globals.get(id);
             if let Some(denial) = global.denial.as_ref() {
                 let full = global.full_name();
                 let remedy = crate::policy::suggest(&global.module, &global.qualname);

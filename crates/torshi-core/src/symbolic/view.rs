@@ -23,6 +23,13 @@ impl Symbolic<'_, '_> {
         }
     }
 
+    /// Accounts for going through a container, which the memo may hand to many rules.
+    fn charge(&self, symbol: Symbol) {
+        if let Symbol::Node(id) = symbol {
+            self.spend(self.arena.node(id).count.into());
+        }
+    }
+
     fn node_shape(&self, id: u32) -> Shape<'_, Symbol> {
         let node = self.arena.node(id);
         match node.kind {
@@ -76,6 +83,7 @@ impl View for Symbolic<'_, '_> {
     }
 
     fn children(&self, symbol: Symbol) -> Vec<Symbol> {
+        self.charge(symbol);
         match symbol {
             Symbol::Node(id) => self.arena.children(id),
             _ => Vec::new(),
@@ -83,9 +91,18 @@ impl View for Symbolic<'_, '_> {
     }
 
     fn elements(&self, symbol: Symbol) -> Option<Vec<Symbol>> {
+        self.charge(symbol);
         match symbol {
             Symbol::Node(id) if self.arena.node(id).kind == NodeKind::List => self.arena.elements(id),
             _ => None,
+        }
+    }
+
+    fn pairs(&self, symbol: Symbol) -> Vec<(Symbol, Symbol)> {
+        self.charge(symbol);
+        match symbol {
+            Symbol::Node(id) => self.arena.pairs(id).collect(),
+            _ => Vec::new(),
         }
     }
 
@@ -112,6 +129,7 @@ impl View for Symbolic<'_, '_> {
         if !self.whole(symbol) {
             return None;
         }
+        self.charge(symbol);
         let is_key = |symbol: Symbol| match symbol {
             Symbol::Text(span) => span.get(self.data) == Some(key.as_bytes()),
             _ => self.known_text(symbol) == Some(key),
@@ -121,6 +139,7 @@ impl View for Symbolic<'_, '_> {
 
     fn whole(&self, symbol: Symbol) -> bool {
         let Symbol::Node(id) = symbol else { return true };
+        self.charge(symbol);
         self.arena.pairs(id).count() == self.arena.node(id).count as usize
     }
 

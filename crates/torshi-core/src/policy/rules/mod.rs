@@ -14,6 +14,7 @@ mod number;
 pub(super) mod numpy;
 mod object;
 mod pandas;
+pub(super) mod scipy;
 pub(super) mod sklearn;
 #[cfg(test)]
 mod tests;
@@ -94,6 +95,19 @@ rules! {
     "pandas.zone_dtype" => PandasZoneDtype pandas::extension::zone_dtype;
     "random.state" => RandomState number::random_state;
     "re.flags" => ReFlags text::re_flags;
+    "scipy.sparse" => ScipySparse scipy::sparse;
+    "scipy.spline" => ScipySpline scipy::spline;
+    "sklearn.booster" => SklearnBooster sklearn::boosting::booster;
+    "sklearn.encoder" => SklearnEncoder sklearn::encoder;
+    "sklearn.linkage" => SklearnLinkage sklearn::neighbors::linkage;
+    "sklearn.mapper" => SklearnMapper sklearn::boosting::mapper;
+    "sklearn.metric" => SklearnMetric sklearn::metric::state;
+    "sklearn.neighbors" => SklearnNeighbors sklearn::neighbors::state;
+    "sklearn.predictor" => SklearnPredictor sklearn::boosting::predictor;
+    "sklearn.state" => SklearnState sklearn::state;
+    "sklearn.svm" => SklearnSvm sklearn::svm::state;
+    "sklearn.tree" => SklearnTree sklearn::tree::tree;
+    "sklearn.tree_state" => SklearnTreeState sklearn::tree::state;
     "types.argument" => TypeArgument callable::type_argument;
     "unicode.error" => UnicodeError text::unicode_error;
     "uuid.state" => UuidState number::uuid_state;

@@ -63,6 +63,10 @@ pub(crate) fn array<W: View>(w: &W, v: W::V) -> Option<Array<'_, W::V>> {
         Shape::Buffer => Elements::Hidden,
         _ => content::bytes(w, data).map_or(Elements::Hidden, Elements::Bytes),
     };
+    // Checking goes on behind a finding, so an array may stand here that was refused.
+    if matches!(&elements, Elements::Bytes(bytes) if count.checked_mul(checked.size) != Some(bytes.len() as u64)) {
+        return None;
+    }
     let big_endian = byte_order(w, dtype)?;
     Some(Array { shape, count, dtype: checked, dtype_value: dtype, fortran, elements, big_endian })
 }
@@ -132,20 +136,15 @@ pub(crate) fn time_unit<W: View>(w: &W, dtype: W::V) -> Option<Cow<'_, [u8]>> {
 #[derive(Clone, Copy)]
 pub(crate) struct Column {
     offset: usize,
-    /// Bytes of a value.
-    pub(crate) size: usize,
-    /// Kind of a value.
-    pub(crate) kind: char,
+    size: usize,
+    kind: char,
     big_endian: bool,
 }
 
 impl Column {
-    /// The integer of the column in one item.
-    pub(crate) fn integer(&self, item: &[u8]) -> Option<i64> {
-        if !matches!(self.kind, 'i' | 'u' | 'b') {
-            return None;
-        }
-        Some(integer(item.get(self.offset..self.offset + self.size)?, self.big_endian, self.kind == 'i'))
+    /// Does it stand here, as this, with the low byte first?
+    pub(crate) fn is(&self, offset: usize, kind: char, size: usize) -> bool {
+        (self.offset, self.kind, self.size) == (offset, kind, size) && (size == 1 || !self.big_endian)
     }
 }
 
