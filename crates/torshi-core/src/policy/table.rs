@@ -15,6 +15,11 @@ const SOURCES: &[(&str, bool, &str)] = &[
     ("exceptions", true, include_str!("tables/exceptions.toml")),
     ("stdlib", true, include_str!("tables/stdlib.toml")),
     ("numpy", false, include_str!("tables/numpy.toml")),
+    ("dateutil", false, include_str!("tables/dateutil.toml")),
+    ("pandas", false, include_str!("tables/pandas.toml")),
+    ("pyarrow", false, include_str!("tables/pyarrow.toml")),
+    ("scipy", false, include_str!("tables/scipy.toml")),
+    ("sklearn", false, include_str!("tables/sklearn.toml")),
 ];
 
 #[derive(Deserialize)]
