@@ -411,7 +411,7 @@ impl<'a> Domain<'a> for Symbolic<'a, '_> {
     }
 
     fn bytearray(&mut self, bytes: &'a [u8]) -> Result<Symbol, FaultBox> {
-        if bytes.len() as u64 >= LONGEST {
+        if bytes.len() as u64 >= APART {
             return Ok(Symbol::HeldByteArray(self.hold(Cow::Borrowed(bytes))));
         }
         Ok(Symbol::ByteArray(Span::of(self.data, bytes)))
