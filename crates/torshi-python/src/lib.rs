@@ -8,6 +8,7 @@ mod ffi;
 mod inspect;
 mod pickler;
 mod policy;
+mod scan;
 mod source;
 mod unpickler;
 
@@ -18,5 +19,6 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<policy::PyPolicy>()?;
     inspect::register(module)?;
     pickler::register(module)?;
+    scan::register(module)?;
     unpickler::register(module)
 }
