@@ -1,6 +1,7 @@
 //! Scanning: paths, a policy and limits in, results as JSON out. Threads read and judge without the
 //! interpreter, which is only held to take results. Nothing is imported, built or called.
 
+use crate::ffi::fresh::expect;
 use crate::policy::{limits as limits_of, PyPolicy};
 use crate::source::stream_of;
 use pyo3::exceptions::{PyOSError, PyRuntimeError};
@@ -30,7 +31,7 @@ impl ScanRun {
         paths: Vec<PathBuf>, policy: &PyPolicy, limits: Option<&Bound<'_, PyAny>>, jobs: Option<usize>,
     ) -> PyResult<Self> {
         let settings = settings_of(policy, limits)?;
-        let run = Run::start(paths, settings, jobs).map_err(|error| PyOSError::new_err(error.to_string()))?;
+        let run = Run::start(paths, settings, jobs, expect).map_err(|error| PyOSError::new_err(error.to_string()))?;
         Ok(ScanRun { run: Mutex::new(run) })
     }
 

@@ -6,7 +6,6 @@ use crate::code::Code;
 use crate::pickles::{broken, check, has_header, is_plausible, Broken, Checked};
 use crate::result::{statement, Statement};
 use crate::walk::{Place, Walk};
-use memchr::memchr2_iter;
 use torshi_core::symbolic::usage;
 
 /// The longest hidden pickle that is read to its end; of a longer one, what it does up to there is seen.
@@ -18,6 +17,8 @@ const WORK: u64 = 64 << 20;
 const LONGEST_NAME: usize = 100;
 /// Places in one line at which a GLOBAL may begin.
 const MOST_STARTS: usize = 4;
+/// Bytes passed at a time.
+const BLOCK: usize = 128;
 
 /// Programs. They are not searched: who runs one needs no pickle, and tests compiled to bytecode hold many.
 fn is_program(data: &[u8]) -> bool {
@@ -32,43 +33,75 @@ pub(crate) fn search(walk: &mut Walk<'_>, data: &[u8], place: &Place) -> u64 {
     if place.base == 0 && is_program(data) {
         return 0;
     }
-    let mut left = WORK + WORK_PER_BYTE * data.len() as u64;
-    let (mut found, mut from) = (0, 0);
-    for at in memchr2_iter(0x80, b'\n', data) {
-        if at < from {
+    let mut search = Search { left: WORK + WORK_PER_BYTE * data.len() as u64, found: 0, from: 0 };
+    // A place in a block is looked at only where the block has one: most have none, and are passed many bytes at a time.
+    for start in (0..data.len()).step_by(BLOCK) {
+        let end = data.len().min(start + BLOCK);
+        if end - start == BLOCK && start > 0 && end < data.len() && !is_likely(&data[start - 1..=end]) {
             continue;
         }
+        for at in start..end {
+            if matches!(data[at], 0x80 | b'\n') && at >= search.from && !search.look(walk, data, place, at) {
+                return search.found;
+            }
+        }
+    }
+    search.found
+}
+
+/// Whether a block, with the byte before it and the one behind it, has a place where a pickle may begin.
+fn is_likely(around: &[u8]) -> bool {
+    let (before, here, behind) = (around, &around[1..], &around[2..]);
+    let word = |byte: u8| byte.wrapping_sub(b'.') <= b'z' - b'.';
+    let likely = |((before, here), behind): ((&u8, &u8), &u8)| {
+        (*here == 0x80) & (behind.wrapping_sub(2) < 4) | (*here == b'\n') & word(*before) & word(*behind)
+    };
+    before.iter().zip(here).zip(behind).fold(false, |any, place| any | likely(place))
+}
+
+struct Search {
+    /// Bytes of instructions that may yet be read.
+    left: u64,
+    found: u64,
+    /// Where the last pickle found ends.
+    from: usize,
+}
+
+impl Search {
+    /// Looks at one place; `false`: the work is done, or too much.
+    fn look(&mut self, walk: &mut Walk<'_>, data: &[u8], place: &Place, at: usize) -> bool {
         let mut starts = [at; MOST_STARTS];
         let count = match data[at] {
             0x80 if begins(&data[at..]) => 1,
             b'\n' => globals(data, at, &mut starts),
             _ => 0,
         };
-        for &start in starts[..count].iter().filter(|start| **start >= from) {
+        for &start in starts[..count].iter().filter(|start| **start >= self.from) {
             let window = &data[start..data.len().min(start + WINDOW)];
             let checked = check(window, &walk.settings.policy, &walk.settings.limits.load, place.torch);
             let outcome = &checked.outcome;
             let read = outcome.fault.as_ref().map_or(outcome.plan.end, |fault| fault.offset);
-            left = left.saturating_sub(256 + read as u64);
+            self.left = self.left.saturating_sub(256 + read as u64);
             if is_pickle(window, &checked) {
-                found += 1;
-                from = start + read.max(1);
+                self.found += 1;
+                self.from = start + read.max(1);
                 tell(walk, &checked, place, start);
                 break;
             }
         }
-        if left == 0 {
+        if self.left == 0 {
             let message = format!("the search for hidden pickles stopped at byte {at}: too many beginnings of pickles");
             walk.say(Code::Malformed, message, place, Some(at as u64));
-            break;
         }
+        self.left > 0
     }
-    found
 }
 
 /// PROTO and another opcode.
 fn begins(data: &[u8]) -> bool {
-    has_header(data) && data.get(2).is_some_and(|&byte| torshi_core::opcode::Opcode::from_byte(byte).is_some())
+    has_header(data)
+        && data[1] >= 2
+        && data.get(2).is_some_and(|&byte| torshi_core::opcode::Opcode::from_byte(byte).is_some())
 }
 
 /// Where a GLOBAL may begin whose first line ends at `at`.

@@ -35,6 +35,10 @@ struct Counters {
     stopped: AtomicBool,
 }
 
+/// Told of memory that is about to be written: fresh pages cost more than reading a file into them, and only who may
+/// speak to the system can ask for larger ones.
+pub type Expect = fn(*mut u8, usize);
+
 /// A scan that goes on in threads of its own.
 pub struct Run {
     results: Receiver<(u64, FileResult)>,
@@ -58,7 +62,7 @@ impl Run {
     ///
     /// # Errors
     /// The system gave no thread.
-    pub fn start(paths: Vec<PathBuf>, settings: Settings, jobs: Option<usize>) -> std::io::Result<Run> {
+    pub fn start(paths: Vec<PathBuf>, settings: Settings, jobs: Option<usize>, expect: Expect) -> std::io::Result<Run> {
         let counters = Arc::new(Counters::default());
         let (sender, results) = channel();
         let shared = Arc::clone(&counters);
@@ -83,7 +87,7 @@ impl Run {
                     if shared.stopped.load(Ordering::Relaxed) {
                         return;
                     }
-                    let result = scan_found(found, &settings);
+                    let result = scan_found(found, &settings, expect);
                     shared.bytes.fetch_add(result.size, Ordering::Relaxed);
                     shared.done.fetch_add(1, Ordering::Relaxed);
                     // Nobody listens any more: then nobody wants the rest either.
@@ -139,7 +143,7 @@ thread_local! {
 /// Memory a thread keeps from one file to the next.
 const MOST_KEPT: usize = 64 << 20;
 
-fn scan_found(found: Found, settings: &Settings) -> FileResult {
+fn scan_found(found: Found, settings: &Settings, expect: Expect) -> FileResult {
     let path = match found {
         Ok(path) => path,
         Err((path, message)) => {
@@ -147,17 +151,17 @@ fn scan_found(found: Found, settings: &Settings) -> FileResult {
         }
     };
     // A bug in a library that unpacks must not end the scan of the other files, nor pass for a verdict.
-    let scanned = catch_unwind(AssertUnwindSafe(|| scan_file(&path, settings)));
+    let scanned = catch_unwind(AssertUnwindSafe(|| scan_file(&path, settings, expect)));
     scanned.unwrap_or_else(|_| {
         FileResult::unread(&path.to_string_lossy(), 0, Code::Failed, "the scan of this file failed: please report it")
     })
 }
 
-fn scan_file(path: &Path, settings: &Settings) -> FileResult {
+fn scan_file(path: &Path, settings: &Settings, expect: Expect) -> FileResult {
     let name = path.to_string_lossy();
     BUFFER.with_borrow_mut(|buffer| {
         buffer.clear();
-        let result = match read(path, buffer, settings.limits.file) {
+        let result = match read(path, buffer, settings.limits.file, expect) {
             Ok(()) => scan_bytes(buffer, &name, settings),
             Err(error) => FileResult::unread(&name, buffer.len() as u64, Code::Unreadable, &error.to_string()),
         };
@@ -169,11 +173,14 @@ fn scan_file(path: &Path, settings: &Settings) -> FileResult {
 }
 
 /// Reads a file up to one byte beyond the limit, which is enough to be refused.
-fn read(path: &Path, buffer: &mut Vec<u8>, limit: u64) -> std::io::Result<()> {
+fn read(path: &Path, buffer: &mut Vec<u8>, limit: u64, expect: Expect) -> std::io::Result<()> {
     let file = std::fs::File::open(path)?;
     let size = file.metadata()?.len();
     // Of a size that is there; what is not yet allocated is when it is read.
     buffer.try_reserve_exact(size.min(limit).saturating_add(1) as usize).map_err(std::io::Error::other)?;
+    if buffer.capacity() > MOST_KEPT {
+        expect(buffer.as_mut_ptr(), buffer.capacity());
+    }
     file.take(limit.saturating_add(1)).read_to_end(buffer)?;
     Ok(())
 }

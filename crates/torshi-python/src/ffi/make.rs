@@ -1,7 +1,7 @@
 //! Making and filling Python objects: safe functions over the C API, each of which answers a failed
 //! allocation with the Python error and never with a panic. They make; they decide nothing.
 
-use super::output;
+use super::fresh;
 use pyo3::exceptions::PyTypeError;
 use pyo3::ffi;
 use pyo3::prelude::*;
@@ -67,11 +67,11 @@ pub fn bytes_unescaped<'py>(py: Python<'py>, raw: &[u8]) -> PyResult<Bound<'py, 
 #[inline(always)]
 pub fn bytes<'py>(py: Python<'py>, data: &[u8]) -> PyResult<Bound<'py, PyAny>> {
     let (ptr, len) = (data.as_ptr().cast::<c_char>(), data.len() as ffi::Py_ssize_t);
-    if data.len() >= output::HUGE {
+    if data.len() >= fresh::LARGE {
         // SAFETY: null asks for a new object of that size with its bytes unwritten, all of which are written here.
         return unsafe {
             let made = owned(py, ffi::PyBytes_FromStringAndSize(std::ptr::null(), len))?;
-            write_large(ffi::PyBytes_AsString(made.as_ptr()).cast(), data);
+            fresh::copy(data, ffi::PyBytes_AsString(made.as_ptr()).cast());
             Ok(made)
         };
     }
@@ -82,25 +82,16 @@ pub fn bytes<'py>(py: Python<'py>, data: &[u8]) -> PyResult<Bound<'py, PyAny>> {
 /// A `bytearray`.
 pub fn bytearray<'py>(py: Python<'py>, data: &[u8]) -> PyResult<Bound<'py, PyAny>> {
     let (ptr, len) = (data.as_ptr().cast::<c_char>(), data.len() as ffi::Py_ssize_t);
-    if data.len() >= output::HUGE {
+    if data.len() >= fresh::LARGE {
         // SAFETY: as for `bytes`.
         return unsafe {
             let made = owned(py, ffi::PyByteArray_FromStringAndSize(std::ptr::null(), len))?;
-            write_large(ffi::PyByteArray_AsString(made.as_ptr()).cast(), data);
+            fresh::copy(data, ffi::PyByteArray_AsString(made.as_ptr()).cast());
             Ok(made)
         };
     }
     // SAFETY: pointer and length are those of one live slice; the bytes are copied.
     unsafe { owned(py, ffi::PyByteArray_FromStringAndSize(ptr, len)) }
-}
-
-/// Copies many bytes into fresh memory.
-///
-/// SAFETY: `to` is room for all of them, in an object that nobody else has seen.
-unsafe fn write_large(to: *mut u8, data: &[u8]) {
-    output::advise_huge(to, data.len());
-    // SAFETY: the caller's room; a new object does not overlap the stream.
-    unsafe { std::ptr::copy_nonoverlapping(data.as_ptr(), to, data.len()) };
 }
 
 /// An empty `list`.
@@ -121,6 +112,27 @@ pub fn dict(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
 pub fn set(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
     // SAFETY: the interpreter is attached; null as iterable means empty.
     unsafe { owned(py, ffi::PySet_New(std::ptr::null_mut())) }
+}
+
+/// Pushes new references to objects, up to where there are no more. Into spare places, whose number is noted at the
+/// end: a push would have to wait for the one before it to note the new length.
+#[inline(always)]
+pub fn extend<'py, 's>(
+    py: Python<'py>, stack: &mut Vec<Bound<'py, PyAny>>, mut next: impl FnMut() -> Option<&'s Py<PyAny>>,
+) {
+    const RUN: usize = 64;
+    let mut count = RUN;
+    while count == RUN {
+        stack.reserve(RUN);
+        count = 0;
+        for place in stack.spare_capacity_mut().iter_mut().take(RUN) {
+            let Some(object) = next() else { break };
+            place.write(object.bind(py).clone());
+            count += 1;
+        }
+        // SAFETY: the first `count` of the spare places were written just now.
+        unsafe { stack.set_len(stack.len() + count) };
+    }
 }
 
 /// Moves the items of a drain to `slots`, which must have room for them.
@@ -230,6 +242,25 @@ pub fn new_object<'py>(
             Some(new) => owned(class.py(), new(class.as_type_ptr(), arguments.as_ptr(), keywords)),
             None => Err(PyTypeError::new_err("NEWOBJ class argument has NULL tp_new")),
         }
+    }
+}
+
+/// `tuple.__new__(class, items)` for a class derived from `tuple`.
+#[inline(always)]
+pub fn tuple_like<'py>(class: &Bound<'py, PyType>, items: &Bound<'py, PyTuple>) -> PyResult<Bound<'py, PyAny>> {
+    // SAFETY: a live class whose instances are tuples (the caller's check), so its `tp_alloc` gives one of as many empty
+    // places as asked for, or null; each is filled once with a reference of its own before any other code runs.
+    unsafe {
+        let (kind, items) = (class.as_type_ptr(), items.as_ptr());
+        let count = ffi::PyTuple_GET_SIZE(items);
+        let Some(alloc) = (*kind).tp_alloc else { return Err(PyTypeError::new_err("cannot create instances")) };
+        let made = owned(class.py(), alloc(kind, count))?;
+        for i in 0..count {
+            let item = ffi::PyTuple_GET_ITEM(items, i);
+            ffi::Py_INCREF(item);
+            ffi::PyTuple_SET_ITEM(made.as_ptr(), i, item);
+        }
+        Ok(made)
     }
 }
 

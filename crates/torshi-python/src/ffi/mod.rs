@@ -3,12 +3,13 @@
 //! `peek` reads objects without calling them, `output` builds the result bytes, `call` calls and
 //! constructs with every failure handed back as an error (pyo3's own constructors panic when
 //! memory runs out), `attribute` sets attributes, `held` owns the references of a memo, `make` makes and fills objects, `gc`
-//! pauses the cyclic collector, `arena` has memory for many objects, `shape` fills dicts whose keys are known,
+//! pauses the cyclic collector, `arena` has memory for many objects, `fresh` copies into new memory, `shape` fills dicts whose keys are known,
 //! `text` makes strings.
 
 pub mod arena;
 pub mod attribute;
 pub mod call;
+pub mod fresh;
 pub mod gc;
 pub mod held;
 pub mod instance;

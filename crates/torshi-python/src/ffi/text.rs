@@ -2,6 +2,7 @@
 //! final width. It refuses nothing: what is not plain UTF-8 goes to CPython's own decoder, which has the last
 //! word on it, and raises what it raises.
 
+use super::fresh;
 use pyo3::ffi;
 use pyo3::prelude::*;
 use std::mem::MaybeUninit;
@@ -33,7 +34,7 @@ fn ascii<'py>(py: Python<'py>, text: &[u8]) -> PyResult<Bound<'py, PyAny>> {
     unsafe {
         let made = Bound::from_owned_ptr_or_err(py, ffi::PyUnicode_New(text.len() as ffi::Py_ssize_t, 127))?;
         let data = ffi::PyUnicode_DATA(made.as_ptr()).cast::<u8>();
-        std::ptr::copy_nonoverlapping(text.as_ptr(), data, text.len());
+        fresh::copy(text, data);
         Ok(made)
     }
 }
