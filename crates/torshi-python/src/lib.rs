@@ -8,6 +8,7 @@ mod ffi;
 mod inspect;
 mod pickler;
 mod policy;
+mod regular;
 mod scan;
 mod source;
 mod unpickler;

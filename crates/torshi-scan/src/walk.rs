@@ -7,7 +7,13 @@ use crate::format::{ends_in_zip, sniff, Codec, Format};
 use crate::limits::ScanLimits;
 use crate::result::{statement, Entry, FileResult, Statement};
 use crate::{hidden, npy, pickles, tarball, zip};
+use std::panic::{catch_unwind, AssertUnwindSafe};
 use torshi_core::policy::Policy;
+
+/// Bytes that checks may read, once for each byte of what is looked at and more: data can be such that each of many
+/// beginnings of pickles leads through all that follows.
+const WORK: u64 = 256 << 20;
+const WORK_PER_BYTE: u64 = 16;
 
 /// What every file of a scan is judged by.
 #[derive(Clone)]
@@ -20,15 +26,30 @@ pub struct Settings {
 
 /// Scans bytes as a file of that name.
 pub fn scan_bytes(data: &[u8], name: &str, settings: &Settings) -> FileResult {
-    let mut result = FileResult::new(name, data.len() as u64);
-    if data.len() as u64 > settings.limits.file {
-        let message = format!("{} bytes: over the limit file={}", data.len(), settings.limits.file);
-        return FileResult::unread(name, data.len() as u64, Code::FileSize, &message);
+    let size = data.len() as u64;
+    if size > settings.limits.file {
+        let message = format!("{size} bytes: over the limit file={}", settings.limits.file);
+        return FileResult::unread(name, size, Code::FileSize, &message);
     }
+    // A bug in a library that unpacks must not end the scan of other files, nor pass for a verdict.
+    let scanned = catch_unwind(AssertUnwindSafe(|| scan_all(data, name, settings)));
+    scanned.unwrap_or_else(|_| {
+        FileResult::unread(name, size, Code::Failed, "the scan of this file failed: please report it")
+    })
+}
+
+fn scan_all(data: &[u8], name: &str, settings: &Settings) -> FileResult {
+    let mut result = FileResult::new(name, data.len() as u64);
     result.blake3 = Some(blake3::hash(data).to_hex().to_string());
     let limits = &settings.limits;
-    let mut walk =
-        Walk { settings, result, expanded_left: limits.expanded, entries_left: limits.entries, top: String::new() };
+    let mut walk = Walk {
+        settings,
+        result,
+        expanded_left: limits.expanded,
+        entries_left: limits.entries,
+        work_left: WORK + WORK_PER_BYTE * data.len() as u64,
+        top: String::new(),
+    };
     walk.walk(data, &Place::default());
     walk.result.format = walk.top;
     walk.result.conclude();
@@ -85,6 +106,7 @@ pub(crate) struct Walk<'s> {
     pub result: FileResult,
     pub expanded_left: u64,
     pub entries_left: u64,
+    pub work_left: u64,
     /// What the file itself is.
     pub top: String,
 }
@@ -171,7 +193,23 @@ impl Walk<'_> {
 
     /// Counts what was unpacked.
     pub fn spend(&mut self, out: &Expanded) {
-        self.expanded_left = self.expanded_left.saturating_sub(out.data.len() as u64);
+        let unpacked = out.data.len() as u64;
+        self.expanded_left = self.expanded_left.saturating_sub(unpacked);
+        self.work_left += WORK_PER_BYTE * unpacked;
+    }
+
+    /// Counts bytes that were read; `false`, and says so, if that was too much.
+    pub fn work(&mut self, bytes: u64, place: &Place, at: u64) -> bool {
+        if bytes < self.work_left {
+            self.work_left -= bytes;
+            return true;
+        }
+        if self.work_left > 0 {
+            self.work_left = 0;
+            let message = format!("stopped at byte {}: too many overlapping beginnings of pickles", place.base + at);
+            self.say(Code::Work, message, place, Some(at));
+        }
+        false
     }
 
     /// Notes why unpacking stopped early.

@@ -4,7 +4,7 @@
 
 use super::arena::{Arena, NodeKind, NO_GLOBAL};
 use super::globals::Origin;
-use super::value::{Span, Symbol, LONGEST};
+use super::value::Symbol;
 use super::{verify, Outcome, Plan, Settings, Symbolic};
 use crate::domain::Domain;
 use crate::error::{Fault, FaultBox, Site};
@@ -38,7 +38,7 @@ pub fn is_wrapper(module: &str, qualname: &str) -> bool {
 
 /// Checks a stream in joblib's layout against a policy.
 pub fn verify_joblib(data: &[u8], policy: &Policy, limits: &Limits, settings: &Settings<'_>) -> Laid {
-    let domain = Symbolic::new(data, policy, limits, settings, Box::<Arena>::default());
+    let domain = Symbolic::new(data, Vec::new(), policy, limits, settings, Box::<Arena>::default());
     let mut walk = Walk {
         machine: Machine::new(data, domain, Memo::noting(), settings.fix_imports),
         reader: Reader::new(data),
@@ -119,10 +119,7 @@ impl Walk<'_, '_> {
                 }
                 let raw = self.reader.raw(length)?;
                 let domain = &mut self.machine.domain;
-                let bytes = match raw.len() as u64 >= LONGEST {
-                    true => Symbol::HeldBytes(domain.hold(Cow::Borrowed(raw))),
-                    false => Symbol::Bytes(Span::of(self.data, raw)),
-                };
+                let bytes = domain.bytes(raw)?;
                 domain.made_array(&wrapped, Some(bytes), site)?
             }
         };
@@ -186,5 +183,58 @@ impl Symbolic<'_, '_> {
             _ => {}
         }
         Ok(array)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::graph::test_settings;
+
+    /// A list of an array of three bytes and `last`, in joblib's layout.
+    fn stream(raw: &[u8], last: &[u8]) -> Vec<u8> {
+        let head: &[u8] = b"\x80\x02]q\0(cjoblib.numpy_pickle\nNumpyArrayWrapper\n)\x81}(X\x08\0\0\0subclass\
+cnumpy\nndarray\nX\x05\0\0\0shapeK\x03\x85X\x05\0\0\0orderX\x01\0\0\0CX\x05\0\0\0dtypecnumpy\ndtype\n\
+(X\x02\0\0\0u1\x89\x88tR(K\x03X\x01\0\0\0|NNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK\0tbub";
+        [head, raw, last, b"e."].concat()
+    }
+
+    fn laid(data: &[u8]) -> Laid {
+        verify_joblib(data, &Policy::default(), &Limits::default(), &test_settings())
+    }
+
+    /// Bytes of an array taken for instructions, or instructions for bytes, would check another stream than is loaded.
+    #[test]
+    fn bytes_behind_a_wrapper_are_passed_over() {
+        let data = stream(b"\xff.0", b"K\x01");
+        let laid = laid(&data);
+        assert!(laid.outcome.fault.is_none() && laid.outcome.findings.is_empty(), "{:?}", laid.outcome);
+        assert_eq!(laid.outcome.plan.end, data.len());
+        assert_eq!((laid.foreign.len(), &laid.foreign[0]), (1, &(data.len() - 7..data.len() - 4)));
+    }
+
+    /// What stands behind the bytes is checked like all else.
+    #[test]
+    fn the_stream_goes_on_behind_them() {
+        let laid = laid(&stream(b"abc", b"cos\nsystem\n"));
+        let names: Vec<_> = laid.outcome.findings.iter().map(|finding| finding.name.as_deref()).collect();
+        assert_eq!(names, [Some("os.system")]);
+        // named, and in the list
+    }
+
+    /// A file reader would take the bytes from behind the frame, and the rest of the frame afterwards.
+    #[test]
+    fn bytes_within_a_frame_have_no_one_meaning() {
+        let mut data = stream(b"abc", b"N");
+        let length = data.len() as u64 - 2;
+        data.splice(2..2, [&b"\x95"[..], &length.to_le_bytes()].concat());
+        assert!(laid(&data).outcome.fault.is_some_and(|fault| fault.to_string().contains("within a frame")));
+    }
+
+    /// Fewer bytes than the dtype says are a file cut off.
+    #[test]
+    fn missing_bytes_are_a_fault() {
+        let data = stream(b"", b"");
+        assert!(laid(&data[..data.len() - 1]).outcome.fault.is_some());
     }
 }
