@@ -8,6 +8,7 @@ use std::sync::{Arc, OnceLock};
 
 use serde::{Deserialize, Serialize};
 
+mod fields;
 #[cfg(test)]
 mod mock;
 pub mod pattern;

@@ -5,10 +5,9 @@
 use super::arena::{Arena, NodeKind, NO_GLOBAL};
 use super::globals::Origin;
 use super::value::Symbol;
-use super::{verify, Outcome, Plan, Settings, Symbolic};
+use super::{Outcome, Plan, Settings, Symbolic};
 use crate::domain::Domain;
 use crate::error::{Fault, FaultBox, Site};
-use crate::finding::Finding;
 use crate::limits::Limits;
 use crate::machine::Machine;
 use crate::memo::Memo;
@@ -39,37 +38,31 @@ pub fn is_wrapper(module: &str, qualname: &str) -> bool {
 /// Checks a stream in joblib's layout against a policy.
 pub fn verify_joblib(data: &[u8], policy: &Policy, limits: &Limits, settings: &Settings<'_>) -> Laid {
     let domain = Symbolic::new(data, Vec::new(), policy, limits, settings, Box::<Arena>::default());
-    let mut walk = Walk {
-        machine: Machine::new(data, domain, Memo::noting(), settings.fix_imports),
-        reader: Reader::new(data),
-        data,
-        inner: Inner { policy, limits, settings, findings: Vec::new() },
-        foreign: Vec::new(),
-    };
+    let machine = Machine::new(data, domain, Memo::noting(), settings.fix_imports);
+    let terms = Terms { policy, limits, settings };
+    let mut walk = Walk { machine, reader: Reader::new(data), data, terms, foreign: Vec::new() };
     let fault = walk.run().err();
-    let Walk { mut machine, reader, inner, foreign, .. } = walk;
+    let Walk { mut machine, reader, foreign, .. } = walk;
     let (protocol, stored) = (machine.protocol(), machine.memo.len());
     let (_, reads) = machine.memo.take_parts();
-    let Symbolic { mut globals, mut findings, dunder_states, .. } = machine.domain;
-    findings.extend(inner.findings);
-    findings.sort_by_key(|finding| finding.offset);
+    let Symbolic { mut globals, findings, dunder_states, .. } = machine.domain;
     let plan = Plan { stored, reads, end: reader.offset(), protocol, dunder_states, globals: globals.take() };
     Laid { outcome: Outcome { plan, findings, fault, freed: 0 }, foreign }
 }
 
-/// What inner pickles are checked with, and what was found in them.
-struct Inner<'p> {
+/// What a stream is checked by.
+#[derive(Clone, Copy)]
+struct Terms<'p> {
     policy: &'p Policy,
     limits: &'p Limits,
     settings: &'p Settings<'p>,
-    findings: Vec<Finding>,
 }
 
 struct Walk<'a, 'p> {
     machine: Machine<'a, Symbolic<'a, 'p>>,
     reader: Reader<'a>,
     data: &'a [u8],
-    inner: Inner<'p>,
+    terms: Terms<'p>,
     foreign: Vec<Range<usize>>,
 }
 
@@ -108,10 +101,7 @@ impl Walk<'_, '_> {
         };
         let from = self.reader.offset();
         let array = match extent {
-            Extent::References => {
-                self.pickle()?;
-                self.machine.domain.made_array(&wrapped, None, site)?
-            }
+            Extent::References => self.pickle()?,
             Extent::Bytes(length) => {
                 if wrapped.padded {
                     let padding = self.reader.raw(1)?.first().copied().unwrap_or(0);
@@ -120,7 +110,7 @@ impl Walk<'_, '_> {
                 let raw = self.reader.raw(length)?;
                 let domain = &mut self.machine.domain;
                 let bytes = domain.bytes(raw)?;
-                domain.made_array(&wrapped, Some(bytes), site)?
+                domain.made_array(&wrapped, bytes, site)?
             }
         };
         self.foreign.push(from..self.reader.offset());
@@ -128,18 +118,25 @@ impl Walk<'_, '_> {
         Ok(())
     }
 
-    /// The pickle of an array of objects: a stream of its own, in stock layout.
-    fn pickle(&mut self) -> Result<(), FaultBox> {
+    /// The array of objects that a pickle of its own makes, in stock layout. The domain goes through it with the other
+    /// stream, so that rules see into the array; stack and memo are its own.
+    fn pickle(&mut self) -> Result<Symbol, FaultBox> {
         let from = self.reader.offset();
-        let Inner { policy, limits, settings, .. } = self.inner;
-        let inner = verify(&self.data[from..], policy, limits, settings);
-        let moved = inner.findings.into_iter().map(|finding| Finding { offset: finding.offset + from, ..finding });
-        self.inner.findings.extend(moved);
-        if let Some(mut fault) = inner.fault {
-            fault.offset += from;
-            return Err(fault);
-        }
-        self.reader.raw(inner.plan.end as u64).map(drop)
+        let Terms { policy, limits, settings } = self.terms;
+        let idle = Symbolic::new(self.data, Vec::new(), policy, limits, settings, Box::<Arena>::default());
+        let domain = std::mem::replace(&mut self.machine.domain, idle);
+        let mut inner = Machine::new(self.data, domain, Memo::noting(), settings.fix_imports);
+        let mut reader = Reader::from_offset(self.data, from);
+        let made = loop {
+            match inner.advance(&mut reader) {
+                Ok(None) => {}
+                Ok(Some(array)) => break Ok(array),
+                Err(fault) => break Err(fault),
+            }
+        };
+        self.machine.domain = inner.domain;
+        self.reader.raw((reader.offset() - from) as u64)?;
+        made
     }
 }
 
@@ -164,24 +161,16 @@ impl Symbolic<'_, '_> {
         })
     }
 
-    /// The array, made as numpy's own pickles make one: empty, of its class, then given its state. Without bytes
-    /// it is one of objects, whose own pickle was checked.
-    fn made_array(&mut self, wrapped: &Wrapped, bytes: Option<Symbol>, site: Site) -> Result<Symbol, FaultBox> {
+    /// The array, made as numpy's own pickles make one: empty, of its class, then given its state.
+    fn made_array(&mut self, wrapped: &Wrapped, bytes: Symbol, site: Site) -> Result<Symbol, FaultBox> {
         let function = self.named("numpy._core.multiarray", "_reconstruct", false, Origin::Implied, site)?;
         let empty = Symbol::Node(self.arena.tuple(&[Symbol::Int(0)]));
         let code = Symbol::HeldBytes(self.hold(Cow::Borrowed(b"b")));
         let arguments = Symbol::Node(self.arena.tuple(&[wrapped.class, empty, code]));
         let array = self.call(function, arguments, site)?;
-        match (bytes, array) {
-            (Some(bytes), _) => {
-                let fortran = Symbol::Bool(wrapped.fortran);
-                let state = [Symbol::Int(1), wrapped.shape, wrapped.dtype, fortran, bytes];
-                let state = Symbol::Node(self.arena.tuple(&state));
-                self.set_state(&array, state, site)?;
-            }
-            (None, Symbol::Node(id)) => self.arena.node_mut(id).open = false,
-            _ => {}
-        }
+        let fortran = Symbol::Bool(wrapped.fortran);
+        let state = Symbol::Node(self.arena.tuple(&[Symbol::Int(1), wrapped.shape, wrapped.dtype, fortran, bytes]));
+        self.set_state(&array, state, site)?;
         Ok(array)
     }
 }
