@@ -9,6 +9,7 @@ mod inspect;
 mod pickler;
 mod policy;
 mod regular;
+mod scan;
 mod source;
 mod unpickler;
 
@@ -19,5 +20,6 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<policy::PyPolicy>()?;
     inspect::register(module)?;
     pickler::register(module)?;
+    scan::register(module)?;
     unpickler::register(module)
 }

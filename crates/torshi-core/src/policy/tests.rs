@@ -28,6 +28,7 @@ fn every_rule_is_used_and_found_by_its_name() {
         include_str!("tables/exceptions.toml"),
         include_str!("tables/stdlib.toml"),
         include_str!("tables/numpy.toml"),
+        include_str!("tables/joblib.toml"),
         include_str!("tables/pandas.toml"),
         include_str!("tables/pyarrow.toml"),
         include_str!("tables/scipy.toml"),
