@@ -31,6 +31,8 @@ from torshi._errors import (
     ValidationError,
 )
 from torshi._findings import Finding
+from torshi._gate import Event
+from torshi._guard import Guard, guard
 from torshi._inspect import check, inspect
 from torshi._limits import Limits
 from torshi._opcodes import *
@@ -58,6 +60,10 @@ __all__ = [
     "Policy",
     "unrestricted",
     "Limits",
+    # under code that calls pickle itself
+    "guard",
+    "Guard",
+    "Event",
     # looking without loading
     "inspect",
     "check",
