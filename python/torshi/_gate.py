@@ -87,7 +87,7 @@ class Gate:
 
     def admits(self, module: str, name: str) -> bool:
         """Whether a stream may use the name at all."""
-        return self.policy._inner.find(module, name) is not None
+        return self.policy._inner.lists(module, name)
 
     def vet(self, data: bytes, entry: str, source: str | None, **settings: Any) -> frozenset[str]:
         """Checks the bytes of one pickle.

@@ -22,11 +22,11 @@ if TYPE_CHECKING:
 __all__ = ["USES", "Entry", "Lesson"]
 
 USES = {
-    "call": "call: called with any arguments",
-    "construct": "construct: instances made with any arguments",
-    "state": "state: instances given any state",
-    "items": "items: instances given any items",
-    "value": "value: stands as data, for whoever uses the object to call",
+    "call": "call: may be called, with any arguments",
+    "construct": "construct: instances may be made, with any arguments",
+    "state": "state: instances may be given any state",
+    "items": "items: instances may be given any items",
+    "value": "value: may stand as data, for whoever uses the object to call",
 }
 """What a stream may do with a name, and what allowing it comes to."""
 

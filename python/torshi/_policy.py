@@ -119,9 +119,9 @@ class Policy:
         named = sorted({(c.__module__, c.__qualname__, c) for c in classes}, key=lambda item: item[:2])
         patterns: list[str] = []
         for module, qualname, reached in named:
-            if module in _DESCRIPTIVE or base.find(module, qualname) is not None:
+            if module in _DESCRIPTIVE or base.lists(module, qualname):
                 continue
-            if everything.find(module, qualname) is not None:
+            if everything.lists(module, qualname):
                 base = everything
                 continue
             patterns.extend(_patterns(reached))
@@ -234,10 +234,10 @@ class Policy:
         name = pattern(item)
         if ":" in name:
             module, _, qualname = name.partition(":")
-            return self._inner.find(module, qualname) is not None
+            return self._inner.lists(module, qualname)
         parts = name.split(".")
         splits = ((".".join(parts[:i]), ".".join(parts[i:])) for i in range(len(parts) - 1, 0, -1))
-        return any(self._inner.find(module, qualname) is not None for module, qualname in splits)
+        return any(self._inner.lists(module, qualname) for module, qualname in splits)
 
     @property
     def name(self) -> str:

@@ -15,11 +15,11 @@ import sys
 from collections.abc import Sequence
 
 from torshi._version import __version__
-from torshi.cli import check, dis, show
+from torshi.cli import check, dis, policy, show
 
 __all__ = ["main"]
 
-_COMMANDS = (show, check, dis)
+_COMMANDS = (show, check, dis, policy)
 
 # What a shell reports for a program that SIGPIPE ended.
 _BROKEN_PIPE = 141
@@ -30,6 +30,7 @@ examples:
   torshi check data.pkl && python job.py   go on only where there are no findings
   curl -s https://example.org/x.pkl | torshi check -
   torshi dis data.pkl | less
+  torshi policy learn known-good/*.pkl     the policy that lets these files load, for review
 
 exit codes: 0 no findings, 1 findings, 2 not readable or not a pickle
 """

@@ -1,5 +1,6 @@
 //! Tests of names, entries and tables.
 use super::mock::{evaluate, matches};
+use super::pattern::Arguments;
 use super::*;
 
 fn allowed(policy: &Policy, module: &str, name: &str) -> bool {
@@ -275,6 +276,9 @@ fn pattern_texts_survive_printing() {
         let state = row.state.iter().map(|pattern| pattern.to_string());
         for text in state {
             assert_eq!(Pattern::parse(&text).unwrap().to_string(), text);
+        }
+        for arguments in row.call.iter().chain(&row.construct) {
+            assert_eq!(&Arguments::parse(&arguments.to_string()).unwrap(), arguments);
         }
     }
 }
