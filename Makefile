@@ -13,7 +13,7 @@ help:
 	@echo "make demo    a tour in the terminal: round trips, speed, and a malicious pickle met"
 	@echo "make test    all tests"
 	@echo "make check   formatting, lints, docs and types, of Rust and Python"
-	@echo "make bench   speed beside C pickle"
+	@echo "make bench   speed beside C pickle and others: all of it takes 15 minutes (ROUNDS=3: five)"
 	@echo "make bench-guard  count instructions, and compare with the stored counts (needs valgrind)"
 	@echo "make fuzz    a longer run of the randomised tests"
 	@echo "make build   the environment and the native module"
@@ -51,8 +51,25 @@ check: build
 	$(BIN)/python -m mypy.stubtest torshi --allowlist tests/stubtest-allowlist.txt --ignore-unused-allowlist --ignore-disjoint-bases
 	@echo "make check: everything passed"
 
-bench: build
-	$(BIN)/python benchmarks/speed.py
+# The peers, read from the extra of that name: installing torshi[bench] would build torshi once more. Without them the
+# benchmarks run as well, and name what is missing.
+$(VENV)/bench: pyproject.toml | $(VENV)/built
+	@$(BIN)/python -c 'import tomllib; print("\n".join(tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]["bench"]))' \
+	  >$(VENV)/bench.txt
+	@if $(BIN)/python -m pip install --quiet --disable-pip-version-check -r $(VENV)/bench.txt; then touch $@; \
+	  else echo "some peers could not be installed: they are left out"; fi
+
+ROUNDS ?= 10
+FIGURES := target/bench
+
+bench: build $(VENV)/bench
+	@mkdir -p $(FIGURES)
+	$(BIN)/python benchmarks/speed.py --suite all --rounds $(ROUNDS) --json $(FIGURES)/speed.json --markdown $(FIGURES)/speed.md
+	$(BIN)/python benchmarks/files.py --rounds $(ROUNDS) --json $(FIGURES)/files.json --markdown $(FIGURES)/files.md
+	$(BIN)/python benchmarks/floors.py --rounds $(ROUNDS) --json $(FIGURES)/floors.json --markdown $(FIGURES)/floors.md
+	$(BIN)/python benchmarks/check_speed.py --json $(FIGURES)/check.json --markdown $(FIGURES)/check.md
+	$(BIN)/python benchmarks/plot.py $(FIGURES)/speed.json $(FIGURES)/speed.svg
+	@echo "make bench: tables and a picture are in $(FIGURES)"
 
 bench-guard: build
 	$(BIN)/python benchmarks/guard.py

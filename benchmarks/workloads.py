@@ -1,7 +1,7 @@
-"""The values that `benchmarks/speed.py` pickles: what people pickle, the hard cases among them.
+"""The short workloads: what people pickle, a few megabytes at most, the hard cases among them.
 
 Makes values and measures nothing. No workload is here because torshi is good at it, and none is left out
-because it is not.
+because it is not. The long ones are in `large.py`; `suites.py` picks from both.
 """
 
 from __future__ import annotations
@@ -38,12 +38,25 @@ class Plain:
 
 @dataclass
 class Workload:
-    """A value, what a load of it must trust, and how often it is pickled for one measurement."""
+    """A value and how it is measured.
+
+    Attributes:
+        name: how tables call it.
+        make: makes the value, the same one each time.
+        trust: what a load of it must trust beside the default policy.
+        times: how often it is pickled for one measurement.
+        each: the value is a list of messages, pickled one by one.
+        fresh: made anew before each measurement: C pickle leaves the UTF-8 of texts in them, for the next one to find.
+        schema: its type, for peers that want one.
+    """
 
     name: str
     make: Callable[[], Any]
-    trust: list[type] | None = None
+    trust: list[Any] | None = None
     times: int = 1
+    each: bool = False
+    fresh: bool = False
+    schema: Any = None
 
 
 def documents(count: int) -> list[dict[str, Any]]:
@@ -94,7 +107,7 @@ def workloads() -> Iterator[Workload]:
     yield Workload("floats", lambda: [i / 3 for i in range(100_000)])
     yield Workload("booleans", lambda: [True, False, None] * 30_000)
     yield Workload("strings", lambda: [f"text number {i}" for i in range(100_000)])
-    yield Workload("strings, not ASCII", lambda: [f"größe {i} 木" for i in range(50_000)])
+    yield Workload("strings, not ASCII", lambda: [f"größe {i} 木" for i in range(50_000)], fresh=True)
     yield Workload("bytes", lambda: [b"x" * (i % 64) for i in range(100_000)])
     yield Workload("one text of 4 MB", lambda: "some text " * 400_000)
     yield Workload("tuples", lambda: [(i, str(i), None) for i in range(50_000)])

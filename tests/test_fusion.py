@@ -12,7 +12,7 @@ import pickle
 import struct
 import sys
 import uuid
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -520,3 +520,86 @@ def test_entries_that_are_not_kept_are_not_overlooked() -> None:
     )
     with pytest.raises(torshi.UntrustedError):
         torshi.check(state_of_another, trust=[Plain])
+
+
+class Named(NamedTuple):
+    left: int
+    right: str = "default"
+
+
+class NamedWithMore(Named):
+    """A class over a named tuple keeps attributes of its own."""
+
+
+MADE: list[Any] = []
+
+
+class NamedCounted(Named):
+    def __new__(cls, *fields: Any) -> Any:
+        MADE.append(fields)
+        return super().__new__(cls, *fields)
+
+
+def squared(_cls: Any, left: Any, right: Any) -> Any:
+    return tuple.__new__(_cls, (left * left, right))
+
+
+class NamedOtherwise(tuple[Any, ...]):
+    """Looks like a named tuple, but its `__new__` turns the fields round."""
+
+    __slots__ = ()
+    __new__ = eval("lambda _cls, left, right: _tuple_new(_cls, (right, left))", {"_tuple_new": tuple.__new__})
+
+    def __getnewargs__(self) -> Any:
+        return tuple(self)
+
+
+class NamedElsewhere(tuple[Any, ...]):
+    """The same code, which calls something else."""
+
+    __slots__ = ()
+    __new__ = eval(
+        "lambda _cls, left, right: _tuple_new(_cls, (left, right))",
+        {"_tuple_new": lambda cls, fields: tuple.__new__(cls, fields[::-1])},
+    )
+
+    def __getnewargs__(self) -> Any:
+        return tuple(self)
+
+
+@pytest.mark.parametrize("kind", [Named, NamedWithMore, NamedCounted, NamedOtherwise, NamedElsewhere])
+def test_named_tuples_are_made_by_their_own_new(kind: Any) -> None:
+    """Many instances are made without calling `__new__`: only where it is `namedtuple`'s own, unchanged."""
+    values = [kind(i, str(i)) for i in range(1000)]
+    if kind is NamedWithMore:
+        values[3].extra = [1]
+    data = pickle.dumps(values, 5)
+    MADE.clear()
+    loaded = torshi.loads(data, trust=[kind])
+    calls = len(MADE)
+    assert loaded == pickle.loads(data)
+    assert all(type(value) is kind for value in loaded)
+    assert [getattr(value, "extra", None) for value in loaded[:5]] == [getattr(v, "extra", None) for v in values[:5]]
+    assert calls == (1000 if kind is NamedCounted else 0)
+    assert all(
+        gc.is_tracked(value) == gc.is_tracked(other) for value, other in zip(loaded, pickle.loads(data), strict=True)
+    )
+
+
+def test_a_new_that_was_put_in_place_of_the_old_is_called(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A program may give a named tuple another `__new__` between two loads."""
+    data = pickle.dumps([Named(i, "x") for i in range(1, 1000)], 5)
+    assert torshi.loads(data, trust=[Named])[1] == (2, "x")
+    monkeypatch.setattr(Named, "__new__", squared)
+    assert torshi.loads(data, trust=[Named])[1] == (4, "x") == pickle.loads(data)[1]
+
+
+def test_named_tuples_with_the_wrong_number_of_fields_are_refused() -> None:
+    """A default fills in for a field that the stream leaves out, and one too many is an error, as ever."""
+    name = b"c" + Named.__module__.encode() + b"\nNamed\n"
+    filler = b"X\xff\x1f\x00\x00" + b"f" * 0x1FFF + b"0"
+    short = b"\x80\x02" + filler + b"]" + name + b"K\x05\x85\x81a."
+    assert torshi.loads(short, trust=[Named]) == [Named(5)] == pickle.loads(short)
+    long = b"\x80\x02" + filler + name + b"K\x05K\x05K\x05\x87\x81."
+    with pytest.raises(TypeError):
+        torshi.loads(long, trust=[Named])

@@ -117,6 +117,20 @@ pub trait Domain<'a> {
     fn keep(&self, value: &Self::Value) -> Self::Slot;
     /// Pushes the value of a slot.
     fn restore(&mut self, slot: &Self::Slot, stack: &mut Vec<Self::Value>);
+    /// Pushes the values of slots in a row, up to where there are no more.
+    #[inline(always)]
+    fn restore_row<'s>(&mut self, stack: &mut Vec<Self::Value>, mut next: impl FnMut() -> Option<&'s Self::Slot>)
+    where
+        Self::Slot: 's,
+    {
+        while let Some(slot) = next() {
+            self.restore(slot, stack);
+        }
+    }
+    /// A value for the second time, as DUP asks for it.
+    fn duplicate(&mut self, value: &Self::Value) -> Result<Self::Value, Self::Error> {
+        Ok(value.clone())
+    }
     /// A slot that an earlier pickle filled, where pickles share a memo.
     fn recall(&mut self, _index: u64) -> Option<Self::Value> {
         None

@@ -190,10 +190,9 @@ impl<V> Memo<V> {
         }
     }
 
-    /// Reads slots in a row, as `next` names them, into `each`; stops at the first that is not there, and
-    /// gives its index. What a read needs is looked up once for the row.
+    /// Reading slots in a row: what a read needs is looked up once.
     #[inline(always)]
-    pub fn get_row(&mut self, mut next: impl FnMut() -> Option<u64>, mut each: impl FnMut(&V)) -> Option<u64> {
+    pub fn reads(&mut self) -> Reads<'_, V> {
         let words: &mut [u64] = match &mut self.keeping {
             Keeping::Noting(reads) => {
                 let needed = (self.elsewhere as usize + self.dense.len()) / 64 + 1;
@@ -204,19 +203,7 @@ impl<V> Memo<V> {
             }
             _ => &mut [],
         };
-        let (dense, elsewhere) = (&self.dense[..], self.elsewhere);
-        while let Some(index) = next() {
-            let slot = dense.get(index.wrapping_sub(elsewhere) as usize).and_then(Option::as_ref);
-            let Some(slot) = slot else { return Some(index) };
-            if let Some(word) = words.get_mut((index / 64) as usize) {
-                let bit = 1 << (index % 64);
-                if *word & bit == 0 {
-                    *word |= bit;
-                }
-            }
-            each(slot);
-        }
-        None
+        Reads { dense: &self.dense, elsewhere: self.elsewhere, words }
     }
 
     /// The value of a slot, without noting that it is read.
@@ -243,6 +230,29 @@ impl<V> Memo<V> {
             Keeping::Noting(reads) => reads,
             _ => SlotSet::default(),
         }
+    }
+}
+
+/// Slots where most are: in order, and filled by this pickle.
+pub struct Reads<'m, V> {
+    dense: &'m [Option<V>],
+    elsewhere: u64,
+    /// The bits of slots that are read; none where that is not noted.
+    words: &'m mut [u64],
+}
+
+impl<'m, V> Reads<'m, V> {
+    /// The value of a slot; `None` if it is not in here.
+    #[inline(always)]
+    pub fn get(&mut self, index: u64) -> Option<&'m V> {
+        let slot = self.dense.get(index.wrapping_sub(self.elsewhere) as usize)?.as_ref()?;
+        if let Some(word) = self.words.get_mut((index / 64) as usize) {
+            let bit = 1 << (index % 64);
+            if *word & bit == 0 {
+                *word |= bit;
+            }
+        }
+        Some(slot)
     }
 }
 

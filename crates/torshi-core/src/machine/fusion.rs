@@ -85,8 +85,15 @@ impl<'a, D: Domain<'a>> Machine<'a, D> {
     /// that its loop has the registers to itself.
     #[inline(never)]
     fn fetch_row(&mut self, mut row: Row<'a>) -> (Row<'a>, Option<u64>) {
-        let (domain, stack) = (&mut self.domain, &mut self.stack);
-        let missing = self.memo.get_row(|| row.following_get(), |slot| domain.restore(slot, stack));
+        let (mut reads, mut missing) = (self.memo.reads(), None);
+        self.domain.restore_row(&mut self.stack, || {
+            let index = row.following_get()?;
+            let slot = reads.get(index);
+            if slot.is_none() {
+                missing = Some(index);
+            }
+            slot
+        });
         (row, missing)
     }
 

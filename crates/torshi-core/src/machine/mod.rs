@@ -290,7 +290,8 @@ impl<'a, D: Domain<'a>> Machine<'a, D> {
                 self.stack.truncate(from);
             }
             Opcode::Dup => {
-                let value = self.top(site)?.clone();
+                let top = self.top(site)?.clone();
+                let value = self.domain.duplicate(&top)?;
                 self.push(value)
             }
             // Where one width is by far the commonest it has an arm of its own: the processor then

@@ -54,7 +54,7 @@ impl Collisions {
 
 /// Text and bytes are hashed with a secret key, and small ints are their own hash.
 #[inline(always)]
-fn is_collision_free(key: &Bound<'_, PyAny>) -> bool {
+pub(super) fn is_collision_free(key: &Bound<'_, PyAny>) -> bool {
     if key.is_exact_instance_of::<PyString>() {
         return true;
     }

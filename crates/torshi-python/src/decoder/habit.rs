@@ -3,6 +3,7 @@
 
 use super::keys::Keys;
 use super::shapes::Shapes;
+use pyo3::prelude::*;
 use std::sync::Mutex;
 
 /// What one load has learnt from those before it.
@@ -12,6 +13,8 @@ pub struct Learnt {
     pub shapes: Shapes,
     /// Memory for the marks of the machine.
     pub marks: Vec<usize>,
+    /// Memory for the memo of a short load.
+    pub slots: Vec<Option<Py<PyAny>>>,
 }
 
 /// It while no load has it.

@@ -2,14 +2,15 @@
 //! built of a stream with findings; the builder runs over the very bytes that were checked.
 
 use super::habit::Learnt;
+use super::named::NamedTuples;
 use super::resolve::Names;
-use super::{fill, state, Failure, Object, Objects, TextCodec};
+use super::{constants, fill, plain, state, Failure, Object, Objects, TextCodec};
 use crate::errors;
 use crate::ffi::arena::Room;
 use crate::ffi::gc::Pause;
 use crate::ffi::{make, output};
 use pyo3::prelude::*;
-use pyo3::types::{PyBool, PyBytes, PyDict, PyFloat, PyInt, PyList, PySet, PyString, PyTuple, PyType};
+use pyo3::types::{PyBytes, PyDict, PyFloat, PyInt, PyList, PySet, PyString, PyTuple, PyType};
 use rustc_hash::FxHashMap;
 use std::cell::RefCell;
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -61,6 +62,13 @@ pub struct Request<'r, 'py> {
     pub protocol: Option<&'r AtomicU8>,
 }
 
+impl Request<'_, '_> {
+    /// Whether there is nothing that plain data would have to be shown to.
+    fn is_ordinary(&self) -> bool {
+        self.protocol.is_none() && *self.limits == Limits::default()
+    }
+}
+
 /// Names by extension code, as the registry gave them.
 pub type ExtensionNames = FxHashMap<i64, (String, String)>;
 pub type Extensions = RefCell<ExtensionNames>;
@@ -103,6 +111,11 @@ pub fn build<'py>(
     py: Python<'py>, stream: &Stream<'py>, request: Request<'_, 'py>, shared: Option<&mut Memo<Py<PyAny>>>,
 ) -> PyResult<(Object<'py>, usize)> {
     let data = stream.as_slice();
+    if shared.is_none() && request.is_ordinary() && plain::is_likely(data) {
+        if let Some(built) = plain::build(py, data) {
+            return Ok(built);
+        }
+    }
     let (mut plan, extensions) = check(py, data, &request, shared.as_deref())?;
     let (end, reads) = (plan.end, std::mem::take(&mut plan.reads));
     if let Some(protocol) = request.protocol {
@@ -114,7 +127,6 @@ pub fn build<'py>(
         Some(buffers) if !buffers.is_none() => Some(buffers.try_iter()?),
         _ => None,
     };
-    let boolean = |value| PyBool::new(py, value).to_owned().into_any();
     let domain = Objects {
         py,
         codec: request.codec,
@@ -123,9 +135,10 @@ pub fn build<'py>(
         buffers,
         states: state::StateWays::default(),
         collisions: fill::Collisions::new(request.limits.collisions),
-        constants: [py.None().into_bound(py), boolean(false), boolean(true)],
+        constants: constants(py),
         learnt: Learnt::take(end),
         shortcuts,
+        named_tuples: NamedTuples::new(end),
     };
     let pause = (end > SMALL).then(|| Pause::new(py));
     let room = (end >= LONG).then(|| Room::new(py));

@@ -5,6 +5,8 @@ mod fill;
 mod habit;
 mod keys;
 mod load;
+mod named;
+mod plain;
 mod resolve;
 mod shapes;
 mod shortcut;
@@ -69,6 +71,7 @@ pub struct Objects<'py, 'l> {
     constants: [Object<'py>; 3],
     learnt: Box<habit::Learnt>,
     shortcuts: shortcut::Shortcuts<'py>,
+    named_tuples: named::NamedTuples<'py>,
 }
 
 impl<'py> Objects<'py, '_> {
@@ -109,23 +112,7 @@ impl<'a, 'py> Domain<'a> for Objects<'py, '_> {
 
     #[inline(always)]
     fn kind(&self, value: &Object<'py>) -> Kind {
-        if value.is_exact_instance_of::<PyList>() {
-            Kind::List
-        } else if value.is_exact_instance_of::<PyDict>() {
-            Kind::Dict
-        } else if value.is_exact_instance_of::<PyTuple>() {
-            Kind::Tuple
-        } else if value.is_exact_instance_of::<PySet>() {
-            Kind::Set
-        } else if value.is_exact_instance_of::<PyString>() {
-            Kind::Text
-        } else if is_code(value) {
-            Kind::Global
-        } else if is_plain(value) {
-            Kind::Plain
-        } else {
-            Kind::Instance
-        }
+        kind_of(value)
     }
 
     #[inline(always)]
@@ -141,6 +128,11 @@ impl<'a, 'py> Domain<'a> for Objects<'py, '_> {
     #[inline(always)]
     fn restore(&mut self, slot: &Py<PyAny>, stack: &mut Vec<Object<'py>>) {
         stack.push(slot.bind(self.py).clone());
+    }
+
+    #[inline(always)]
+    fn restore_row<'s>(&mut self, stack: &mut Vec<Object<'py>>, next: impl FnMut() -> Option<&'s Py<PyAny>>) {
+        make::extend(self.py, stack, next);
     }
 
     #[inline(always)]
@@ -326,7 +318,10 @@ impl<'a, 'py> Domain<'a> for Objects<'py, '_> {
         };
         let keywords = match &keywords {
             Some(keywords) => Some(keywords.cast::<PyDict>().map_err(PyErr::from)?),
-            None => None,
+            None => match self.named_tuples.make(&class, arguments)? {
+                Some(made) => return Ok(made),
+                None => None,
+            },
         };
         Ok(make::new_object(&class, arguments, keywords)?)
     }
@@ -398,6 +393,45 @@ impl<'a, 'py> Domain<'a> for Objects<'py, '_> {
     fn stop(&mut self, value: Object<'py>, _: Site) -> Built<Object<'py>> {
         Ok(value)
     }
+}
+
+/// What the machine's rules ask of a value.
+#[inline(always)]
+fn kind_of(value: &Bound<'_, PyAny>) -> Kind {
+    if value.is_exact_instance_of::<PyList>() {
+        Kind::List
+    } else if value.is_exact_instance_of::<PyDict>() {
+        Kind::Dict
+    } else if value.is_exact_instance_of::<PyTuple>() {
+        Kind::Tuple
+    } else if value.is_exact_instance_of::<PySet>() {
+        Kind::Set
+    } else if value.is_exact_instance_of::<PyString>() {
+        Kind::Text
+    } else if is_code(value) {
+        Kind::Global
+    } else if is_plain(value) {
+        Kind::Plain
+    } else {
+        Kind::Instance
+    }
+}
+
+/// None, False and True, in the order of `Constant`.
+fn constants(py: Python<'_>) -> [Object<'_>; 3] {
+    let boolean = |value| PyBool::new(py, value).to_owned().into_any();
+    [py.None().into_bound(py), boolean(false), boolean(true)]
+}
+
+/// Values that hold no others.
+#[inline(always)]
+fn is_atom(value: &Bound<'_, PyAny>) -> bool {
+    value.is_exact_instance_of::<PyString>()
+        || value.is_exact_instance_of::<PyInt>()
+        || value.is_exact_instance_of::<PyFloat>()
+        || value.is_exact_instance_of::<PyBytes>()
+        || value.is_exact_instance_of::<PyBool>()
+        || value.is_none()
 }
 
 /// Classes, functions and modules: what BUILD must never reach.

@@ -5,7 +5,7 @@
 use crate::ffi::held::Held;
 use crate::ffi::peek;
 use pyo3::prelude::*;
-use std::sync::Mutex;
+use std::cell::Cell;
 
 /// The memo of one dump, or of a pickler between dumps.
 #[derive(Default)]
@@ -116,25 +116,31 @@ impl Memo {
 #[derive(Debug)]
 pub struct Full;
 
-/// Tables up to this many places are kept for the next dump.
+/// Tables up to this many places are kept for the next dump of the thread.
 const KEEP: usize = 256;
+/// Places of a table to begin with: few, since they must be emptied first.
+const FIRST: usize = 64;
 
-static SPARE: Mutex<Vec<(usize, u32)>> = Mutex::new(Vec::new());
+thread_local! {
+    static SPARE: Cell<Vec<Place>> = const { Cell::new(Vec::new()) };
+}
 
 impl Drop for Table {
     fn drop(&mut self) {
-        if (1..=KEEP).contains(&self.places.len()) {
-            if let Ok(mut spare) = SPARE.try_lock() {
-                *spare = std::mem::take(&mut self.places);
-            }
+        if (1..=KEEP).contains(&self.places.capacity()) {
+            let places = std::mem::take(&mut self.places);
+            let _ = SPARE.try_with(|spare| spare.set(places)); // fails only while the thread ends
         }
     }
 }
 
+/// An address and its index; without gaps, so that emptying a table is one fill with zeros.
+type Place = (usize, usize);
+
 /// Open addressing with linear probing; address 0 is an empty place.
 #[derive(Default)]
 struct Table {
-    places: Vec<(usize, u32)>,
+    places: Vec<Place>,
     used: usize,
     shift: u32,
 }
@@ -156,7 +162,7 @@ impl Table {
         loop {
             let (found, index) = self.places[i & mask];
             if found == address {
-                return Some(index);
+                return Some(index as u32);
             }
             if found == 0 {
                 return None;
@@ -176,22 +182,23 @@ impl Table {
             i = (i + 1) & mask;
         }
         self.used += usize::from(self.places[i].0 == 0);
-        self.places[i] = (address, index);
+        self.places[i] = (address, index as usize);
         Ok(())
     }
 
     #[cold]
     fn grow(&mut self) -> Result<(), Full> {
         if self.places.is_empty() {
-            let mut places = SPARE.try_lock().map(|mut spare| std::mem::take(&mut *spare)).unwrap_or_default();
-            if !places.is_empty() {
-                places.fill((0, 0));
-                self.shift = 64 - places.len().trailing_zeros();
+            let mut places = SPARE.try_with(Cell::take).unwrap_or_default();
+            if places.capacity() >= FIRST {
+                places.clear();
+                places.resize(FIRST, (0, 0));
+                self.shift = 64 - FIRST.trailing_zeros();
                 self.places = places;
                 return Ok(());
             }
         }
-        let size = if self.places.len() < 1 << 16 { (self.places.len() * 4).max(64) } else { self.places.len() * 2 };
+        let size = if self.places.len() < 1 << 16 { (self.places.len() * 4).max(FIRST) } else { self.places.len() * 2 };
         let mut places = Vec::new();
         places.try_reserve_exact(size).map_err(|_| Full)?;
         places.resize(size, (0, 0));
@@ -199,7 +206,7 @@ impl Table {
         self.shift = 64 - size.trailing_zeros();
         self.used = 0;
         for (address, index) in old.into_iter().filter(|place| place.0 != 0) {
-            self.insert(address, index)?;
+            self.insert(address, index as u32)?;
         }
         Ok(())
     }

@@ -4,9 +4,17 @@
 //! has been written can die. `settle` takes the references, and must come before foreign code does.
 use pyo3::ffi;
 use pyo3::prelude::*;
+use std::cell::Cell;
 
 /// Set in an entry whose object is in the memo table already.
 const IN_TABLE: usize = 1;
+
+/// Entries up to this many have their memory kept for the next dump of the thread.
+const KEEP: usize = 1024;
+
+thread_local! {
+    static SPARE: Cell<Vec<usize>> = const { Cell::new(Vec::new()) };
+}
 
 /// Objects by memo index; the first `held` of them are owned.
 #[derive(Default)]
@@ -37,13 +45,20 @@ impl Held {
 
     #[inline(always)]
     fn push(&mut self, entry: usize) -> bool {
-        if self.entries.len() == self.entries.capacity()
-            && self.entries.try_reserve(self.entries.len().max(64)).is_err()
-        {
+        if self.entries.len() == self.entries.capacity() && !self.grow() {
             return false;
         }
         self.entries.push(entry);
         true
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn grow(&mut self) -> bool {
+        if self.entries.capacity() == 0 {
+            self.entries = SPARE.try_with(Cell::take).unwrap_or_default();
+        }
+        self.entries.capacity() > self.entries.len() || self.entries.try_reserve(self.entries.len().max(64)).is_ok()
     }
 
     /// Are there entries that are not owned yet?
@@ -102,12 +117,16 @@ impl Held {
 
 impl Drop for Held {
     fn drop(&mut self) {
-        let entries = std::mem::take(&mut self.entries);
+        let mut entries = std::mem::take(&mut self.entries);
         for entry in &entries[..self.held] {
             let address = (entry & !IN_TABLE) as *mut ffi::PyObject;
             // SAFETY: a reference taken by `settle`, given back once. Memos are dropped with the interpreter attached:
             // at the end of a dump, or when their pickler is deallocated.
             unsafe { ffi::Py_XDECREF(address) };
+        }
+        if (1..=KEEP).contains(&entries.capacity()) {
+            entries.clear();
+            let _ = SPARE.try_with(|spare| spare.set(entries)); // fails only while the thread ends
         }
     }
 }

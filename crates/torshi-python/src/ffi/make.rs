@@ -115,6 +115,27 @@ pub fn set(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
     unsafe { owned(py, ffi::PySet_New(std::ptr::null_mut())) }
 }
 
+/// Pushes new references to objects, up to where there are no more. Into spare places, whose number is noted at the
+/// end: a push would have to wait for the one before it to note the new length.
+#[inline(always)]
+pub fn extend<'py, 's>(
+    py: Python<'py>, stack: &mut Vec<Bound<'py, PyAny>>, mut next: impl FnMut() -> Option<&'s Py<PyAny>>,
+) {
+    const RUN: usize = 64;
+    let mut count = RUN;
+    while count == RUN {
+        stack.reserve(RUN);
+        count = 0;
+        for place in stack.spare_capacity_mut().iter_mut().take(RUN) {
+            let Some(object) = next() else { break };
+            place.write(object.bind(py).clone());
+            count += 1;
+        }
+        // SAFETY: the first `count` of the spare places were written just now.
+        unsafe { stack.set_len(stack.len() + count) };
+    }
+}
+
 /// Moves the items of a drain to `slots`, which must have room for them.
 ///
 /// SAFETY: `slots` points to at least `items.len()` writable slots that hold nothing yet. A `Bound` is one
@@ -222,6 +243,25 @@ pub fn new_object<'py>(
             Some(new) => owned(class.py(), new(class.as_type_ptr(), arguments.as_ptr(), keywords)),
             None => Err(PyTypeError::new_err("NEWOBJ class argument has NULL tp_new")),
         }
+    }
+}
+
+/// `tuple.__new__(class, items)` for a class derived from `tuple`.
+#[inline(always)]
+pub fn tuple_like<'py>(class: &Bound<'py, PyType>, items: &Bound<'py, PyTuple>) -> PyResult<Bound<'py, PyAny>> {
+    // SAFETY: a live class whose instances are tuples (the caller's check), so its `tp_alloc` gives one of as many empty
+    // places as asked for, or null; each is filled once with a reference of its own before any other code runs.
+    unsafe {
+        let (kind, items) = (class.as_type_ptr(), items.as_ptr());
+        let count = ffi::PyTuple_GET_SIZE(items);
+        let Some(alloc) = (*kind).tp_alloc else { return Err(PyTypeError::new_err("cannot create instances")) };
+        let made = owned(class.py(), alloc(kind, count))?;
+        for i in 0..count {
+            let item = ffi::PyTuple_GET_ITEM(items, i);
+            ffi::Py_INCREF(item);
+            ffi::PyTuple_SET_ITEM(made.as_ptr(), i, item);
+        }
+        Ok(made)
     }
 }
 

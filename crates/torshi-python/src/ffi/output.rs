@@ -2,16 +2,23 @@
 //!
 //! Writes never fail: if memory runs out the buffer notes it and swallows the rest, and the writer asks
 //! `is_exhausted` at the end. Nothing here knows what an opcode is.
-use super::{fresh, make};
 use super::peek::{Export, Text};
+use super::{fresh, make};
 use pyo3::ffi;
 use pyo3::prelude::*;
+use std::cell::Cell;
 use std::sync::Mutex;
 
-/// Buffers up to this size are kept for the next dump: warm pages cost a sixth of fresh ones.
+/// Buffers up to this size are kept for the next dump of the process: warm pages cost a sixth of fresh ones.
 const KEEP: usize = 16 << 20;
+/// Up to this size, for the next dump of the thread: a lock would take as long as writing a small message.
+const KEEP_LOCAL: usize = 64 << 10;
 
 static SPARE: Mutex<Vec<u8>> = Mutex::new(Vec::new());
+
+thread_local! {
+    static LOCAL: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+}
 
 /// Bytes written so far.
 pub struct Buffer {
@@ -22,8 +29,7 @@ pub struct Buffer {
 impl Buffer {
     /// An empty buffer, with the memory of an earlier one where that is free.
     pub fn new() -> Buffer {
-        let bytes = SPARE.try_lock().map(|mut spare| std::mem::take(&mut *spare)).unwrap_or_default();
-        Buffer { bytes, exhausted: false }
+        Buffer { bytes: LOCAL.try_with(Cell::take).unwrap_or_default(), exhausted: false }
     }
 
     /// Bytes in the buffer.
@@ -68,11 +74,26 @@ impl Buffer {
     #[cold]
     #[inline(never)]
     fn grow(&mut self, n: usize) -> bool {
+        if self.bytes.len() + n > KEEP_LOCAL && self.bytes.capacity() <= KEEP_LOCAL && self.take_spare(n) {
+            return true;
+        }
         let more = n.max(self.bytes.capacity()).max(1 << 12);
         if self.bytes.try_reserve(more).is_err() && self.bytes.try_reserve(n).is_err() {
             self.exhausted = true;
         }
         !self.exhausted
+    }
+
+    /// Moves to the large memory of an earlier dump, if that is free and has room for `n` bytes more.
+    fn take_spare(&mut self, n: usize) -> bool {
+        let Ok(mut spare) = SPARE.try_lock() else { return false };
+        if spare.capacity() - spare.len() < self.bytes.len() + n {
+            return false;
+        }
+        let mut large = std::mem::take(&mut *spare);
+        large.extend_from_slice(&self.bytes);
+        self.bytes = large;
+        true
     }
 
     /// Appends a fixed number of bytes.
@@ -203,7 +224,10 @@ pub fn utf8_len(text: Text<'_>) -> usize {
 impl Drop for Buffer {
     fn drop(&mut self) {
         let mut bytes = std::mem::take(&mut self.bytes);
-        if bytes.capacity() <= KEEP {
+        if bytes.capacity() <= KEEP_LOCAL {
+            bytes.clear();
+            let _ = LOCAL.try_with(|local| local.set(bytes)); // fails only while the thread ends
+        } else if bytes.capacity() <= KEEP {
             if let Ok(mut spare) = SPARE.try_lock() {
                 if spare.capacity() < bytes.capacity() {
                     bytes.clear();

@@ -28,7 +28,7 @@ struct Entry {
 
 /// `DICT_KEYS_UNICODE`.
 const ALL_TEXT: u8 = 1;
-const LAYOUT_IS_KNOWN: bool = cfg!(all(not(Py_GIL_DISABLED), not(Py_3_14), target_pointer_width = "64"));
+pub const LAYOUT_IS_KNOWN: bool = cfg!(all(not(Py_GIL_DISABLED), not(Py_3_14), target_pointer_width = "64"));
 
 /// The entries of a dict that has exactly `count` pairs, all keys str, none ever deleted.
 ///

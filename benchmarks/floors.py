@@ -1,0 +1,237 @@
+"""What making the very objects of a load costs, without reading a stream: how far a loader could get.
+
+For the workloads where checked loads are near C pickle: what the standard library offers, in C, that makes equal new
+objects from what is laid ready. No loader that makes Python objects can take less time than making them; the nearest
+such call is no exact floor, though, and each says what it does too much and what it leaves out. In turn, in one
+process, with the loads of C pickle, torshi and marshal (which keeps no memo); processor time, the shortest counts.
+Each floor is compared with the value first: it must have made an equal one. Last, a load of None: what any call costs.
+
+Examples:
+  floors.py
+  floors.py --only dict --rounds 30
+"""
+
+from __future__ import annotations
+
+import argparse
+import array
+import itertools
+import json
+import marshal
+import operator
+import pickle
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import large
+import machine
+import torshi
+from timing import interleaved, shown
+from workloads import Workload, message
+
+
+@dataclass(frozen=True)
+class Floor:
+    """The nearest thing to making a value and no more.
+
+    Attributes:
+        ready: what is laid ready, from the value.
+        make: makes an equal value out of it.
+        what: the call, for people.
+        more: what it does beyond making the objects.
+        less: what of making them it leaves out.
+    """
+
+    ready: Callable[[Any], Any]
+    make: Callable[[Any], Any]
+    what: str
+    more: str
+    less: str
+
+
+def _pairs(value: dict[str, int]) -> tuple[str, array.array[int]]:
+    return "\n".join(value), array.array("q", value.values())
+
+
+def _references(value: list[Any]) -> tuple[bytes, Callable[[Any], Any]]:
+    pool = list({id(item): item for item in value}.values())
+    places = {id(item): place for place, item in enumerate(pool)}
+    return marshal.dumps(pool), operator.itemgetter(*(places[id(item)] for item in value))
+
+
+def _slices(value: list[bytes]) -> tuple[bytes, list[slice]]:
+    ends = itertools.accumulate(map(len, value), initial=0)
+    return b"".join(value), list(itertools.starmap(slice, itertools.pairwise(ends)))
+
+
+FLOORS: list[tuple[Workload, list[Floor]]] = [
+    (
+        Workload("ints_1m", large.ints),
+        [
+            Floor(
+                lambda value: array.array("q", value),
+                lambda ready: ready.tolist(),
+                "array('q').tolist()",
+                "nothing",
+                "nothing but the growth of the list",
+            )
+        ],
+    ),
+    (
+        Workload("floats_1m", large.floats),
+        [
+            Floor(
+                lambda value: array.array("d", value),
+                lambda ready: ready.tolist(),
+                "array('d').tolist()",
+                "nothing",
+                "turning eight bytes around, and the growth of the list",
+            )
+        ],
+    ),
+    (
+        Workload("str_int_dict", large.str_int_dict),
+        [
+            Floor(
+                _pairs,
+                lambda ready: dict(zip(ready[0].split("\n"), ready[1].tolist(), strict=True)),
+                "dict(zip(text.split('\\n'), array('q').tolist()))",
+                "looks for the ends of the keys; two lists in between",
+                "nothing: keys are hashed, the dict grows",
+            ),
+            Floor(
+                lambda value: (list(value), list(value.values())),
+                lambda ready: dict(zip(*ready, strict=True)),
+                "dict(zip(keys, values)), keys hashed before",
+                "nothing",
+                "making and hashing the keys, making the numbers",
+            ),
+        ],
+    ),
+    (
+        Workload("bytes_heavy", large.bytes_heavy),
+        [
+            Floor(
+                _slices,
+                lambda ready: list(map(ready[0].__getitem__, ready[1])),
+                "[blob[a:b], ...]: memory, and one copy",
+                "nothing",
+                "asking for the pages of a value all at once, as torshi does",
+            )
+        ],
+    ),
+    (
+        Workload("shared_refs", large.shared_refs),
+        [
+            Floor(
+                _references,
+                lambda ready: list(ready[1](marshal.loads(ready[0]))),
+                "itemgetter(*places)(marshal.loads(pool))",
+                "a tuple in between, which is copied to the list",
+                "reading the places: they are integers already",
+            ),
+            Floor(
+                lambda value: (_references(value)[0], value),
+                lambda ready: marshal.loads(ready[0]) and ready[1].copy(),
+                "marshal.loads(pool), list.copy()",
+                "nothing",
+                "reading and following the places",
+            ),
+        ],
+    ),
+    (
+        Workload("small message", message, times=5_000),
+        [
+            Floor(
+                lambda value: value,
+                lambda ready: {**ready, "params": ready["params"][:]},
+                "{**message, 'params': message['params'][:]}",
+                "nothing",
+                "making any text or number, and hashing keys",
+            ),
+        ],
+    ),
+    (
+        Workload("an empty load", lambda: None, times=20_000),
+        [],
+    ),
+]
+
+
+def measured(workload: Workload, floors: list[Floor], rounds: int) -> dict[str, Any]:
+    """The record of one workload: seconds a call of the loads and of each floor."""
+    value = workload.make()
+    data = pickle.dumps(value, 5)
+    runs: dict[str, tuple[Callable[[Any], Any], Any]] = {
+        "C pickle": (pickle.loads, data),
+        "torshi": (torshi.loads, data),
+        "marshal": (marshal.loads, marshal.dumps(value)),
+    }
+    for floor in floors:
+        runs[floor.what] = (floor.make, floor.ready(value))
+    for name, (run, ready) in runs.items():
+        if run(ready) != value:
+            raise SystemExit(f"{workload.name}: {name} makes another value")
+
+    def repeated(run: Callable[[Any], Any]) -> Callable[[Any], object]:
+        def many(ready: Any) -> Any:
+            for _ in range(workload.times - 1):
+                run(ready)
+            return run(ready)
+
+        return many
+
+    times = interleaved(
+        {name: repeated(run) for name, (run, _) in runs.items()}, rounds, prepare=lambda name: runs[name][1]
+    )
+    return {name: min(row) / workload.times for name, row in times.items()}
+
+
+def lines(name: str, floors: list[Floor], seconds: dict[str, float]) -> list[list[str]]:
+    base, notes = seconds["C pickle"], {floor.what: floor for floor in floors}
+    return [
+        [
+            name,
+            f"`{what}`" if what in notes else f"{what}, loads",
+            shown(taken),
+            f"{base / taken:.2f}x",
+            notes[what].more if what in notes else "",
+            notes[what].less if what in notes else "",
+        ]
+        for what, taken in seconds.items()
+    ]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=10, help="times each is run (default: 10)")
+    parser.add_argument("--only", default="", metavar="TEXT", help="only workloads whose name contains this")
+    parser.add_argument("--json", metavar="FILE", type=Path, help="write the figures there too")
+    parser.add_argument("--markdown", metavar="FILE", type=Path, help="write the table there too")
+    arguments = parser.parse_args()
+    about = machine.described()
+    print(machine.paragraph(about), end="\n\n")
+    head = ["workload", "", "time", "C pickle's time divided by it", "does too much", "leaves out"]
+    rows: list[list[str]] = []
+    records: dict[str, dict[str, float]] = {}
+    for workload, floors in FLOORS:
+        if arguments.only not in workload.name:
+            continue
+        records[workload.name] = measured(workload, floors, arguments.rounds)
+        for row in lines(workload.name, floors, records[workload.name]):
+            rows.append(row)
+            print(f"{row[0]:14} {row[1].strip('`'):52} {row[2]:>9} {row[3]:>7}", flush=True)
+    if not records:
+        raise SystemExit(f"no workload has {arguments.only!r} in its name")
+    if arguments.json:
+        arguments.json.write_text(json.dumps({"machine": about, "seconds": records}, indent=1) + "\n", encoding="utf-8")
+    if arguments.markdown:
+        table = ["| " + " | ".join(row) + " |" for row in [head, ["---"] * len(head), *rows]]
+        arguments.markdown.write_text("\n".join([machine.paragraph(about), "", *table]) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
