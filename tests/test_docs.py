@@ -18,7 +18,7 @@ import pytest
 import torshi
 
 ROOT = Path(__file__).parents[1]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [ROOT / "README.md", ROOT / "SECURITY.md", *sorted((ROOT / "docs").glob("*.md"))]
 # Made from the table of opcodes, and compared with it by the tests of the core.
 MADE = {"opcodes.md"}
 MODULES = sorted(
