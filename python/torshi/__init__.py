@@ -39,6 +39,16 @@ from torshi._opcodes import *
 from torshi._pickler import Pickler, dump, dumps
 from torshi._policy import Policy, unrestricted
 from torshi._report import Report
+from torshi._scan import (
+    FileResult,
+    ScanEntry,
+    ScanFinding,
+    ScanLimits,
+    ScanProgress,
+    ScanReport,
+    scan,
+    scan_bytes,
+)
 from torshi._unpickler import Unpickler, load, loads
 from torshi._version import __version__
 
@@ -69,6 +79,15 @@ __all__ = [
     "check",
     "Report",
     "Finding",
+    # finding pickles in files
+    "scan",
+    "scan_bytes",
+    "ScanReport",
+    "FileResult",
+    "ScanFinding",
+    "ScanEntry",
+    "ScanLimits",
+    "ScanProgress",
     # errors beside pickle's
     "UnpicklableError",
     "UntrustedError",

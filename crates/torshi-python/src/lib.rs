@@ -9,6 +9,7 @@ mod gate;
 mod inspect;
 mod pickler;
 mod policy;
+mod scan;
 mod source;
 mod unpickler;
 
@@ -20,5 +21,6 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     gate::register(module)?;
     inspect::register(module)?;
     pickler::register(module)?;
+    scan::register(module)?;
     unpickler::register(module)
 }
