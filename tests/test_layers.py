@@ -21,6 +21,7 @@ LAYERS = [
     {"_pickler", "_unpickler"},
     {"_report", "_inspect", "_scan"},
     {"_places", "_gate", "_stand_ins", "_guard"},
+    {"_objects", "_ledger"},
     {"cli"},
     {"__init__", "__main__"},
 ]

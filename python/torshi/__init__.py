@@ -35,6 +35,7 @@ from torshi._gate import Event
 from torshi._guard import Guard, guard
 from torshi._inspect import check, inspect
 from torshi._limits import Limits
+from torshi._objects import ObjectResult, scan_objects
 from torshi._opcodes import *
 from torshi._pickler import Pickler, dump, dumps
 from torshi._policy import Policy, unrestricted
@@ -82,6 +83,8 @@ __all__ = [
     # finding pickles in files
     "scan",
     "scan_bytes",
+    "scan_objects",
+    "ObjectResult",
     "ScanReport",
     "FileResult",
     "ScanFinding",
