@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import uuid
+from importlib import import_module
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Protocol
@@ -93,8 +94,8 @@ class _Parts:
 
     def __init__(self, path: Path) -> None:
         try:
-            import pyarrow
-            import pyarrow.parquet
+            pyarrow = import_module("pyarrow")
+            import_module("pyarrow.parquet")
         except ImportError as error:
             raise ImportError("writing Parquet needs pyarrow: pip install 'torshi[parquet]'") from error
         self._arrow: Any = pyarrow
