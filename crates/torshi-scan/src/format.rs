@@ -81,9 +81,7 @@ pub fn sniff(data: &[u8]) -> Format {
         [0x28, 0xb5, 0x2f, 0xfd, ..] => compressed(C::Zstd),
         [0x50..=0x5f, 0x2a, 0x4d, 0x18, ..] if skippable(data) => compressed(C::Zstd),
         [0x04, 0x22, 0x4d, 0x18, ..] => compressed(C::Lz4),
-        [b'Z', b'F', b'0', b'x', ..] if is_zlib(data.get(JOBLIB_Z_HEADER..).unwrap_or_default()) => {
-            compressed(C::JoblibZ)
-        }
+        [b'Z', b'F', b'0', b'x', ..] if is_zlib(joblib_z_body(data)) => compressed(C::JoblibZ),
         [b'P', b'K', 3, 4, ..] | [b'P', b'K', 5, 6, ..] => Format::Zip,
         [0x93, b'N', b'U', b'M', b'P', b'Y', ..] => Format::Npy,
         _ if is_tar(data) => Format::Tar,
@@ -96,9 +94,10 @@ pub fn sniff(data: &[u8]) -> Format {
     }
 }
 
-/// Where joblib's old files have their zlib data.
+/// Where joblib's old files have their zlib data: some versions left another blank before it.
 pub fn joblib_z_body(data: &[u8]) -> &[u8] {
-    data.get(JOBLIB_Z_HEADER..).unwrap_or_default()
+    let body = data.get(JOBLIB_Z_HEADER..).unwrap_or_default();
+    body.strip_prefix(b" ").unwrap_or(body)
 }
 
 /// A first block, or the end of a stream without any.

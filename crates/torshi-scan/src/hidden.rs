@@ -59,6 +59,15 @@ fn is_likely(around: &[u8]) -> bool {
     before.iter().zip(here).zip(behind).fold(false, |any, place| any | likely(place))
 }
 
+/// Whether data has any place where a pickle may begin that has a header, or names something in lines: where it has
+/// none, no value in it can be such a pickle.
+pub(crate) fn has_likely_place(data: &[u8]) -> bool {
+    (0..data.len()).step_by(BLOCK).any(|start| {
+        let around = &data[start.saturating_sub(1)..data.len().min(start + BLOCK + 1)];
+        around.len() > 2 && is_likely(around)
+    })
+}
+
 struct Search {
     /// Bytes of instructions that may yet be read.
     left: u64,

@@ -7,6 +7,7 @@ use crate::format::{sniff, Format};
 use crate::hidden;
 use crate::result::{statement, Statement, MOST_KEPT};
 use crate::walk::{Place, Walk};
+use std::ops::Range;
 use torshi_core::error::{Fault, FaultKind};
 use torshi_core::finding::{Finding, FindingKind};
 use torshi_core::limits::Limits;
@@ -14,7 +15,7 @@ use torshi_core::literal::{raw_unicode_escape, unescape};
 use torshi_core::opcode::Opcode;
 use torshi_core::policy::Policy;
 use torshi_core::reader::{Argument, Reader};
-use torshi_core::symbolic::{usage, verify, Encoding, GlobalUse, Outcome, Settings};
+use torshi_core::symbolic::{is_wrapper, usage, verify, verify_joblib, Encoding, GlobalUse, Outcome, Settings};
 
 /// Instructions that tell a broken pickle without a header from other data.
 const ENOUGH: usize = 16;
@@ -41,18 +42,46 @@ pub(crate) struct Checked {
     pub outcome: Outcome,
     /// Where it first asks for a persistent object that nobody promised.
     pub persistent: Option<Fault>,
+    /// In joblib's layout: where arrays stand between the instructions.
+    pub arrays: Option<Vec<Range<usize>>>,
 }
 
-/// Checks the pickle at the beginning of the data.
+/// Checks the pickle at the beginning of the data. One with joblib's array wrappers is read both ways: as joblib does,
+/// and as stock pickle does, which takes the bytes of the arrays for instructions.
 pub(crate) fn check(data: &[u8], policy: &Policy, limits: &Limits, torch: bool) -> Checked {
+    let stock = check_stock(data, policy, limits, torch);
+    if !stock.outcome.plan.globals.iter().any(|global| is_wrapper(&global.module, &global.qualname)) {
+        return stock;
+    }
+    let mut laid = verify_joblib(data, policy, limits, &settings(true));
+    let Some(first) = laid.foreign.first().map(|array| array.start) else { return stock };
+    // What the bytes of an array come to as instructions counts only where it can be meant.
+    let meant = |outcome: &Outcome| {
+        outcome.plan.globals.iter().any(|global| {
+            global.site.offset >= first && global.uses & (usage::CALL | usage::CONSTRUCT) != 0 && is_plausible(global)
+        })
+    };
+    if meant(&stock.outcome) {
+        let more = stock.outcome.findings.into_iter().filter(|finding| finding.offset >= first);
+        laid.outcome.findings.extend(more);
+    }
+    Checked {
+        outcome: laid.outcome,
+        persistent: stock.persistent.filter(|fault| fault.offset < first),
+        arrays: Some(laid.foreign),
+    }
+}
+
+fn check_stock(data: &[u8], policy: &Policy, limits: &Limits, torch: bool) -> Checked {
     let outcome = verify(data, policy, limits, &settings(torch));
     match &outcome.fault {
         Some(fault) if matches!(fault.opcode, Some(Opcode::Persid | Opcode::Binpersid)) && !torch => {
             let first = (**fault).clone();
             // A program that answers the id goes on behind it.
-            Checked { outcome: verify(data, policy, limits, &settings(true)), persistent: Some(first) }
+            let outcome = verify(data, policy, limits, &settings(true));
+            Checked { outcome, persistent: Some(first), arrays: None }
         }
-        _ => Checked { outcome, persistent: None },
+        _ => Checked { outcome, persistent: None, arrays: None },
     }
 }
 
@@ -60,11 +89,12 @@ pub(crate) fn check(data: &[u8], policy: &Policy, limits: &Limits, torch: bool) 
 /// is known to be something else, so what does not parse is no broken pickle.
 pub(crate) fn row(walk: &mut Walk<'_>, data: &[u8], place: &Place, quiet: bool) -> Option<u64> {
     let (mut at, mut count) = (0, 0u64);
-    let mut whole = true;
+    let (mut whole, mut joblib) = (true, false);
     while at < data.len() {
         let rest = &data[at..];
         let here = place.at(at);
         let checked = check(rest, &walk.settings.policy, &walk.settings.limits.load, place.torch);
+        joblib |= checked.arrays.is_some();
         match checked.outcome.fault {
             None => {
                 // One byte and a STOP, in a file that is something else, says nothing.
@@ -73,7 +103,7 @@ pub(crate) fn row(walk: &mut Walk<'_>, data: &[u8], place: &Place, quiet: bool) 
                     return None;
                 }
                 report(walk, &rest[..end], &checked, &here);
-                nested(walk, &rest[..end], &here);
+                nested(walk, &rest[..end], checked.arrays.as_deref().unwrap_or_default(), &here);
                 (at, count) = (at + end, count + 1);
             }
             Some(ref fault) => {
@@ -103,7 +133,7 @@ pub(crate) fn row(walk: &mut Walk<'_>, data: &[u8], place: &Place, quiet: bool) 
     if !whole {
         count += tail(walk, &data[at..], &inside);
     }
-    walk.entry(place, "pickle", data.len(), count);
+    walk.entry(place, if joblib { "joblib" } else { "pickle" }, data.len(), count);
     Some(count)
 }
 
@@ -252,7 +282,8 @@ fn report(walk: &mut Walk<'_>, data: &[u8], checked: &Checked, place: &Place) {
     }
     let mut findings = checked.outcome.findings.clone();
     if walk.result.findings.len() < MOST_KEPT {
-        torshi_core::graph::add_paths(data, &mut findings, &settings(true));
+        let arrays = checked.arrays.as_deref().unwrap_or_default();
+        torshi_core::graph::add_paths_around(data, &mut findings, &settings(true), arrays);
     }
     for finding in findings {
         tell(walk, code_of(finding.kind), finding, place);
@@ -307,9 +338,22 @@ fn malformed(walk: &mut Walk<'_>, fault: &Fault, place: &Place) {
 // -- values that are pickles themselves
 
 /// Looks into every bytes and text value of a pickle that was read to its end.
-fn nested(walk: &mut Walk<'_>, data: &[u8], place: &Place) {
+fn nested(walk: &mut Walk<'_>, data: &[u8], arrays: &[Range<usize>], place: &Place) {
+    // Its own header aside. Escapes of text protocols can stand for any byte.
+    let behind = data.get(2..).unwrap_or_default();
+    if !hidden::has_likely_place(behind) && memchr::memchr(b'\\', behind).is_none() {
+        return;
+    }
     let mut reader = Reader::new(data);
-    while let Ok(opcode) = reader.opcode() {
+    let mut arrays = arrays.iter().peekable();
+    loop {
+        if let Some(array) = arrays.next_if(|array| array.start == reader.offset()) {
+            reader = Reader::from_offset(data, array.end);
+            if let Some(pickle) = data.get(array.clone()).filter(|data| has_header(data)) {
+                nested(walk, pickle, &[], &place.at(array.start)); // of an array of objects
+            }
+        }
+        let Ok(opcode) = reader.opcode() else { return };
         let Ok(argument) = reader.argument() else { return };
         let (Argument::Bytes(value) | Argument::Line(value)) = argument else { continue };
         if value.len() < SHORTEST || !may_be_pickle(value[0]) {
@@ -383,6 +427,6 @@ fn inner(walk: &mut Walk<'_>, value: &[u8], place: &Place, offset: usize) {
         tell(walk, Code::Nested, Finding { message, ..finding.clone() }, &here);
     }
     if let (None, end) = (&checked.outcome.fault, checked.outcome.plan.end) {
-        nested(walk, &value[..end], &here);
+        nested(walk, &value[..end], checked.arrays.as_deref().unwrap_or_default(), &here);
     }
 }

@@ -46,6 +46,8 @@ pub(crate) struct Place {
     pub depth: u32,
     /// Part of a PyTorch file, whose loader answers persistent ids with storages.
     pub torch: bool,
+    /// Raw numbers: what begins like a pickle there does so by chance, unless it does something.
+    pub raw: bool,
     /// Offset of what is looked at in the entry.
     pub base: u64,
 }
@@ -121,7 +123,8 @@ impl Walk<'_> {
 
     /// Pickles, or a format in which none are.
     fn plain(&mut self, data: &[u8], place: &Place) -> u64 {
-        if let Some(found) = pickles::row(self, data, place, false) {
+        let torch = place.torch || torshi_core::sniff::row_of_pickles(data).is_some();
+        if let Some(found) = pickles::row(self, data, &Place { torch, ..place.clone() }, place.raw) {
             return found;
         }
         let what = torshi_core::sniff::sniff(data).unwrap_or("data");

@@ -23,6 +23,7 @@ mod tests;
 
 pub use pattern::{Mismatch, Pattern, Shape, View};
 pub use row::{Kind, Makes, Name, Row};
+pub(crate) use rules::{array_extent, Extent};
 
 use selector::{Selector, ALL_USES};
 

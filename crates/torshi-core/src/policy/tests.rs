@@ -29,6 +29,7 @@ fn every_rule_is_used_and_found_by_its_name() {
         include_str!("tables/exceptions.toml"),
         include_str!("tables/stdlib.toml"),
         include_str!("tables/numpy.toml"),
+        include_str!("tables/joblib.toml"),
     ];
     for (name, rule) in rules::Rule::ALL {
         assert_eq!(rules::Rule::parse(name), Some(*rule));

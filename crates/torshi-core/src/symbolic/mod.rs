@@ -8,6 +8,7 @@ mod cost;
 mod expansion;
 mod fill;
 mod globals;
+mod joblib;
 mod value;
 mod view;
 
@@ -29,6 +30,7 @@ use value::{Span, Symbol, LONGEST};
 pub(crate) use crate::literal::{raw_unicode_escape, unescape};
 pub(crate) use globals::modern;
 pub use globals::{usage, GlobalUse, Origin};
+pub use joblib::{is_wrapper, verify_joblib, Laid};
 
 /// Findings kept: enough to show a person, few enough to bound memory.
 const MOST_FINDINGS: usize = 200;

@@ -59,6 +59,12 @@ fn is_torch(listed: &Directory) -> bool {
     has(b"/data.pkl") && (has(b"/version") || has(b"/byteorder"))
 }
 
+/// `NAME/data/NUMBER`: the numbers of a tensor.
+fn is_storage(name: &[u8]) -> bool {
+    let mut parts = name.rsplit(|&byte| byte == b'/');
+    parts.next().is_some_and(|last| last.iter().all(u8::is_ascii_digit)) && parts.next() == Some(b"data")
+}
+
 struct Archive<'d> {
     data: &'d [u8],
     torch: bool,
@@ -84,7 +90,8 @@ impl Archive<'_> {
                 break;
             }
             let name = String::from_utf8_lossy(&central.name).into_owned();
-            let place = Place { torch: self.torch, ..self.inner.named(&name) };
+            let raw = self.torch && is_storage(&central.name);
+            let place = Place { torch: self.torch, raw, ..self.inner.named(&name) };
             if !names.insert(&central.name) {
                 self.odd(Code::ZipDuplicate, format!("the name {name} stands twice in the directory"), &place, 0);
             }

@@ -16,6 +16,8 @@ mod object;
 mod tests;
 mod text;
 
+pub(crate) use numpy::ndarray::{extent as array_extent, Extent};
+
 /// What a rule answers.
 pub(crate) type Outcome = Result<(), Mismatch>;
 

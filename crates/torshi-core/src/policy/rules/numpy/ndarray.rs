@@ -122,6 +122,23 @@ pub(crate) fn state<W: View>(w: &W, v: W::V, target: Option<W::V>) -> Outcome {
     }
 }
 
+/// What the elements of an array take.
+pub(crate) enum Extent {
+    /// So many bytes.
+    Bytes(u64),
+    /// References, which have no bytes to show.
+    References,
+}
+
+/// What an array of a shape and a checked dtype takes. `None`: they do not say.
+pub(crate) fn extent<W: View>(w: &W, shape: W::V, dtype: W::V) -> Option<Extent> {
+    let (count, dtype) = (elements(w, shape)?, whole(w, dtype)?);
+    if dtype.object {
+        return Some(Extent::References);
+    }
+    volume(count, dtype.size).map(Extent::Bytes)
+}
+
 /// Do shape, dtype and data agree? Gives the number of elements.
 fn contents<W: View>(w: &W, shape: W::V, dtype: W::V, data: W::V) -> Result<u64, Mismatch> {
     let Some(count) = elements(w, shape) else { return refuse(w, shape, "a shape") };
