@@ -6,6 +6,7 @@ longer load its own files.
 
 from __future__ import annotations
 
+import functools
 import io
 import os
 import pickle
@@ -55,16 +56,12 @@ def forget(canary: Path) -> None:
     canary.unlink(missing_ok=True)
 
 
-# What joblib writes in the place of every array.
-WRAPPER = "joblib.numpy_pickle.NumpyArrayWrapper"
-
-
-def refused(canary: Path, load: Callable[[], Any], *trust: str) -> None:
+def refused(canary: Path, load: Callable[[], Any]) -> None:
     """A file of `Evil` is refused, and was worth refusing."""
     load()
     assert "ran" in canary.read_text(), "the attack does not work"
     forget(canary)
-    with torshi.guard(trust), pytest.raises(torshi.UntrustedError, match=r"guard_payload\.run is not trusted"):
+    with torshi.guard(), pytest.raises(torshi.UntrustedError, match=r"guard_payload\.run is not trusted"):
         load()
     assert not canary.exists(), canary.read_text()
     assert "guard_payload" not in sys.modules
@@ -148,12 +145,50 @@ def test_joblib(tmp_path: Path, canary: Path) -> None:
     assert type(mapped["numbers"]).__name__ == "memmap"
     joblib.dump([numpy.arange(10), Evil()], path)
     forget(canary)
-    refused(canary, lambda: joblib.load(path), WRAPPER)
+    refused(canary, lambda: joblib.load(path))
     forget(canary)
     objects[0] = Evil()
     joblib.dump(objects, path)
     forget(canary)
-    refused(canary, lambda: joblib.load(path), WRAPPER)
+    refused(canary, lambda: joblib.load(path))
+
+
+def test_joblib_files_are_checked_whole_before_anything(tmp_path: Path, canary: Path) -> None:
+    """Names behind arrays, rules of arguments, several dumps in a file, and files that were changed on the way."""
+    joblib = pytest.importorskip("joblib", reason="joblib is not installed")
+    numpy = pytest.importorskip("numpy", reason="numpy is not installed")
+    path = tmp_path / "value.joblib"
+    made: list[str] = []
+
+    class Tells:
+        def __setstate__(self, state: Any) -> None:
+            made.append("made")
+
+    Tells.__qualname__, Tells.__module__ = "Tells", "guard_tells"
+    module = types.ModuleType("guard_tells")
+    module.Tells = Tells  # type: ignore[attr-defined]
+    sys.modules["guard_tells"] = module
+    tells = Tells()
+    tells.state = numpy.arange(3)  # type: ignore[attr-defined]
+    joblib.dump([tells, numpy.arange(10), Evil()], path)
+    forget(canary)
+    with torshi.guard(trust=["guard_tells.Tells"]), pytest.raises(torshi.UntrustedError, match="guard_payload"):
+        joblib.load(path)
+    assert made == []
+    joblib.dump([numpy.arange(10), functools.partial(int, base=2)], path)
+    for mode in (None, "r"):
+        with torshi.guard(), pytest.raises(torshi.UntrustedError, match="may not be called with these arguments"):
+            joblib.load(path, mmap_mode=mode)
+    with open(path, "wb") as file:
+        for number in range(3):
+            joblib.dump([number, numpy.arange(number)], file)
+    with torshi.guard(), open(path, "rb") as file:
+        assert [joblib.load(file)[0] for _ in range(3)] == [0, 1, 2]
+    joblib.dump(numpy.arange(1000), path)
+    path.write_bytes(path.read_bytes()[:-100])
+    with torshi.guard(), pytest.raises(torshi.UnpicklingError):
+        joblib.load(path)
+    del sys.modules["guard_tells"]
 
 
 def test_scikit_learn(tmp_path: Path, canary: Path) -> None:
@@ -174,7 +209,7 @@ def test_scikit_learn(tmp_path: Path, canary: Path) -> None:
     model.evil = Evil()
     joblib.dump(model, tmp_path / "model.joblib")
     forget(canary)
-    with torshi.guard(trust=["sklearn.*", WRAPPER]), pytest.raises(torshi.UntrustedError, match="guard_payload"):
+    with torshi.guard(trust=["sklearn.*"]), pytest.raises(torshi.UntrustedError, match="guard_payload"):
         joblib.load(tmp_path / "model.joblib")
     assert not canary.exists()
 

@@ -7,11 +7,13 @@ not see what he signs.
 from __future__ import annotations
 
 import functools
+import gzip
 import json
 import pickle
 import subprocess
 import sys
 import tomllib
+import zipfile
 from collections import OrderedDict, defaultdict
 from pathlib import Path
 from typing import Any
@@ -140,7 +142,7 @@ def test_nothing_is_written_from_what_cannot_be_read(tmp_path: Path, capsys: pyt
     good, page, rest = tmp_path / "good.pkl", tmp_path / "page.pkl", tmp_path / "rest.pkl"
     good.write_bytes(pickle.dumps(Bare))
     page.write_bytes(b"<!doctype html><html></html>")
-    rest.write_bytes(pickle.dumps(Bare) + b"\xff\xff")
+    rest.write_bytes(pickle.dumps(Bare) + pickle.dumps(Point(1, 2))[:-3])
     output = tmp_path / "learnt.toml"
     for bad in (page, rest, tmp_path / "absent.pkl"):
         assert main(["policy", "learn", "-o", str(output), str(good), str(bad)]) == 2
@@ -163,6 +165,34 @@ def test_several_pickles_of_a_file_and_a_policy_to_start_from(tmp_path: Path) ->
     policy = torshi.Policy.from_file(output)
     assert policy.allows(Point)
     assert not policy.allows("os.system")
+
+
+def test_files_of_every_format_are_learnt_from(tmp_path: Path) -> None:
+    data = pickle.dumps(Point(1, 2))
+    (tmp_path / "one.pkl.gz").write_bytes(gzip.compress(data))
+    with zipfile.ZipFile(tmp_path / "two.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("inner/data.pkl", data)
+        archive.writestr("notes.txt", "nothing to learn from")
+    output = tmp_path / "learnt.toml"
+    for name in ("one.pkl.gz", "two.zip"):
+        assert main(["policy", "learn", "-o", str(output), str(tmp_path / name)]) == 0
+        assert tomllib.loads(output.read_text())["allow"] == ["typed_models:Point [construct, state]"]
+        assert main(["scan", "--policy", str(output), str(tmp_path / name)]) == 0
+    assert "two.zip!inner/data.pkl, byte " in output.read_text()
+    (tmp_path / "text.zip").write_bytes(gzip.compress(b"no pickle"))
+    assert main(["policy", "learn", str(tmp_path / "text.zip")]) == 2
+
+
+def test_joblib_files_are_learnt_from(tmp_path: Path) -> None:
+    joblib = pytest.importorskip("joblib", reason="joblib is not installed")
+    numpy = pytest.importorskip("numpy", reason="numpy is not installed")
+    joblib.dump([numpy.arange(100), Point(1, 2), numpy.ones(3)], tmp_path / "model.joblib", compress=3)
+    output = tmp_path / "learnt.toml"
+    assert main(["policy", "learn", "-o", str(output), str(tmp_path / "model.joblib")]) == 0
+    assert "typed_models:Point [construct, state]" in tomllib.loads(output.read_text())["allow"]
+    with torshi.guard(torshi.Policy.from_file(output)) as guard:
+        assert joblib.load(tmp_path / "model.joblib")[1] == Point(1, 2)
+    assert guard.events == ()
 
 
 def test_learning_in_python_saves_the_same_text(tmp_path: Path) -> None:

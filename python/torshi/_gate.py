@@ -89,18 +89,19 @@ class Gate:
         """Whether a stream may use the name at all."""
         return self.policy._inner.lists(module, name)
 
-    def vet(self, data: bytes, entry: str, source: str | None, **settings: Any) -> frozenset[str]:
+    def vet(self, data: bytes, entry: str, source: str | None, **settings: Any) -> tuple[frozenset[str], int]:
         """Checks the bytes of one pickle.
 
         Returns:
-            The names in it that were noted as not allowed.
+            The names in it that were noted as not allowed, and the bytes it has (all, where it was noted).
 
         Raises:
             UntrustedError, MalformedError, LimitError: it is refused, and this gate does not only observe.
         """
+        end = len(data)
         with self.noting(entry, source, data) as noted:
-            _native.vet(data, self.policy._inner, self.limits, **settings)
-        return frozenset(noted)
+            end = _native.vet(data, self.policy._inner, self.limits, **settings)
+        return frozenset(noted), end
 
     @contextlib.contextmanager
     def noting(self, entry: str, source: str | None, data: bytes | None = None) -> Iterator[set[str]]:

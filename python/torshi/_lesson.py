@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from torshi import _native
+from torshi._errors import MalformedError
 from torshi._findings import Finding, from_record
 from torshi._printable import printable
 from torshi._version import __version__
@@ -85,37 +86,54 @@ class Lesson:
             native = native.allow(entry.text)
         return native
 
-    def study(self, data: bytes, source: str, start: int = 0, limits: Limits | None = None) -> int:
-        """Adds what the pickle that begins at `start` uses.
+    def study(self, data: bytes, source: str, begins: int = 0, limits: Limits | None = None) -> None:
+        """Adds what a pickle uses.
 
         Args:
             data: the bytes.
             source: what to call them.
-            start: where the pickle begins.
-            limits: bounds of the inspection.
-
-        Returns:
-            The number of bytes it has.
+            begins: where in the source they begin.
+            limits: bounds of the check.
 
         Raises:
             MalformedError: it is no pickle, or a broken one.
             LimitError: it asks for more than the limits grant.
         """
-        where = f"{source}, byte {start}" if start else source
-        record, wanted = self._wanted(data, start, limits)
+        where = f"{source}, byte {begins}" if begins else source
+        record, wanted = self._wanted(data, limits)
         left = [from_record(finding) for finding in record["findings"]]
         for used in record["globals"]:
-            name = f"{used['module']}:{used['qualname']}"
-            if name in wanted and used["verdict"] == "allowed":
-                entry = self.entries.setdefault(name, Entry(name, f"{source}, byte {start + used['offset']}"))
+            name = used["name"]
+            if name in wanted and used["allowed"]:
+                entry = self.entries.setdefault(name, Entry(name, f"{source}, byte {begins + used['offset']}"))
                 entry.uses.update(use for use in used["uses"] if use in USES)
         met = [self.entries[name] for name in wanted if name in self.entries]
-        self._widen(met, len(left), data, start, limits)
+        self._widen(met, len(left), data, limits)
         for entry in met:
             entry.pickles += 1
         self.leftovers.extend((where, finding) for finding in left)
         self.pickles += 1
-        return int(record["size"])
+
+    def study_file(self, data: bytes, source: str) -> None:
+        """Adds what every pickle of a file uses: of a plain one, or of a container such as zip, gzip or npy.
+
+        Args:
+            data: the bytes of the file.
+            source: what to call it.
+
+        Raises:
+            MalformedError: there is no pickle in it, or it was not understood whole.
+            LimitError: a pickle asks for more than the limits of a load grant.
+        """
+        text, pickles = _native.pickles_of(data, source, self._base)
+        undecided = json.loads(text)["undecided"]
+        if undecided or not pickles:
+            start = 0
+            while start < len(data) or start == 0:  # raises, and says where, if it is a pickle that is amiss
+                start += _native.check(data, _native.Policy.unrestricted(), None, start)
+            raise MalformedError(undecided[0]["message"] if undecided else "no pickle found")
+        for entry, offset, pickle in pickles:
+            self.study(pickle, f"{source}!{entry}" if entry else source, begins=offset)
 
     def add(self, remedy: str, where: str) -> None:
         """Adds a name that was met without its stream, for every use."""
@@ -123,11 +141,11 @@ class Lesson:
         name = f"{module}:{qualname}"
         self.entries.setdefault(name, Entry(name, where, set(USES), 1))
 
-    def _wanted(self, data: bytes, start: int, limits: Limits | None) -> tuple[dict[str, Any], set[str]]:
+    def _wanted(self, data: bytes, limits: Limits | None) -> tuple[dict[str, Any], set[str]]:
         """The inspection of a pickle under the base and all it wants beyond it, and these names."""
         trial, wanted = self._base, set[str]()
         for _ in range(_ROUNDS):
-            record = _inspected(data, start, trial, limits)
+            record = _surveyed(data, trial, limits)
             before = trial
             for finding in record["findings"]:
                 remedy = finding.get("remedy")
@@ -140,11 +158,11 @@ class Lesson:
                 break
         return record, wanted
 
-    def _widen(self, met: list[Entry], left: int, data: bytes, start: int, limits: Limits | None) -> None:
+    def _widen(self, met: list[Entry], left: int, data: bytes, limits: Limits | None) -> None:
         """Adds the uses that a rule asks for without the stream doing it itself, such as calls through a partial."""
 
         def findings() -> int:
-            return len(_inspected(data, start, self.policy, limits)["findings"])
+            return len(_surveyed(data, self.policy, limits)["findings"])
 
         count = findings()
         for entry in met:
@@ -190,9 +208,6 @@ class Lesson:
                 yield f"#   {printable(source)}: {printable(finding.message)}"
 
 
-def _inspected(data: bytes, start: int, policy: _native.Policy, limits: Limits | None) -> dict[str, Any]:
-    record: dict[str, Any] = json.loads(_native.inspect(data, policy, limits, start))
-    if record["error"] is not None:
-        # Raises what loading it would raise.
-        _native.check(data, _native.Policy.unrestricted(), limits, start)
+def _surveyed(data: bytes, policy: _native.Policy, limits: Limits | None) -> dict[str, Any]:
+    record: dict[str, Any] = json.loads(_native.survey(data, policy, limits))
     return record

@@ -138,14 +138,14 @@ class Policy:
         allowed to be called may be called with any arguments.
 
         Args:
-            paths: files to learn from; of several pickles in a file all are taken.
+            paths: files to learn from, of any format that `torshi.scan` opens; all pickles in them are taken.
 
         Returns:
             The policy. It may still refuse a file, where no entry can allow what it does; `torshi policy learn` says
             so, and so does the saved file.
 
         Raises:
-            MalformedError: a file is not a pickle, or not a whole one.
+            MalformedError: there is no pickle in a file, or not all of it could be read.
             LimitError: a file asks for more than the limits of a load grant.
             OSError: a file cannot be read.
 
@@ -161,10 +161,7 @@ class Policy:
         if isinstance(paths, (str, os.PathLike)):
             paths = [paths]
         for path in paths:
-            data = Path(path).read_bytes()
-            start = 0
-            while start < len(data) or start == 0:
-                start += lesson.study(data, os.fsdecode(path), start)
+            lesson.study_file(Path(path).read_bytes(), os.fsdecode(path))
         return cls._wrap(lesson.policy, "learnt", lesson.to_toml())
 
     @classmethod

@@ -98,7 +98,7 @@ def loads(
     if gate is None or isinstance(data, str):
         return STOCK.loads(data, **settings, buffers=buffers)
     if gate.observe:
-        with _already(gate.vet(data, "pickle.loads", None, **settings)):
+        with _already(gate.vet(data, "pickle.loads", None, **settings)[0]):
             return STOCK.loads(data, **settings, buffers=buffers)
     with gate.noting("pickle.loads", None, data):
         return _native.loads(data, trust=gate.policy, limits=gate.limits, **settings, buffers=_given(buffers))
@@ -248,8 +248,8 @@ def load_pure(self: Any) -> Any:
     settings = {"fix_imports": self.fix_imports, "encoding": self.encoding, "errors": self.errors}
     file = _file_of(self)
     name = _name_of(file)
-    if _is_interleaved(type(self)):
-        return STOCK.pure_load(self)  # name by name, in find_class_pure
+    if _is_joblib(type(self)):
+        return _load_joblib(gate, self, entry, name, settings)
     if gate.observe:
         prefix, noted = _looked_at(gate, file, entry, name, {**settings, "persistent": True})
         with _already(noted), _reading(self, _Feed(prefix, file)):
@@ -285,9 +285,47 @@ def _is_plain(cls: type) -> bool:
     return all(name in _HOOKS or not hasattr(Pure, name) or name.startswith("__") for name in own)
 
 
-def _is_interleaved(cls: type) -> bool:
-    """Whether a class reads bytes between the opcodes from the file itself, as joblib does for arrays."""
+def _is_joblib(cls: type) -> bool:
+    """Whether a class is joblib's, which reads the bytes of arrays from the file, between the opcodes."""
     return any((base.__module__, base.__name__) == ("joblib.numpy_pickle", "NumpyUnpickler") for base in cls.__mro__)
+
+
+def _load_joblib(gate: Gate, unpickler: Any, entry: str, name: str | None, settings: dict[str, Any]) -> Any:
+    """Checks the rest of the file in joblib's layout, then lets joblib read what was checked."""
+    file = unpickler.file_handle
+    settings = {**settings, "persistent": True, "joblib": True}
+    can_return = _is_seekable(file)
+    if gate.observe and not can_return:
+        return STOCK.pure_load(unpickler)  # the audit hook notes what it can
+    start = file.tell() if can_return else 0
+    data = file.read()
+    noted, end = gate.vet(data, entry, name, **settings)
+    # What is mapped is mapped from the file, by its position.
+    if gate.observe or getattr(unpickler, "mmap_mode", None) is not None:
+        if not can_return:
+            raise UntrustedError(
+                "a file that cannot go back cannot be checked and then mapped: load it without mmap_mode"
+            )
+        file.seek(start)
+        with _already(noted):
+            return STOCK.pure_load(unpickler)
+    checked = io.BytesIO(data)
+    unpickler.file_handle = checked
+    try:
+        with _reading(unpickler, checked):
+            value = STOCK.pure_load(unpickler)
+    finally:
+        unpickler.file_handle = file
+    if can_return and end < len(data):
+        file.seek(start + end)
+    return value
+
+
+def _is_seekable(file: Any) -> bool:
+    try:
+        return bool(file.seekable())
+    except AttributeError:
+        return False
 
 
 def _file_of(unpickler: Any) -> Any:
@@ -368,7 +406,7 @@ def _looked_at(
     with gate.noting(entry, source):
         data = _native.take_pickle(tee, gate.limits)
     if data:
-        noted = gate.vet(data, entry, source, **settings)
+        noted, _ = gate.vet(data, entry, source, **settings)
     return b"".join(tee.taken), noted
 
 

@@ -18,21 +18,42 @@ pub struct Settings {
     pub limits: ScanLimits,
 }
 
+/// A pickle of a file: not one that is hidden in other data, or breaks off.
+pub struct FoundPickle {
+    /// Which entry of the file, as in results; empty for the file itself.
+    pub entry: String,
+    /// Offset in the entry, unpacked.
+    pub offset: u64,
+    /// Its bytes, up to and including STOP, with the arrays that joblib's layout has between them.
+    pub data: Vec<u8>,
+}
+
 /// Scans bytes as a file of that name.
 pub fn scan_bytes(data: &[u8], name: &str, settings: &Settings) -> FileResult {
+    walked(data, name, settings, None).0
+}
+
+/// The same, with the pickles themselves, for whoever learns from a file.
+pub fn pickles_of(data: &[u8], name: &str, settings: &Settings) -> (FileResult, Vec<FoundPickle>) {
+    walked(data, name, settings, Some(Vec::new()))
+}
+
+fn walked(
+    data: &[u8], name: &str, settings: &Settings, kept: Option<Vec<FoundPickle>>,
+) -> (FileResult, Vec<FoundPickle>) {
     let mut result = FileResult::new(name, data.len() as u64);
     if data.len() as u64 > settings.limits.file {
         let message = format!("{} bytes: over the limit file={}", data.len(), settings.limits.file);
-        return FileResult::unread(name, data.len() as u64, Code::FileSize, &message);
+        return (FileResult::unread(name, data.len() as u64, Code::FileSize, &message), Vec::new());
     }
     result.blake3 = Some(blake3::hash(data).to_hex().to_string());
     let limits = &settings.limits;
-    let mut walk =
-        Walk { settings, result, expanded_left: limits.expanded, entries_left: limits.entries, top: String::new() };
+    let (expanded_left, entries_left) = (limits.expanded, limits.entries);
+    let mut walk = Walk { settings, result, expanded_left, entries_left, top: String::new(), kept };
     walk.walk(data, &Place::default());
     walk.result.format = walk.top;
     walk.result.conclude();
-    walk.result
+    (walk.result, walk.kept.unwrap_or_default())
 }
 
 /// Where in a file the walk is.
@@ -87,6 +108,8 @@ pub(crate) struct Walk<'s> {
     pub entries_left: u64,
     /// What the file itself is.
     pub top: String,
+    /// The pickles, where somebody wants them.
+    pub kept: Option<Vec<FoundPickle>>,
 }
 
 impl Walk<'_> {

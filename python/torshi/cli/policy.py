@@ -25,7 +25,6 @@ from torshi.cli._files import (
     add_policy_options,
     chosen_policy,
     complain,
-    complain_about_rest,
     contents,
 )
 
@@ -42,8 +41,9 @@ examples:
 
 _LEARN = """\
 Writes the smallest policy under which the files load, for you to read before you use it: exact names, each for
-the uses that were met, with a comment where. What the policy it starts from allows already is left out. Nothing of
-the files is loaded. It believes what they say: teach it only with files you wrote yourself.
+the uses that were met, with a comment where. What the policy it starts from allows already is left out. Files may be
+of any format that torshi scan opens. Nothing of them is loaded. It believes what they say: teach it only with files
+you wrote yourself.
 
 examples:
   torshi policy learn known-good/*.pkl -o team.toml
@@ -152,16 +152,13 @@ def _learn(arguments: argparse.Namespace) -> int:
 
 
 def _study(lesson: Lesson, name: str, data: bytes) -> bool:
-    """Learns from the pickles of a file one after another; whether all of it was pickles."""
-    start = 0
-    while True:
-        try:
-            start += lesson.study(data, name, start)
-        except UnpicklingError as error:
-            complain_about_rest(name, len(data), start, str(error))
-            return False
-        if start >= len(data):
-            return True
+    """Learns from the pickles of a file; whether all of it could be read."""
+    try:
+        lesson.study_file(data, name)
+    except UnpicklingError as error:
+        complain(name, str(error))
+        return False
+    return True
 
 
 # -- show

@@ -14,12 +14,12 @@ use pyo3::types::{PyBytes, PyDict, PyFloat, PyInt, PyList, PySet, PyString, PyTu
 use rustc_hash::FxHashMap;
 use std::cell::RefCell;
 use std::sync::atomic::{AtomicU8, Ordering};
-use torshi_core::graph::add_paths;
+use torshi_core::graph::{add_paths, add_paths_around};
 use torshi_core::limits::Limits;
 use torshi_core::machine::Machine;
 use torshi_core::memo::Memo;
 use torshi_core::policy::Policy;
-use torshi_core::symbolic::{verify, Encoding, Outcome, Plan, Seed, Settings};
+use torshi_core::symbolic::{verify, verify_joblib, Encoding, Laid, Outcome, Plan, Seed, Settings};
 
 /// Streams below this are built without pausing the collector: it would not run anyway.
 const SMALL: usize = 4096;
@@ -100,6 +100,29 @@ pub fn check<'py>(
         (true, Some(fault)) => Err(errors::fault(py, &fault, data)),
         (false, _) => {
             add_paths(data, &mut findings, &settings);
+            Err(errors::untrusted(py, findings))
+        }
+    }
+}
+
+/// Checks a stream in joblib's layout; where it ends, or the error of one with findings.
+pub fn check_joblib(py: Python<'_>, data: &[u8], request: &Request<'_, '_>) -> PyResult<usize> {
+    let extensions: Extensions = RefCell::default();
+    let settings = Settings {
+        encoding: encoding_of(&request.codec.encoding),
+        fix_imports: request.fix_imports,
+        persistent: request.persistent_load.is_some(),
+        extension: &|code| extension_names(py, code, &extensions),
+        earlier: 0,
+        recall: &|_| None,
+    };
+    let Laid { outcome: Outcome { plan, mut findings, fault, .. }, foreign } =
+        verify_joblib(data, request.policy, request.limits, &settings);
+    match (findings.is_empty(), fault) {
+        (true, None) => Ok(plan.end),
+        (true, Some(fault)) => Err(errors::fault(py, &fault, data)),
+        (false, _) => {
+            add_paths_around(data, &mut findings, &settings, &foreign);
             Err(errors::untrusted(py, findings))
         }
     }

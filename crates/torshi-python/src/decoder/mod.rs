@@ -23,7 +23,7 @@ use std::borrow::Cow;
 use torshi_core::domain::{Constant, Domain, Items, Kind};
 use torshi_core::error::{Fault, FaultBox, Site};
 
-pub use load::{build, check, extension_names, Extensions, Request, Stream};
+pub use load::{build, check, check_joblib, extension_names, Extensions, Request, Stream};
 pub use resolve::find_class;
 
 type Object<'py> = Bound<'py, PyAny>;
