@@ -13,7 +13,7 @@ help:
 	@echo "make demo    a tour in the terminal: round trips, speed, and a malicious pickle met"
 	@echo "make test    all tests"
 	@echo "make check   formatting, lints, docs and types, of Rust and Python"
-	@echo "make bench   speed beside C pickle and others: all of it takes 15 minutes (ROUNDS=3: five)"
+	@echo "make bench   speed beside C pickle and others: all of it takes about 20 minutes (less with ROUNDS=3)"
 	@echo "make bench-guard  count instructions, and compare with the stored counts (needs valgrind)"
 	@echo "make fuzz    a longer run of the randomised tests"
 	@echo "make build   the environment and the native module"

@@ -39,6 +39,8 @@ from suites import SUITES, add_options, chosen
 from workloads import Workload
 
 MB = 1e6
+#: Rates above this are not told, in MB/s.
+MOST = 100_000
 #: Of the value a slow tool is given first.
 PART = 1 / 32
 #: Values up to this size are given whole at once.
@@ -163,16 +165,22 @@ def cell(record: dict[str, Any], tool: str) -> str:
     figure = record["tools"][tool]
     if "failed" in figure:
         return "failed"
-    text = f"{figure['mb_per_s']:,.0f}" if figure["mb_per_s"] >= 10 else f"{figure['mb_per_s']:.2g}"
+    rate = figure["mb_per_s"]
+    # Bytes that are stepped over without a look have no rate worth telling.
+    text = f"over {MOST:,}" if rate > MOST else f"{rate:,.0f}" if rate >= 10 else f"{rate:.2g}"
     return text if figure["bytes"] == record["bytes"] else f"{text} (of {figure['bytes'] / MB:.2g} MB)"
 
 
 def failures(records: dict[str, Any]) -> Iterator[str]:
+    """What could not be measured and why, a line for each tool and reason."""
+    names: dict[tuple[str, str], list[str]] = {}
     for name, record in records.items():
         for tool, figure in record["tools"].items():
             reason = figure.get("failed") or figure.get("whole")
             if reason:
-                yield f"{tool} on {name} ({figure['bytes'] / MB:.2g} MB): {reason}"
+                names.setdefault((tool, reason), []).append(name)
+    for (tool, reason), those in names.items():
+        yield f"{tool} failed on {', '.join(those)}: {reason}"
 
 
 def document(result: dict[str, Any], tools: list[str]) -> str:

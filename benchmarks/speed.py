@@ -1,9 +1,9 @@
 """Speed of dumps and loads beside C pickle and other serializers: `make bench`.
 
-All peers run in turn, in one process, each first in turn; processor time, garbage collected before each run. Before
-anything is timed, torshi must have written C pickle's bytes and read its values, and every other peer must have given
-the value back whole, or it is left out of that workload and the reason kept. Loads are torshi's default, checked ones,
-with the workload's own classes trusted, beside loads that check nothing.
+All peers run in turn, in one process, in another order each round; processor time, garbage collected before each run.
+Before anything is timed, torshi must have written C pickle's bytes and read its values, and every other peer must have
+given the value back whole, or it is left out of that workload and the reason kept. Loads are torshi's default, checked
+ones, with the workload's own classes trusted, beside loads that check nothing.
 
 A ratio is C pickle's time divided by the peer's: over 1 is faster. "shortest" compares the shortest times; "paired"
 is the median of the ratios of neighbours. The peer "control" is C pickle again: what differs there is noise.

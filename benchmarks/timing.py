@@ -1,14 +1,16 @@
 """Functions into times: in turn, in one process, each as often as the others.
 
-Every round runs all functions, another one first each time and every other round backwards, so that whatever slows
-the machine for a while slows them all. Garbage is collected before each run and is not timed; what lives already is
-frozen, for no collection within a run should walk through what the benchmark itself holds. The cyclic collector is on,
-as in a program. Results are dropped after the clock has stopped. Nothing here knows what is measured.
+Every round runs all functions, in an order drawn anew from a fixed seed: whatever slows the machine for a while slows
+them all, and none always follows the same other one, whose freed memory it would find. Garbage is collected before each
+run and is not timed; what lives already is frozen, for no collection within a run should walk through what the
+benchmark itself holds. The cyclic collector is on, as in a program. Results are dropped after the clock has stopped.
+Nothing here knows what is measured.
 """
 
 from __future__ import annotations
 
 import gc
+import random
 import statistics
 import time
 from collections.abc import Callable
@@ -34,14 +36,13 @@ def interleaved(
         clock: processor time, unless something is waited for that counts.
     """
     times: dict[str, list[float]] = {name: [] for name in runs}
-    names = list(runs)
+    names, order = list(runs), random.Random(0)
     gc.collect()
     gc.freeze()
     try:
-        for number in range(rounds):
-            first = number % len(names)
-            order = names[first:] + names[:first]
-            for name in reversed(order) if number % 2 else order:
+        for _ in range(rounds):
+            order.shuffle(names)
+            for name in names:
                 argument, run = prepare(name), runs[name]
                 gc.collect()
                 start = clock()

@@ -2,7 +2,7 @@
 //! to inspect, Python objects to build), and each only says what making, filling, naming, calling and
 //! setting state mean for its kind of value. A domain never sees an opcode's layout, the stack or the memo.
 
-use crate::error::{FaultBox, Site};
+use crate::error::{Fault, FaultBox, Site};
 
 /// What the machine must know of a value to hold the type rules of the format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -150,6 +150,12 @@ pub trait Domain<'a> {
     fn text_escaped(&mut self, raw: &'a [u8], site: Site) -> Result<Self::Value, Self::Error>;
     fn bytes(&mut self, bytes: &'a [u8]) -> Result<Self::Value, Self::Error>;
     fn bytearray(&mut self, bytes: &'a [u8]) -> Result<Self::Value, Self::Error>;
+    /// The bytes or the bytearray of a gap in the stream, by its place among the gaps; asked once for each, in order,
+    /// and only of who has given the machine gaps.
+    #[cold]
+    fn payload(&mut self, _place: usize, site: Site) -> Result<Self::Value, Self::Error> {
+        Err(Fault::malformed(site, "a payload is not in the stream").into())
+    }
     /// A Python 2 `str`.
     fn string(&mut self, bytes: &'a [u8], site: Site) -> Result<Self::Value, Self::Error>;
     /// A Python 2 `str` with backslash escapes, quotes taken off.

@@ -55,7 +55,7 @@ pub fn not_one_pickle(py: Python<'_>, what: &str) -> PyErr {
 
 /// The exception of a stream longer than the caller allows.
 #[cold]
-pub fn stream_too_long(py: Python<'_>, length: usize, limit: u64) -> PyErr {
+pub fn stream_too_long(py: Python<'_>, length: u64, limit: u64) -> PyErr {
     let message = format!("the stream has {length} bytes or more: over the limit stream={limit}");
     raise(py, "LimitError", &message, |keywords| {
         keywords.set_item("limit", "stream")?;

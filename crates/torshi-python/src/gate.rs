@@ -2,7 +2,7 @@
 //! of these bytes with the settings of that load, and the lookup of one name; and what learning asks for, the names
 //! of a pickle with their uses. Builds nothing.
 
-use crate::decoder::{check as check_stream, check_joblib, extension_names, find_class as look_up};
+use crate::decoder::{check_joblib, check_whole, extension_names, find_class as look_up};
 use crate::decoder::{Extensions, Request, Stream, TextCodec};
 use crate::errors;
 use crate::ffi::make;
@@ -22,7 +22,8 @@ fn take_pickle<'py>(
     py: Python<'py>, file: &Bound<'py, PyAny>, limits: Option<&Bound<'py, PyAny>>,
 ) -> PyResult<Bound<'py, PyBytes>> {
     let hooks = FileHooks::of(file)?;
-    let stream = hooks.stream(py, &mut Vec::new(), &limits_of(limits)?)?;
+    let mut stream = hooks.stream(py, &mut Vec::new(), &limits_of(limits)?)?;
+    stream.join()?;
     let data = stream.as_slice();
     let end = match (&stream, Scanner::default().advance(data)) {
         (Stream::Bytes(..), Ok(Progress::Complete(end))) => end,
@@ -56,7 +57,7 @@ fn vet(
     let stream = stream_of(data)?;
     match joblib {
         true => check_joblib(py, stream.as_slice(), &request),
-        false => check_stream(py, stream.as_slice(), &request, None).map(|(plan, _)| plan.end),
+        false => check_whole(py, stream.as_slice(), &request, None).map(|(plan, _)| plan.end),
     }
 }
 

@@ -9,6 +9,7 @@ mod gate;
 mod inspect;
 mod pickler;
 mod policy;
+mod regular;
 mod scan;
 mod source;
 mod unpickler;

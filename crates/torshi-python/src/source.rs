@@ -2,9 +2,10 @@
 //! right behind STOP, also where nothing can be unread. It asks the file for bytes and lines, keeps
 //! what a file gives beyond that for the next pickle, and never interprets a byte itself.
 
-use crate::decoder::Stream;
+use crate::decoder::{within, Parted, Stream};
 use crate::errors;
 use crate::ffi::make;
+use crate::regular::RegularFile;
 use pyo3::exceptions::{PyNotImplementedError, PyTypeError};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
@@ -56,26 +57,38 @@ impl FileHooks {
                 return Ok(stream);
             }
         }
-        let mut data = std::mem::take(pending);
+        let mut stream = Parted::of(std::mem::take(pending));
         let mut scanner = Scanner::default();
         loop {
-            let progress = scanner.advance(&data).map_err(|fault| errors::fault(py, &fault, &data))?;
-            if limits.stream.is_some_and(|limit| data.len() as u64 > limit) {
-                return Err(errors::stream_too_long(py, data.len(), limits.stream.unwrap_or(0)));
-            }
+            let progress = scanner.advance(&stream.data).map_err(|mut fault| {
+                fault.offset = stream.offset(fault.offset);
+                errors::fault(py, &fault, &stream.data)
+            })?;
+            within(py, limits, stream.len())?;
             let grown = match progress {
                 Progress::Complete(end) => {
-                    *pending = data.split_off(end);
-                    return Ok(Stream::Owned(data));
+                    *pending = stream.data.split_off(end);
+                    return Ok(stream.into());
                 }
-                Progress::Line => self.line(py, &mut data)?,
-                Progress::Bytes(need) => match self.look_ahead(py, &mut data, &mut scanner, need)? {
+                Progress::Line => self.line(py, &mut stream.data)?,
+                Progress::Bytes(need) => match self.look_ahead(py, &mut stream.data, &mut scanner, need)? {
                     Some(grown) => grown,
-                    None => self.bytes(py, &mut data, need)?,
+                    None => self.bytes(py, &mut stream.data, need)?,
                 },
+                Progress::Payload { opcode, start, length } => {
+                    let need = length - (stream.data.len() - start) as u64;
+                    match RegularFile::with(self.file.bind(py), need)? {
+                        Some(file) => {
+                            within(py, limits, stream.len().saturating_add(need))?;
+                            scanner.kept_apart(start);
+                            file.part(opcode, start, length, &mut stream)?
+                        }
+                        None => self.bytes(py, &mut stream.data, need)?,
+                    }
+                }
             };
             if !grown {
-                return Ok(Stream::Owned(data)); // the machine will say what is missing
+                return Ok(stream.into()); // the machine will say what is missing
             }
         }
     }

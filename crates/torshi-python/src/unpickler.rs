@@ -1,7 +1,7 @@
 //! `load`, `loads`, `check` and the base class of `torshi.Unpickler`: arguments in, one load done.
 //! An unpickler in use (a hook of its own load calls it, or another thread does) refuses.
 
-use crate::decoder::{build, check as check_stream, find_class, Request, Stream, TextCodec};
+use crate::decoder::{build, check_whole, find_class, Request, Stream, TextCodec};
 use crate::ffi::make;
 use crate::policy::{limits as limits_of, resolve};
 use crate::source::{is_path, open, stream_of, FileHooks};
@@ -75,11 +75,11 @@ fn loads<'py>(
     let codec = TextCodec { encoding: Cow::Borrowed(encoding), errors: Cow::Borrowed(errors) };
     let options =
         Options { policy: resolve(py, trust, r#type)?, limits: limits_of(limits)?, codec, fix_imports, buffers };
-    let stream = stream_of(data)?;
+    let mut stream = stream_of(data)?;
     if let Some(what) = row_of_pickles(stream.as_slice()) {
         return Err(crate::errors::not_one_pickle(py, what));
     }
-    let (value, _) = build(py, &stream, options.request(), None)?;
+    let (value, _) = build(py, &mut stream, options.request(), None)?;
     validated(value, r#type)
 }
 
@@ -127,8 +127,8 @@ fn load_from<'py>(
     py: Python<'py>, file: &Bound<'py, PyAny>, options: &Options<'_, 'py>,
 ) -> PyResult<Bound<'py, PyAny>> {
     let hooks = FileHooks::of(file)?;
-    let stream = hooks.stream(py, &mut Vec::new(), &options.limits)?;
-    let (value, end) = build(py, &stream, options.request(), None)?;
+    let mut stream = hooks.stream(py, &mut Vec::new(), &options.limits)?;
+    let (value, end) = build(py, &mut stream, options.request(), None)?;
     hooks.consumed(py, &stream, end)?;
     Ok(value)
 }
@@ -153,7 +153,7 @@ fn check<'py>(
         Options { policy: policy.inner.clone(), limits: limits_of(limits)?, codec, fix_imports: true, buffers: None };
     let stream = stream_of(data)?;
     let pickle = stream.as_slice().get(start..).unwrap_or_default();
-    check_stream(py, pickle, &options.request(), None).map(|(plan, _)| plan.end)
+    check_whole(py, pickle, &options.request(), None).map(|(plan, _)| plan.end)
 }
 
 /// What an initialised unpickler holds.
@@ -342,7 +342,7 @@ fn load_one<'py>(slf: &Bound<'py, PyUnpickler>, state: &mut State) -> PyResult<B
     let py = slf.py();
     let options = &state.options;
     let codec = TextCodec { encoding: Cow::Borrowed(&options.encoding), errors: Cow::Borrowed(&options.errors) };
-    let stream: Stream<'py> = state.hooks.stream(py, &mut state.pending, &options.limits)?;
+    let mut stream: Stream<'py> = state.hooks.stream(py, &mut state.pending, &options.limits)?;
     let request = Request {
         policy: &options.policy,
         limits: &options.limits,
@@ -353,7 +353,7 @@ fn load_one<'py>(slf: &Bound<'py, PyUnpickler>, state: &mut State) -> PyResult<B
         persistent_load: slf.getattr_opt(pyo3::intern!(py, "persistent_load"))?,
         protocol: Some(&slf.get().protocol),
     };
-    let (value, end) = build(py, &stream, request, Some(&mut state.memo))?;
+    let (value, end) = build(py, &mut stream, request, Some(&mut state.memo))?;
     state.hooks.consumed(py, &stream, end)?;
     Ok(value)
 }

@@ -9,7 +9,7 @@ use crate::error::{Fault, FaultBox, FaultKind, Site};
 use crate::literal::{excerpt, plain_decimal, small_integer};
 use crate::memo::Memo;
 use crate::opcode::Opcode;
-use crate::reader::Reader;
+use crate::reader::{Gap, Payload, Reader};
 
 /// The highest protocol the machine understands.
 pub const HIGHEST_PROTOCOL: u8 = 5;
@@ -17,6 +17,8 @@ pub const HIGHEST_PROTOCOL: u8 = 5;
 /// A pickle machine over a complete stream.
 pub struct Machine<'a, D: Domain<'a>> {
     data: &'a [u8],
+    /// Payloads that are not in `data`.
+    gaps: &'a [Gap],
     end: usize,
     stack: Vec<D::Value>,
     marks: Vec<usize>,
@@ -42,6 +44,7 @@ impl<'a, D: Domain<'a>> Machine<'a, D> {
     pub fn new(data: &'a [u8], domain: D, memo: Memo<D::Slot>, fix_imports: bool) -> Self {
         Machine {
             data,
+            gaps: &[],
             end: 0,
             stack: Vec::new(),
             marks: Vec::new(),
@@ -59,6 +62,11 @@ impl<'a, D: Domain<'a>> Machine<'a, D> {
         stack.clear();
         marks.clear();
         (self.stack, self.marks) = (stack, marks);
+    }
+
+    /// The stream lacks the payloads of these gaps; the domain is asked for them.
+    pub fn set_gaps(&mut self, gaps: &'a [Gap]) {
+        self.gaps = gaps;
     }
 
     /// The memory of stack and marks, after a run.
@@ -80,7 +88,7 @@ impl<'a, D: Domain<'a>> Machine<'a, D> {
     pub fn run(&mut self) -> Result<D::Value, D::Error> {
         // The reader stays a local whose address nobody takes: its position then lives in a register,
         // and the next opcode need not wait for a store.
-        let mut reader = Reader::new(self.data);
+        let mut reader = Reader::new(self.data).with_gaps(self.gaps);
         loop {
             if let Flow::Stop(value) = self.step::<true>(&mut reader)? {
                 self.end = reader.offset();
@@ -168,13 +176,17 @@ impl<'a, D: Domain<'a>> Machine<'a, D> {
                 self.push(value)
             }
             Opcode::ShortBinbytes | Opcode::Binbytes | Opcode::Binbytes8 => {
-                let bytes = reader.counted()?;
-                let value = self.domain.bytes(bytes)?;
+                let value = match reader.payload()? {
+                    Payload::Here(bytes) => self.domain.bytes(bytes)?,
+                    Payload::Apart(place) => self.domain.payload(place, site)?,
+                };
                 self.push_kept::<FUSE>(value, reader)
             }
             Opcode::Bytearray8 => {
-                let bytes = reader.counted8()?;
-                let value = self.domain.bytearray(bytes)?;
+                let value = match reader.payload()? {
+                    Payload::Here(bytes) => self.domain.bytearray(bytes)?,
+                    Payload::Apart(place) => self.domain.payload(place, site)?,
+                };
                 self.push(value)
             }
             Opcode::ShortBinstring => {

@@ -6,8 +6,10 @@ use crate::error::{Fault, FaultBox, FaultKind, Site};
 use crate::opcode::{ArgumentKind, Opcode, TABLE};
 use memchr::memchr;
 
+mod gap;
 mod row;
 
+pub use gap::{whole_offset, Gap, Payload, APART};
 pub use row::Row;
 
 /// The argument of one instruction, borrowed from the stream.
@@ -76,6 +78,7 @@ pub struct Reader<'a> {
     /// The stream as far as the present frame goes: where one ends no argument reaches, at no cost.
     data: &'a [u8],
     whole: &'a [u8],
+    gaps: &'a [Gap],
     frame_end: usize,
     at: usize,
     site: Site,
@@ -90,7 +93,13 @@ impl<'a> Reader<'a> {
     /// A reader at `at`, which must be the start of an opcode for the result to mean anything.
     pub fn from_offset(data: &'a [u8], at: usize) -> Self {
         let site = Site { offset: at, opcode: Opcode::Stop };
-        Reader { data, whole: data, frame_end: 0, at: at.min(data.len()), site }
+        Reader { data, whole: data, gaps: &[], frame_end: 0, at: at.min(data.len()), site }
+    }
+
+    /// The same reader, over a stream that lacks the payloads of `gaps`, which are in stream order.
+    pub fn with_gaps(mut self, gaps: &'a [Gap]) -> Self {
+        self.gaps = gaps;
+        self
     }
 
     /// Where the next byte will be read.
@@ -275,6 +284,18 @@ impl<'a> Reader<'a> {
         self.take(n)
     }
 
+    /// The bytes behind a length of any width, which may be kept apart.
+    #[inline(always)]
+    pub fn payload(&mut self) -> Result<Payload<'a>, FaultBox> {
+        let n = self.number()? as u64;
+        if n >= APART {
+            if let Some(place) = gap_of(self.gaps, self.at, n) {
+                return Ok(Payload::Apart(place));
+            }
+        }
+        Ok(Payload::Here(self.take(n)?))
+    }
+
     /// An unsigned byte.
     #[inline(always)]
     pub fn uint1(&mut self) -> Result<u8, FaultBox> {
@@ -386,6 +407,14 @@ fn out_of_frame(site: Site) -> FaultBox {
     Fault::malformed(site, "pickle exhausted before end of frame: an argument reaches over it")
 }
 
+/// The gap of a payload of `length` bytes that would begin at `at`. Not a method: whoever takes the reader's address
+/// keeps its position out of the registers.
+#[cold]
+fn gap_of(gaps: &[Gap], at: usize, length: u64) -> Option<usize> {
+    let place = gaps.binary_search_by_key(&at, |gap| gap.at).ok()?;
+    (gaps[place].length as u64 == length).then_some(place)
+}
+
 #[cold]
 fn end(offset: usize) -> FaultBox {
     Box::new(Fault { offset, opcode: None, kind: FaultKind::EndOfStream })
@@ -405,6 +434,16 @@ pub enum Progress {
     Bytes(u64),
     /// The rest of a line is needed.
     Line,
+    /// A long payload outside frames is not there yet, or not whole. It may be fetched as other bytes are, or be
+    /// kept apart: then what came of it is to be taken away, and the scanner told.
+    Payload {
+        /// BINBYTES, BINBYTES8 or BYTEARRAY8.
+        opcode: Opcode,
+        /// Where it begins.
+        start: usize,
+        /// The bytes it is said to have.
+        length: u64,
+    },
 }
 
 /// Finds the end of a pickle in bytes that arrive in pieces, so that a file is read exactly up to
@@ -412,6 +451,8 @@ pub enum Progress {
 #[derive(Clone, Debug, Default)]
 pub struct Scanner {
     resume: usize,
+    /// Where the last frame ends: payloads within frames stay there.
+    frame_end: usize,
 }
 
 impl Scanner {
@@ -426,6 +467,8 @@ impl Scanner {
                 Ok((Opcode::Frame, Argument::Uint(length))) => {
                     // A frame is fetched whole: one read instead of one for each opcode.
                     let have = (data.len() - reader.offset()) as u64;
+                    let length_here = usize::try_from(length).unwrap_or(usize::MAX);
+                    self.frame_end = self.frame_end.max(reader.offset().saturating_add(length_here));
                     if length > have {
                         self.resume = reader.offset();
                         return Ok(Progress::Bytes(length - have));
@@ -435,6 +478,10 @@ impl Scanner {
                 Err(fault) => {
                     return match fault.kind {
                         FaultKind::EndOfStream => Ok(Progress::Bytes(1)),
+                        FaultKind::Truncated { need, .. } if need >= APART && self.may_be_apart(reader.site()) => {
+                            let (opcode, start) = (reader.site().opcode, reader.offset());
+                            Ok(Progress::Payload { opcode, start, length: need })
+                        }
                         FaultKind::Truncated { need, have } => Ok(Progress::Bytes(need - have)),
                         FaultKind::UnendedLine => Ok(Progress::Line),
                         _ => Err(fault),
@@ -442,6 +489,16 @@ impl Scanner {
                 }
             }
         }
+    }
+
+    fn may_be_apart(&self, site: Site) -> bool {
+        matches!(site.opcode, Opcode::Binbytes | Opcode::Binbytes8 | Opcode::Bytearray8)
+            && site.offset >= self.frame_end
+    }
+
+    /// The payload that begins at `start` is kept apart: the bytes now end there, and go on behind it.
+    pub fn kept_apart(&mut self, start: usize) {
+        self.resume = start;
     }
 }
 
@@ -499,7 +556,7 @@ mod tests {
                     break;
                 }
                 Progress::Bytes(n) => have += n as usize,
-                Progress::Line => unreachable!(),
+                other => unreachable!("{other:?}"),
             }
         }
     }
@@ -511,5 +568,49 @@ mod tests {
         assert_eq!(scanner.advance(b"I").unwrap(), Progress::Line);
         assert_eq!(scanner.advance(b"I12\n").unwrap(), Progress::Bytes(1));
         assert_eq!(scanner.advance(b"I12\n.").unwrap(), Progress::Complete(5));
+    }
+
+    /// A payload kept apart that stock pickle would see within a frame, or one of text, would be read another way.
+    #[test]
+    fn only_long_bytes_outside_frames_may_be_apart() {
+        let long = (APART as u32).to_le_bytes();
+        let ask = |stream: &[u8]| Scanner::default().advance(stream).unwrap();
+        let outside = [b"NB", &long[..], b"xy"].concat();
+        assert_eq!(ask(&outside), Progress::Payload { opcode: Opcode::Binbytes, start: 6, length: APART });
+        assert_eq!(ask(&[b"NX", &long[..], b"xy"].concat()), Progress::Bytes(APART - 2)); // text
+        let short = (APART as u32 - 1).to_le_bytes();
+        assert_eq!(ask(&[b"NB", &short[..], b"xy"].concat()), Progress::Bytes(APART - 3));
+        let frame = |length: u8| [0x95, length, 0, 0, 0, 0, 0, 0, 0];
+        let reaching_over = [&frame(8)[..], b"NB", &long[..], b"xy"].concat();
+        assert_eq!(ask(&reaching_over), Progress::Bytes(APART - 2));
+        let nested = [&frame(17)[..], &frame(0)[..], b"NB", &long[..], b"xy"].concat();
+        assert_eq!(ask(&nested), Progress::Bytes(APART - 2));
+        let behind = [&frame(1)[..], b"NB", &long[..]].concat();
+        assert_eq!(ask(&behind), Progress::Payload { opcode: Opcode::Binbytes, start: 15, length: APART });
+    }
+
+    /// A gap that is met where none is, or missed, would make the machine read one stream as another.
+    #[test]
+    fn gaps_are_met_at_their_place_alone() {
+        let length = APART as usize;
+        let one = [b"B", &(APART as u32).to_le_bytes()[..]].concat();
+        let stream = [&one[..], &one, b"."].concat();
+        let gaps = [Gap { at: 5, length }, Gap { at: 10, length }];
+        let read = |gaps: &[Gap]| -> Result<Vec<usize>, FaultBox> {
+            let mut reader = Reader::new(&stream).with_gaps(gaps);
+            let mut places = Vec::new();
+            while reader.opcode()? != Opcode::Stop {
+                match reader.payload()? {
+                    Payload::Apart(place) => places.push(place),
+                    Payload::Here(_) => unreachable!(),
+                }
+            }
+            Ok(places)
+        };
+        assert_eq!(read(&gaps).unwrap(), [0, 1]);
+        for wrong in [&gaps[..1], &[gaps[0], Gap { at: 9, length }], &[gaps[0], Gap { at: 10, length: length + 1 }]] {
+            assert!(matches!(read(wrong).unwrap_err().kind, FaultKind::Truncated { have: 1, .. }));
+        }
+        assert_eq!([0, 4, 5, 9, 10].map(|at| whole_offset(&gaps, at)), [0, 4, length + 5, length + 9, 2 * length + 10]);
     }
 }

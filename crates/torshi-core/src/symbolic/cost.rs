@@ -36,7 +36,7 @@ impl Symbolic<'_, '_> {
             return Err(Fault::limit(site, "depth", self.limits.depth.into(), detail));
         }
         self.hash_steps = self.hash_steps.saturating_add(gist.weight.into());
-        let allowed = self.limits.hash_steps.saturating_add(64 * self.data.len() as u64);
+        let allowed = self.limits.hash_steps.saturating_add(64 * self.size as u64);
         if self.hash_steps > allowed {
             let detail = format!("hashing keys would take over {allowed} steps");
             return Err(Fault::limit(site, "hash_steps", self.limits.hash_steps, detail));
@@ -81,7 +81,7 @@ impl Symbolic<'_, '_> {
         }
         let bytes: u64 = self.tuple_items(arguments).iter().map(|&argument| self.extent(argument, 4)).sum();
         self.copied = self.copied.saturating_add(bytes);
-        let allowed = self.limits.memory_for(self.data.len()).saturating_add(self.data.len() as u64);
+        let allowed = self.limits.memory_for(self.size).saturating_add(self.size as u64);
         if self.copied > allowed {
             let detail = format!("calls copy {} bytes", self.copied);
             return Err(Fault::limit(site, "memory", allowed, detail));
@@ -123,7 +123,7 @@ impl Symbolic<'_, '_> {
 
     pub(super) fn charge_memory(&mut self, bytes: u64, site: Site) -> Result<(), FaultBox> {
         self.memory = self.memory.saturating_add(bytes);
-        let allowed = self.limits.memory_for(self.data.len());
+        let allowed = self.limits.memory_for(self.size);
         if self.memory > allowed {
             let detail = format!("calls and names ask for {} bytes", self.memory);
             return Err(Fault::limit(site, "memory", allowed, detail));

@@ -38,7 +38,7 @@ pub fn is_wrapper(module: &str, qualname: &str) -> bool {
 
 /// Checks a stream in joblib's layout against a policy.
 pub fn verify_joblib(data: &[u8], policy: &Policy, limits: &Limits, settings: &Settings<'_>) -> Laid {
-    let domain = Symbolic::new(data, policy, limits, settings, Box::<Arena>::default());
+    let domain = Symbolic::new(data, Vec::new(), policy, limits, settings, Box::<Arena>::default());
     let mut walk = Walk {
         machine: Machine::new(data, domain, Memo::noting(), settings.fix_imports),
         reader: Reader::new(data),

@@ -20,12 +20,14 @@ use crate::literal::decimal_bytes;
 use crate::literal::excerpt;
 use crate::machine::Machine;
 use crate::memo::{Memo, SlotSet};
+use crate::opcode::Opcode;
 use crate::policy::Policy;
+use crate::reader::{Gap, APART};
 use arena::{Arena, NodeKind, NO_GLOBAL};
 use globals::Globals;
 use std::borrow::Cow;
 use std::cell::Cell;
-use value::{Span, Symbol, LONGEST};
+use value::{Span, Symbol};
 
 pub(crate) use crate::literal::{raw_unicode_escape, unescape};
 pub(crate) use globals::modern;
@@ -123,7 +125,9 @@ struct Spare {
 
 /// Bytes a thread keeps at the most.
 const MOST_SPARE: usize = 32 << 20;
-/// And for each byte of the stream: what is kept stands beside the objects that are built next, and a
+/// Bytes kept of any stream.
+const LITTLE_SPARE: usize = 4 << 20;
+/// And beyond that for each byte of the stream: what is kept stands beside the objects that are built next, and a
 /// stream that needed more describes containers too empty for both.
 const SPARE_PER_BYTE: usize = 16;
 
@@ -133,11 +137,20 @@ thread_local! {
 
 /// Checks a stream against a policy.
 pub fn verify(data: &[u8], policy: &Policy, limits: &Limits, settings: &Settings<'_>) -> Outcome {
+    verify_apart(data, &[], Vec::new(), policy, limits, settings)
+}
+
+/// Checks a stream that lacks the payloads of `gaps`; `payloads` has their bytes in the same order. What it says of
+/// offsets is of the stream without them.
+pub fn verify_apart<'a>(
+    data: &'a [u8], gaps: &'a [Gap], payloads: Vec<&'a [u8]>, policy: &Policy, limits: &Limits, settings: &Settings<'_>,
+) -> Outcome {
     let Spare { arena, stack, marks, slots } = SPARE.take().unwrap_or_default();
-    let domain = Symbolic::new(data, policy, limits, settings, arena);
+    let domain = Symbolic::new(data, payloads, policy, limits, settings, arena);
     let memo = Memo::noting().in_memory_of(slots).behind(settings.earlier);
     let mut machine = Machine::new(data, domain, memo, settings.fix_imports);
     machine.set_memory(stack, marks);
+    machine.set_gaps(gaps);
     let fault = machine.run().err();
     let (stack, marks) = machine.take_memory();
     let (end, protocol, stored) = (machine.offset(), machine.protocol(), machine.memo.len());
@@ -147,7 +160,7 @@ pub fn verify(data: &[u8], policy: &Policy, limits: &Limits, settings: &Settings
         + (stack.capacity() + slots.len()) * size_of::<Symbol>()
         + marks.capacity() * size_of::<usize>();
     let mut freed = footprint;
-    if footprint <= MOST_SPARE.min(4096 + SPARE_PER_BYTE * data.len()) {
+    if footprint <= MOST_SPARE.min(LITTLE_SPARE.max(SPARE_PER_BYTE * data.len())) {
         arena.clear();
         SPARE.set(Some(Spare { arena, stack, marks, slots }));
         freed = 0;
@@ -159,6 +172,10 @@ pub fn verify(data: &[u8], policy: &Policy, limits: &Limits, settings: &Settings
 /// The checking domain.
 pub struct Symbolic<'a, 'p> {
     data: &'a [u8],
+    /// Bytes of the stream that are not in `data`.
+    payloads: Vec<&'a [u8]>,
+    /// The bytes of the stream with its payloads: what limits go by.
+    size: usize,
     policy: &'p Policy,
     limits: &'p Limits,
     settings: &'p Settings<'p>,
@@ -177,10 +194,13 @@ pub struct Symbolic<'a, 'p> {
 
 impl<'a, 'p> Symbolic<'a, 'p> {
     fn new(
-        data: &'a [u8], policy: &'p Policy, limits: &'p Limits, settings: &'p Settings<'p>, arena: Box<Arena>,
+        data: &'a [u8], payloads: Vec<&'a [u8]>, policy: &'p Policy, limits: &'p Limits, settings: &'p Settings<'p>,
+        arena: Box<Arena>,
     ) -> Self {
         Symbolic {
             data,
+            size: payloads.iter().fold(data.len(), |size, payload| size.saturating_add(payload.len())),
+            payloads,
             policy,
             limits,
             settings,
@@ -217,7 +237,7 @@ impl<'a, 'p> Symbolic<'a, 'p> {
     }
 
     fn seed(&mut self, seed: &Seed) -> Symbol {
-        let site = Site { offset: 0, opcode: crate::opcode::Opcode::Get };
+        let site = Site { offset: 0, opcode: Opcode::Get };
         match seed {
             Seed::Text(text) => self.decoded(Some(text.clone())),
             Seed::List => Symbol::Node(self.arena.container(NodeKind::List)),
@@ -374,7 +394,8 @@ impl<'a> Domain<'a> for Symbolic<'a, '_> {
 
     #[inline(always)]
     fn bytes(&mut self, bytes: &'a [u8]) -> Result<Symbol, FaultBox> {
-        if bytes.len() as u64 >= LONGEST {
+        // So long that they may be kept apart from the stream, where no span reaches.
+        if bytes.len() as u64 >= APART {
             return Ok(Symbol::HeldBytes(self.hold(Cow::Borrowed(bytes))));
         }
         Ok(Symbol::Bytes(Span::of(self.data, bytes)))
@@ -382,6 +403,14 @@ impl<'a> Domain<'a> for Symbolic<'a, '_> {
 
     fn bytearray(&mut self, bytes: &'a [u8]) -> Result<Symbol, FaultBox> {
         Ok(Symbol::ByteArray(bytes.len() as u64))
+    }
+
+    fn payload(&mut self, place: usize, site: Site) -> Result<Symbol, FaultBox> {
+        match (self.payloads.get(place), site.opcode) {
+            (Some(bytes), Opcode::Bytearray8) => self.bytearray(bytes),
+            (Some(bytes), _) => self.bytes(bytes),
+            (None, _) => Err(Fault::malformed(site, "a payload is not in the stream")),
+        }
     }
 
     fn string(&mut self, bytes: &'a [u8], _: Site) -> Result<Symbol, FaultBox> {

@@ -28,7 +28,8 @@ pub enum Symbol {
     DecodedText(u32),
     /// Bytes that stand in the stream.
     Bytes(Span),
-    /// Bytes too long for a span, or that had to be decoded, by their place in the side table.
+    /// Bytes so long that they may be kept apart from the stream, or that had to be decoded, by their place in the side
+    /// table.
     HeldBytes(u32),
     /// A bytearray, by its length.
     ByteArray(u64),
@@ -59,13 +60,14 @@ pub struct Span(u64);
 
 const LENGTH_BITS: u32 = 24;
 /// The length from which a span no longer knows its length.
-pub const LONGEST: u64 = (1 << LENGTH_BITS) - 1;
+pub(super) const LONGEST: u64 = (1 << LENGTH_BITS) - 1;
 
 impl Span {
     /// The span of `part`, which is a slice of `data`. A part too long to be a name or an argument
     /// anyone checks is kept by its start alone, and reads as unknown.
     #[inline(always)]
     pub fn of(data: &[u8], part: &[u8]) -> Span {
+        debug_assert!(part.is_empty() || data.as_ptr_range().contains(&part.as_ptr()), "a span of another stream");
         let at = (part.as_ptr() as usize).wrapping_sub(data.as_ptr() as usize) as u64;
         Span(at << LENGTH_BITS | (part.len() as u64).min(LONGEST))
     }

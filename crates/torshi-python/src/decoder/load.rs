@@ -4,7 +4,7 @@
 use super::habit::Learnt;
 use super::named::NamedTuples;
 use super::resolve::Names;
-use super::{constants, fill, plain, state, Failure, Object, Objects, TextCodec};
+use super::{constants, fill, plain, state, Failure, Object, Objects, Stream, TextCodec};
 use crate::errors;
 use crate::ffi::arena::Room;
 use crate::ffi::gc::Pause;
@@ -19,7 +19,8 @@ use torshi_core::limits::Limits;
 use torshi_core::machine::Machine;
 use torshi_core::memo::Memo;
 use torshi_core::policy::Policy;
-use torshi_core::symbolic::{verify, verify_joblib, Encoding, Laid, Outcome, Plan, Seed, Settings};
+use torshi_core::reader::whole_offset;
+use torshi_core::symbolic::{verify, verify_apart, verify_joblib, Encoding, Laid, Outcome, Plan, Seed, Settings};
 
 /// Streams below this are built without pausing the collector: it would not run anyway.
 const SMALL: usize = 4096;
@@ -30,23 +31,6 @@ const LONG: usize = 256 << 10;
 /// Bytes of memory freed by a check from which on the allocator is asked to give back what it can: the objects
 /// come from elsewhere, and would stand beside it.
 const MUCH: usize = 16 << 20;
-
-/// The bytes of a stream, as a load holds them: nobody can change them while it runs.
-pub enum Stream<'py> {
-    /// A `bytes` object from an offset on.
-    Bytes(Bound<'py, PyBytes>, usize),
-    /// A copy.
-    Owned(Vec<u8>),
-}
-
-impl Stream<'_> {
-    pub fn as_slice(&self) -> &[u8] {
-        match self {
-            Stream::Bytes(bytes, from) => &bytes.as_bytes()[*from..],
-            Stream::Owned(data) => data,
-        }
-    }
-}
 
 /// What the caller of a load asks for.
 pub struct Request<'r, 'py> {
@@ -74,72 +58,107 @@ pub type ExtensionNames = FxHashMap<i64, (String, String)>;
 pub type Extensions = RefCell<ExtensionNames>;
 
 /// Checks a stream; the plan of one without findings, or the error of one with.
-pub fn check<'py>(
+fn check<'py>(
+    py: Python<'py>, stream: &mut Stream<'py>, request: &Request<'_, 'py>, shared: Option<&Memo<Py<PyAny>>>,
+) -> PyResult<(Plan, ExtensionNames)> {
+    if let Stream::Parted(parted) = stream {
+        within(py, request.limits, parted.len())?;
+        let look = |settings: &Settings<'_>| {
+            verify_apart(&parted.data, parted.gaps(), parted.contents(), request.policy, request.limits, settings)
+        };
+        let (outcome, extensions) = with_settings(py, request, shared, look);
+        if outcome.findings.is_empty() && outcome.fault.is_none() {
+            let mut plan = outcome.plan;
+            for (_, site) in &mut plan.dunder_states {
+                site.offset = parted.offset(site.offset);
+            }
+            return Ok((plan, extensions));
+        }
+        stream.join()?; // what is said of it is said of the stream as it was written
+    }
+    check_whole(py, stream.as_slice(), request, shared)
+}
+
+/// Checks a stream in one piece.
+pub fn check_whole<'py>(
     py: Python<'py>, data: &[u8], request: &Request<'_, 'py>, shared: Option<&Memo<Py<PyAny>>>,
 ) -> PyResult<(Plan, ExtensionNames)> {
+    within(py, request.limits, data.len() as u64)?;
+    let look = |settings: &Settings<'_>| {
+        let mut outcome = verify(data, request.policy, request.limits, settings);
+        if !outcome.findings.is_empty() {
+            add_paths(data, &mut outcome.findings, settings);
+        }
+        outcome
+    };
+    let (outcome, extensions) = with_settings(py, request, shared, look);
+    match (outcome.findings.is_empty(), outcome.fault) {
+        (true, None) => Ok((outcome.plan, extensions)),
+        (true, Some(fault)) => Err(errors::fault(py, &fault, data)),
+        (false, _) => Err(errors::untrusted(py, outcome.findings)),
+    }
+}
+
+/// Refuses a stream of more bytes than the caller allows.
+pub fn within(py: Python<'_>, limits: &Limits, length: u64) -> PyResult<()> {
+    match limits.stream {
+        Some(limit) if length > limit => Err(errors::stream_too_long(py, length, limit)),
+        _ => Ok(()),
+    }
+}
+
+/// What a check says, given what the caller of a load offers; and the names of the extension codes it met.
+fn with_settings<'py>(
+    py: Python<'py>, request: &Request<'_, 'py>, shared: Option<&Memo<Py<PyAny>>>,
+    look: impl FnOnce(&Settings<'_>) -> Outcome,
+) -> (Outcome, ExtensionNames) {
     let extensions: Extensions = RefCell::default();
-    let settings = Settings {
+    let outcome = look(&Settings {
         encoding: encoding_of(&request.codec.encoding),
         fix_imports: request.fix_imports,
         persistent: request.persistent_load.is_some(),
         extension: &|code| extension_names(py, code, &extensions),
         earlier: shared.map_or(0, Memo::len),
         recall: &|index| shared.and_then(|memo| memo.peek(index)).map(|slot| seed_of(slot.bind(py))),
-    };
-    if let Some(limit) = request.limits.stream {
-        if data.len() as u64 > limit {
-            return Err(errors::stream_too_long(py, data.len(), limit));
-        }
-    }
-    let Outcome { plan, mut findings, fault, freed } = verify(data, request.policy, request.limits, &settings);
-    if freed >= MUCH {
+    });
+    if outcome.freed >= MUCH {
         output::trim();
     }
-    match (findings.is_empty(), fault) {
-        (true, None) => Ok((plan, extensions.into_inner())),
-        (true, Some(fault)) => Err(errors::fault(py, &fault, data)),
-        (false, _) => {
-            add_paths(data, &mut findings, &settings);
-            Err(errors::untrusted(py, findings))
-        }
-    }
+    (outcome, extensions.into_inner())
 }
 
 /// Checks a stream in joblib's layout; where it ends, or the error of one with findings.
 pub fn check_joblib(py: Python<'_>, data: &[u8], request: &Request<'_, '_>) -> PyResult<usize> {
-    let extensions: Extensions = RefCell::default();
-    let settings = Settings {
-        encoding: encoding_of(&request.codec.encoding),
-        fix_imports: request.fix_imports,
-        persistent: request.persistent_load.is_some(),
-        extension: &|code| extension_names(py, code, &extensions),
-        earlier: 0,
-        recall: &|_| None,
-    };
-    let Laid { outcome: Outcome { plan, mut findings, fault, .. }, foreign } =
-        verify_joblib(data, request.policy, request.limits, &settings);
-    match (findings.is_empty(), fault) {
-        (true, None) => Ok(plan.end),
-        (true, Some(fault)) => Err(errors::fault(py, &fault, data)),
-        (false, _) => {
-            add_paths_around(data, &mut findings, &settings, &foreign);
-            Err(errors::untrusted(py, findings))
+    within(py, request.limits, data.len() as u64)?;
+    let look = |settings: &Settings<'_>| {
+        let Laid { mut outcome, foreign } = verify_joblib(data, request.policy, request.limits, settings);
+        if !outcome.findings.is_empty() {
+            add_paths_around(data, &mut outcome.findings, settings, &foreign);
         }
+        outcome
+    };
+    let (outcome, _) = with_settings(py, request, None, look);
+    match (outcome.findings.is_empty(), outcome.fault) {
+        (true, None) => Ok(outcome.plan.end),
+        (true, Some(fault)) => Err(errors::fault(py, &fault, data)),
+        (false, _) => Err(errors::untrusted(py, outcome.findings)),
     }
 }
 
 /// Checks a stream and builds its value; also says where it ends. `shared` is the memo of an unpickler
 /// that reads several pickles.
 pub fn build<'py>(
-    py: Python<'py>, stream: &Stream<'py>, request: Request<'_, 'py>, shared: Option<&mut Memo<Py<PyAny>>>,
+    py: Python<'py>, stream: &mut Stream<'py>, request: Request<'_, 'py>, shared: Option<&mut Memo<Py<PyAny>>>,
 ) -> PyResult<(Object<'py>, usize)> {
-    let data = stream.as_slice();
-    if shared.is_none() && request.is_ordinary() && plain::is_likely(data) {
-        if let Some(built) = plain::build(py, data) {
+    let ordinary = shared.is_none() && request.is_ordinary() && stream.gaps().is_empty();
+    if ordinary && plain::is_likely(stream.as_slice()) {
+        if let Some(built) = plain::build(py, stream.as_slice()) {
             return Ok(built);
         }
     }
-    let (mut plan, extensions) = check(py, data, &request, shared.as_deref())?;
+    let (mut plan, extensions) = check(py, stream, &request, shared.as_deref())?;
+    let payloads = stream.take_payloads();
+    let (data, gaps) = (stream.as_slice(), stream.gaps());
     let (end, reads) = (plan.end, std::mem::take(&mut plan.reads));
     if let Some(protocol) = request.protocol {
         protocol.store(plan.protocol, Ordering::Relaxed);
@@ -156,6 +175,7 @@ pub fn build<'py>(
         names,
         persistent_load: request.persistent_load,
         buffers,
+        payloads,
         states: state::StateWays::default(),
         collisions: fill::Collisions::new(request.limits.collisions),
         constants: constants(py),
@@ -170,6 +190,7 @@ pub fn build<'py>(
         None => (Memo::keeping_only(reads).with_room_for(end), None),
     };
     let mut machine = Machine::new(data, domain, memo, request.fix_imports);
+    machine.set_gaps(gaps);
     let marks = std::mem::take(&mut machine.domain.learnt.marks);
     machine.set_memory(Vec::with_capacity((end / 8).clamp(8, 4096)), marks);
     let built = machine.run();
@@ -180,9 +201,12 @@ pub fn build<'py>(
     machine.domain.learnt.give_back();
     drop((pause, room));
     match built {
-        Ok(value) => Ok((value, end)),
+        Ok(value) => Ok((value, whole_offset(gaps, end))),
         Err(Failure::Python(error)) => Err(error),
-        Err(Failure::Fault(fault)) => Err(errors::fault(py, &fault, data)),
+        Err(Failure::Fault(mut fault)) => {
+            fault.offset = whole_offset(gaps, fault.offset);
+            Err(errors::fault(py, &fault, data))
+        }
     }
 }
 

@@ -11,6 +11,7 @@ mod resolve;
 mod shapes;
 mod shortcut;
 mod state;
+mod stream;
 
 use crate::ffi::make;
 use pyo3::exceptions::{PyStopIteration, PyTypeError};
@@ -23,8 +24,9 @@ use std::borrow::Cow;
 use torshi_core::domain::{Constant, Domain, Items, Kind};
 use torshi_core::error::{Fault, FaultBox, Site};
 
-pub use load::{build, check, check_joblib, extension_names, Extensions, Request, Stream};
+pub use load::{build, check_joblib, check_whole, extension_names, within, Extensions, Request};
 pub use resolve::find_class;
+pub use stream::{Parted, Stream};
 
 type Object<'py> = Bound<'py, PyAny>;
 
@@ -65,6 +67,8 @@ pub struct Objects<'py, 'l> {
     names: resolve::Names<'py, 'l>,
     persistent_load: Option<Object<'py>>,
     buffers: Option<Bound<'py, PyIterator>>,
+    /// What fills the gaps of the stream.
+    payloads: Vec<Option<Object<'py>>>,
     states: state::StateWays,
     collisions: fill::Collisions,
     /// None, False and True, in the order of `Constant`.
@@ -180,6 +184,13 @@ impl<'a, 'py> Domain<'a> for Objects<'py, '_> {
 
     fn bytearray(&mut self, bytes: &'a [u8]) -> Built<Object<'py>> {
         Ok(make::bytearray(self.py, bytes)?)
+    }
+
+    fn payload(&mut self, place: usize, site: Site) -> Built<Object<'py>> {
+        match self.payloads.get_mut(place).and_then(Option::take) {
+            Some(payload) => Ok(payload),
+            None => Err(Fault::malformed(site, "a payload is not in the stream").into()),
+        }
     }
 
     fn string(&mut self, bytes: &'a [u8], _: Site) -> Built<Object<'py>> {

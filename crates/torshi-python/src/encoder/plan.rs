@@ -100,8 +100,16 @@ impl<'py> Encoder<'py> {
         let known = match cached {
             Some(known) if known.version == version && version != 0 => known,
             _ => {
-                self.foreign()?;
-                let plan = self.make_plan(&class)?.map(Arc::new);
+                let plan = match self.plan_by_sight(&class) {
+                    Some(plan) => plan,
+                    None => {
+                        self.foreign()?;
+                        let plan = self.make_plan(&class)?;
+                        // Asking may run code that changes the class.
+                        self.plan_by_sight(&class).unwrap_or(plan)
+                    }
+                };
+                let plan = plan.map(Arc::new);
                 // Asking for the slot names changes the class, so the version is read afterwards.
                 let known = Known { version: instance::type_version(&class), plan };
                 if let Ok(mut cache) = KNOWN.try_lock() {
@@ -122,26 +130,34 @@ impl<'py> Encoder<'py> {
         Ok(plan)
     }
 
-    fn make_plan(&self, class: &Bound<'py, PyAny>) -> Result<Option<Plan>, Failed> {
+    /// What a look at the class says, which runs no code: its plan, or that it has none. `None`: it has to be asked.
+    fn plan_by_sight(&self, class: &Bound<'py, PyAny>) -> Option<Option<Plan>> {
         let (py, imports) = (self.py, self.imports);
         let names = &imports.names;
         if let value @ Some(_) = recognize(class) {
-            return Ok(Some(Plan { value, ..Plan::default() }));
+            return Some(Some(Plan { value, ..Plan::default() }));
         }
         let is = |name: &Py<pyo3::types::PyString>, expected: &Py<PyAny>| {
             instance::class_attribute(class, name.bind(py).as_any()).is_some_and(|found| found.is(expected))
         };
-        if let uuid @ Some(_) = self.uuid(class)? {
-            return Ok(Some(Plan { uuid, ..Plan::default() }));
-        }
-        let plain = is(&names.reduce_ex, &imports.object_reduce_ex)
+        let ordinary = is(&names.reduce_ex, &imports.object_reduce_ex)
             && is(&names.reduce, &imports.object_reduce)
-            && is(&names.getstate, &imports.object_getstate)
             && is(&names.class, &imports.object_class)
             && instance::class_attribute(class, names.getnewargs_ex.bind(py).as_any()).is_none()
             && instance::has_plain_attributes(class)
             && instance::is_heap_type(class);
-        if !plain {
+        (!ordinary).then_some(None)
+    }
+
+    /// The plan of a class that looks ordinary.
+    fn make_plan(&self, class: &Bound<'py, PyAny>) -> Result<Option<Plan>, Failed> {
+        let (py, imports) = (self.py, self.imports);
+        let names = &imports.names;
+        if let uuid @ Some(_) = self.uuid(class)? {
+            return Ok(Some(Plan { uuid, ..Plan::default() }));
+        }
+        let getstate = instance::class_attribute(class, names.getstate.bind(py).as_any());
+        if !getstate.is_some_and(|found| found.is(&imports.object_getstate)) {
             return Ok(None);
         }
         let is_named_tuple = match instance::class_attribute(class, names.getnewargs.bind(py).as_any()) {
@@ -172,19 +188,13 @@ impl<'py> Encoder<'py> {
             return Ok(None);
         }
         let own = |name: &Py<pyo3::types::PyString>| instance::class_attribute(class, name.bind(py).as_any());
-        let is = |name, expected: &Py<PyAny>| own(name).is_some_and(|found| found.is(expected));
         // Another `__getstate__` put in its place would say that it is of another module.
         let home = match own(&names.getstate) {
             Some(function) => call::lookup(&function, names.module.bind(py).as_any())?,
             None => None,
         };
         let known = home.is_some_and(|home| matches!(peek::text(&home), Some(Text::Ascii(b"uuid"))))
-            && is(&names.reduce_ex, &self.imports.object_reduce_ex)
-            && is(&names.reduce, &self.imports.object_reduce)
-            && is(&names.class, &self.imports.object_class)
-            && own(&names.getnewargs).is_none()
-            && own(&names.getnewargs_ex).is_none()
-            && instance::has_plain_attributes(class);
+            && own(&names.getnewargs).is_none();
         let place = |name| own(name).and_then(|slot| instance::slot_offset(class, &slot));
         let unknown = match call::lookup(&module, names.safe_uuid.bind(py).as_any())? {
             Some(safe) if known => call::lookup(&safe, names.unknown.bind(py).as_any())?,

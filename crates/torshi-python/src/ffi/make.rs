@@ -16,7 +16,7 @@ pub use super::text::text;
 ///
 /// SAFETY: the caller passes a new reference that nobody else owns, or null with an error set.
 #[inline(always)]
-unsafe fn owned<'py>(py: Python<'py>, ptr: *mut ffi::PyObject) -> PyResult<Bound<'py, PyAny>> {
+pub(super) unsafe fn owned<'py>(py: Python<'py>, ptr: *mut ffi::PyObject) -> PyResult<Bound<'py, PyAny>> {
     // SAFETY: forwarded from the caller.
     unsafe { Bound::from_owned_ptr_or_err(py, ptr) }
 }

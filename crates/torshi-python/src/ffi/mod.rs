@@ -3,11 +3,12 @@
 //! `peek` reads objects without calling them, `output` builds the result bytes, `call` calls and
 //! constructs with every failure handed back as an error (pyo3's own constructors panic when
 //! memory runs out), `attribute` sets attributes, `held` owns the references of a memo, `make` makes and fills objects, `gc`
-//! pauses the cyclic collector, `arena` has memory for many objects, `fresh` copies into new memory, `shape` fills dicts whose keys are known,
-//! `text` makes strings.
+//! pauses the cyclic collector, `arena` has memory for many objects, `blank` has objects that files fill, `fresh` copies
+//! into new memory, `shape` fills dicts whose keys are known, `text` makes strings.
 
 pub mod arena;
 pub mod attribute;
+pub mod blank;
 pub mod call;
 pub mod fresh;
 pub mod gc;
