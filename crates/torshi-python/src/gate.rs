@@ -2,7 +2,7 @@
 //! of these bytes with the settings of that load, and the lookup of one name; and what learning asks for, the names
 //! of a pickle with their uses. Builds nothing.
 
-use crate::decoder::{check_joblib, check_whole, extension_names, find_class as look_up};
+use crate::decoder::{extension_names, find_class as look_up, vet as vet_stream};
 use crate::decoder::{Extensions, Request, Stream, TextCodec};
 use crate::errors;
 use crate::ffi::make;
@@ -55,10 +55,7 @@ fn vet(
         protocol: None,
     };
     let stream = stream_of(data)?;
-    match joblib {
-        true => check_joblib(py, stream.as_slice(), &request),
-        false => check_whole(py, stream.as_slice(), &request, None).map(|(plan, _)| plan.end),
-    }
+    vet_stream(py, stream.as_slice(), &request, joblib)
 }
 
 /// The names that the pickle beginning at `start` uses, as JSON, with what it does with each, what the policy does

@@ -127,8 +127,8 @@ fn with_settings<'py>(
     (outcome, extensions.into_inner())
 }
 
-/// Checks a stream in joblib's layout; where it ends, or the error of one with findings.
-pub fn check_joblib(py: Python<'_>, data: &[u8], request: &Request<'_, '_>) -> PyResult<usize> {
+/// Checks a stream in joblib's layout; the plan of one without findings, or the error of one with.
+fn check_joblib(py: Python<'_>, data: &[u8], request: &Request<'_, '_>) -> PyResult<(Plan, ExtensionNames)> {
     within(py, request.limits, data.len() as u64)?;
     let look = |settings: &Settings<'_>| {
         let Laid { mut outcome, foreign } = verify_joblib(data, request.policy, request.limits, settings);
@@ -137,12 +137,25 @@ pub fn check_joblib(py: Python<'_>, data: &[u8], request: &Request<'_, '_>) -> P
         }
         outcome
     };
-    let (outcome, _) = with_settings(py, request, None, look);
+    let (outcome, extensions) = with_settings(py, request, None, look);
     match (outcome.findings.is_empty(), outcome.fault) {
-        (true, None) => Ok(outcome.plan.end),
+        (true, None) => Ok((outcome.plan, extensions)),
         (true, Some(fault)) => Err(errors::fault(py, &fault, data)),
         (false, _) => Err(errors::untrusted(py, outcome.findings)),
     }
+}
+
+/// Checks a stream that another builder will be given, as far as a load of torshi would come before it builds; where
+/// it ends. Whether a state with dunder names is data or an attack, its class says, so then the names are imported.
+pub fn vet(py: Python<'_>, data: &[u8], request: &Request<'_, '_>, joblib: bool) -> PyResult<usize> {
+    let (plan, extensions) = match joblib {
+        true => check_joblib(py, data, request)?,
+        false => check_whole(py, data, request, None)?,
+    };
+    if !plan.dunder_states.is_empty() {
+        Names::resolve(py, &plan, request.policy, None, extensions)?;
+    }
+    Ok(plan.end)
 }
 
 /// Checks a stream and builds its value; also says where it ends. `shared` is the memo of an unpickler
