@@ -26,7 +26,7 @@ $(VENV)/built: pyproject.toml $(RUST_SOURCES)
 	@echo "building (a minute or two the first time)"
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@test -x $(BIN)/maturin || $(BIN)/python -m pip install --quiet --disable-pip-version-check "maturin>=1.9,<2"
-	@VIRTUAL_ENV="$(CURDIR)/$(VENV)" $(BIN)/maturin develop --release --locked --extras demo,test,dev \
+	@VIRTUAL_ENV="$(CURDIR)/$(VENV)" $(BIN)/maturin develop --release --locked --extras demo,test,science,dev \
 	  >$(VENV)/build.log 2>&1 || { cat $(VENV)/build.log; exit 1; }
 	@touch $@
 
@@ -76,6 +76,7 @@ bench-guard: build
 
 fuzz: build
 	TORSHI_FUZZ=1 $(BIN)/python -m pytest --quiet tests/test_fuzz.py
+	cd tests && OMP_NUM_THREADS=1 ../$(BIN)/python -W ignore -m science.fuzz_state --mutants 20000
 
 clean:
 	rm -rf $(VENV) target dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -279,9 +279,10 @@ def test_hooks_of_subclasses_are_asked() -> None:
             unpickler = Early(io.BytesIO(file.getvalue()))
             assert unpickler.load() == [("persistent", "id"), Point(1, 2)]
             assert unpickler.asked == ["typed_models.Point"]
-            plain = pickle.Unpickler(io.BytesIO(file.getvalue()))
-            plain.persistent_load = lambda pid: pid  # type: ignore[method-assign]
-            assert plain.load() == ["id", Point(1, 2)]
+            if sys.version_info < (3, 13):  # where the attribute of a plain unpickler can be set
+                plain = pickle.Unpickler(io.BytesIO(file.getvalue()))
+                plain.persistent_load = lambda pid: pid  # type: ignore[method-assign]
+                assert plain.load() == ["id", Point(1, 2)]
         assert guard.events == ()
 
 

@@ -14,7 +14,7 @@ enum Node {
     Float(f64),
     Text(String),
     Bytes(Vec<u8>),
-    ByteArray(u64),
+    ByteArray(Vec<u8>),
     Buffer,
     List(Vec<usize>),
     Dict(Vec<(usize, usize)>),
@@ -43,7 +43,7 @@ impl View for Mock {
             Node::Float(value) => Shape::Float(*value),
             Node::Text(text) => Shape::Text(text),
             Node::Bytes(data) => Shape::Bytes(data),
-            Node::ByteArray(length) => Shape::ByteArray(*length),
+            Node::ByteArray(data) => Shape::ByteArray(data),
             Node::Buffer => Shape::Buffer,
             Node::List(_) => Shape::List,
             Node::Dict(entries) => {
@@ -69,6 +69,24 @@ impl View for Mock {
         };
         let atom = |v: &usize| matches!(self.nodes[*v], Node::None | Node::Bool(_) | Node::Int(_) | Node::Text(_));
         items.into_iter().filter(|v| !atom(v)).collect()
+    }
+
+    fn elements(&self, v: usize) -> Option<Vec<usize>> {
+        match &self.nodes[v] {
+            Node::List(items) => Some(items.clone()),
+            _ => None,
+        }
+    }
+
+    fn pairs(&self, v: usize) -> Vec<(usize, usize)> {
+        match &self.nodes[v] {
+            Node::Dict(entries) => entries.iter().rev().copied().collect(),
+            _ => Vec::new(),
+        }
+    }
+
+    fn spend(&self, _: u64) -> bool {
+        true
     }
 
     fn unrestricted(&self) -> bool {
@@ -243,7 +261,7 @@ impl Reader<'_> {
         if self.eat("bytearray(b") {
             let data = self.quoted()?;
             self.need(")")?;
-            return Ok(self.add(Node::ByteArray(data.chars().count() as u64)));
+            return Ok(self.add(Node::ByteArray(data.chars().map(|c| c as u32 as u8).collect())));
         }
         match self.rest.as_bytes() {
             [b'(', ..] => self.tuple(),

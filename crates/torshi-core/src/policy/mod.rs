@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::symbolic::usage;
 
+mod fields;
 #[cfg(test)]
 mod mock;
 pub mod pattern;

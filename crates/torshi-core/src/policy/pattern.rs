@@ -30,8 +30,8 @@ pub enum Shape<'a, V> {
     OpaqueText,
     /// Immutable bytes in the stream.
     Bytes(&'a [u8]),
-    /// A bytearray of this length.
-    ByteArray(u64),
+    /// A bytearray in the stream.
+    ByteArray(&'a [u8]),
     /// An out-of-band buffer.
     Buffer,
     /// A list.
@@ -86,7 +86,7 @@ impl<V> Shape<'_, V> {
             Shape::Text(text) => format!("a string of {} bytes", text.len()),
             Shape::OpaqueText => "a string".to_owned(),
             Shape::Bytes(data) => format!("{} bytes", data.len()),
-            Shape::ByteArray(length) => format!("a bytearray of {length}"),
+            Shape::ByteArray(data) => format!("a bytearray of {}", data.len()),
             Shape::Buffer => "a buffer".to_owned(),
             Shape::List => "a list".to_owned(),
             Shape::Dict { .. } => "a dict".to_owned(),
@@ -111,6 +111,17 @@ pub trait View {
     /// The elements of a list or a set, or the values of a dict, that are not atoms (None, numbers, text, bytes).
     fn children(&self, v: Self::V) -> Vec<Self::V>;
 
+    /// All elements of a list in their order. `None` where they are not all known: numbers and texts of lists are let
+    /// go, and a None of all but the shortest.
+    fn elements(&self, v: Self::V) -> Option<Vec<Self::V>>;
+
+    /// The pairs of a dict that are known, the last written first.
+    fn pairs(&self, v: Self::V) -> Vec<(Self::V, Self::V)>;
+
+    /// Accounts for so many steps of looking at contents, which the memo lets a few bytes ask for again and again.
+    /// False once they are more than the stream's size allows; then whoever asked last refuses.
+    fn spend(&self, steps: u64) -> bool;
+
     /// Does the policy allow everything? Then the machine asks neither patterns nor rules.
     fn unrestricted(&self) -> bool;
 
@@ -122,7 +133,7 @@ pub trait View {
     }
 
     /// The value last written under the string `key` of a dict. `None`: no such key, or not recorded.
-    /// Enough for the rules if the first 32 string-keyed entries of a dict are recorded, atoms included.
+    /// Enough for the rules if the first 128 string-keyed entries of a dict are recorded, atoms included.
     fn entry(&self, v: Self::V, key: &str) -> Option<Self::V> {
         let _ = (v, key);
         None

@@ -5,6 +5,7 @@
 //! decides whether a name is listed at all (that is [`super::Policy::find`]) and it never sees a Python object.
 use serde::Deserialize;
 
+use super::fields::Fields;
 use super::pattern::{Arguments, Mismatch, Pattern, PatternError, View};
 use super::rules::numpy::ndarray;
 use crate::symbolic::usage;
@@ -73,6 +74,8 @@ pub struct Row {
     pub construct: Option<Arguments>,
     /// BUILD state of its instances; `None`: no BUILD.
     pub state: Option<Pattern>,
+    /// What attributes in that state must be where compiled code believes them.
+    pub fields: Fields,
     /// Instances take SETITEM and SETITEMS.
     pub items: bool,
     /// Instances take APPEND and APPENDS.
@@ -108,6 +111,7 @@ impl Row {
             call: may(usage::CALL).then(Arguments::any),
             construct: may(usage::CONSTRUCT).then(Arguments::any),
             state: may(usage::STATE).then_some(Pattern::State),
+            fields: Fields::default(),
             items: may(usage::ITEMS),
             append: may(usage::ITEMS),
             add: may(usage::ITEMS),
@@ -131,10 +135,15 @@ impl Row {
         self.trusted && (self.call.is_none() || self.construct.is_none() || self.state.is_none() || !self.value)
     }
 
+    /// Do rules of its table look at the numbers and texts of lists and of long dicts?
+    pub fn looks_at_atoms(&self) -> bool {
+        matches!(self.table, "sklearn" | "scipy")
+    }
+
     /// May the global be called with the tuple `args`?
     pub fn check_call<W: View>(&self, w: &W, args: W::V) -> Result<(), Mismatch> {
         match &self.call {
-            Some(pattern) => pattern.matches(w, args, None),
+            Some(pattern) => pattern.matches(w, args, None).and_then(|()| afforded(w)),
             None => Err(Mismatch::new("no call", "a call")),
         }
     }
@@ -142,7 +151,7 @@ impl Row {
     /// May the class be constructed with the tuple `args` and, for NEWOBJ_EX, the dict `keywords`?
     pub fn check_construct<W: View>(&self, w: &W, args: W::V, keywords: Option<W::V>) -> Result<(), Mismatch> {
         match &self.construct {
-            Some(pattern) => pattern.matches(w, args, keywords),
+            Some(pattern) => pattern.matches(w, args, keywords).and_then(|()| afforded(w)),
             None => Err(Mismatch::new("no construction", "a construction")),
         }
     }
@@ -154,11 +163,22 @@ impl Row {
             Some(pattern) => pattern.matches_for(w, state, Some(target))?,
             None => return Err(Mismatch::new("no state", "a state")),
         }
+        if !self.fields.is_empty() {
+            self.fields.check(w, target, state)?;
+        }
         if self.trusted {
             ndarray::honest(w, state, 2)
         } else {
-            Ok(())
+            afforded(w)
         }
+    }
+}
+
+/// What was looked at must have been worth it: once looking costs too much, nothing is known any more.
+fn afforded<W: View>(w: &W) -> Result<(), Mismatch> {
+    match w.spend(0) {
+        true => Ok(()),
+        false => Err(Mismatch::new("a stream that shares less", "one whose parts would be looked at again and again")),
     }
 }
 
@@ -171,6 +191,8 @@ pub(super) struct Entry {
     call: Option<String>,
     construct: Option<String>,
     state: Option<String>,
+    #[serde(default)]
+    fields: std::collections::BTreeMap<String, String>,
     #[serde(default)]
     items: bool,
     #[serde(default)]
@@ -221,6 +243,11 @@ impl Entry {
         if self.kind == Kind::Function && (self.construct.is_some() || self.state.is_some() || makes == Makes::Own) {
             return Err(format!("{table}: {label}: a function is neither constructed nor built, and has no instances"));
         }
+        let texts: Vec<(String, String)> = self.fields.into_iter().collect();
+        let fields = Fields::parse(&texts).map_err(|error| format!("{table}: {label}: {error}"))?;
+        if !fields.is_empty() && self.state.is_none() {
+            return Err(format!("{table}: {label}: fields without a state"));
+        }
         Ok(Row {
             names,
             reason: self.reason,
@@ -228,6 +255,7 @@ impl Entry {
             call: self.call.as_deref().map(Arguments::parse).transpose().map_err(at)?,
             construct: self.construct.as_deref().map(Arguments::parse).transpose().map_err(at)?,
             state: self.state.as_deref().map(Pattern::parse).transpose().map_err(at)?,
+            fields,
             items: self.items,
             append: self.append,
             add: self.add,

@@ -16,6 +16,11 @@ const SOURCES: &[(&str, bool, &str)] = &[
     ("stdlib", true, include_str!("tables/stdlib.toml")),
     ("numpy", false, include_str!("tables/numpy.toml")),
     ("joblib", false, include_str!("tables/joblib.toml")),
+    ("dateutil", false, include_str!("tables/dateutil.toml")),
+    ("pandas", false, include_str!("tables/pandas.toml")),
+    ("pyarrow", false, include_str!("tables/pyarrow.toml")),
+    ("scipy", false, include_str!("tables/scipy.toml")),
+    ("sklearn", false, include_str!("tables/sklearn.toml")),
 ];
 
 #[derive(Deserialize)]

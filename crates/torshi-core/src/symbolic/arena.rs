@@ -20,7 +20,11 @@ pub enum NodeKind {
 pub const NO_GLOBAL: u32 = u32::MAX;
 const END: u32 = u32::MAX;
 /// Pairs of a dict kept whole: more than any state that a rule looks into has.
-pub const KEPT_PAIRS: usize = 32;
+pub const KEPT_PAIRS: usize = 128;
+/// A list of so few items keeps a None among them in its place: lists of optional parts are told by it.
+const SHORT: u32 = 4;
+/// Atoms kept of any stream whose rules look at them, and a quarter for each byte of it.
+const MOST_ATOMS: usize = 1 << 16;
 
 /// One container or instance.
 #[derive(Clone, Debug)]
@@ -84,6 +88,8 @@ pub struct Arena {
     pub grown_late: bool,
     /// The empty tuple, once there is one: every object without arguments has it.
     empty: Option<u32>,
+    /// Numbers and texts that lists and dicts may still keep: none until a name is met whose rules look at such.
+    atoms: usize,
     /// How often a node came to be held that another held already.
     pub reused: u64,
     /// The greatest depth of any node.
@@ -104,6 +110,7 @@ impl Arena {
         self.chunks.clear();
         self.grown_late = false;
         self.empty = None;
+        self.atoms = 0;
         self.deepest = 0;
         self.reused = 0;
     }
@@ -193,7 +200,9 @@ impl Arena {
     #[inline]
     pub fn fill(&mut self, id: u32, items: &[Symbol]) {
         let first = self.symbols.len();
-        if !all_atoms(items) {
+        if self.keeps_none(id, items) {
+            self.symbols.extend_from_slice(items);
+        } else if !all_atoms(items) {
             self.symbols.extend(items.iter().filter(|item| !item.is_atom()));
         }
         self.filled(id, first, items.len(), Holds::Items);
@@ -203,6 +212,9 @@ impl Arena {
     /// nothing is noted then.
     #[inline(never)] // a loop of its own, with registers of its own
     pub fn fill_nodes(&mut self, id: u32, items: &[Symbol]) -> bool {
+        if self.keeps_none(id, items) {
+            return false;
+        }
         let first = self.ids.len();
         let (mut weight, mut depth, mut kept, mut again) = (items.len() as u32, 0u16, 0usize, 0u64);
         let plain = items.first().is_none_or(Symbol::is_atom) && all_atoms(items);
@@ -240,11 +252,40 @@ impl Arena {
         true
     }
 
+    /// From here on lists and dicts keep atoms: rules will look at them.
+    pub fn keep_atoms(&mut self, stream: usize) {
+        if self.atoms == 0 {
+            self.atoms = MOST_ATOMS + stream / 4;
+        }
+    }
+
+    #[inline(always)]
+    fn keeps_none(&mut self, id: u32, items: &[Symbol]) -> bool {
+        if self.atoms > items.len() {
+            let held = items.iter().any(Symbol::is_atom);
+            self.atoms -= if held { items.len() } else { 0 };
+            return held;
+        }
+        items.len() <= SHORT as usize
+            && items.iter().any(|item| matches!(item, Symbol::None))
+            && self.nodes[id as usize].count + items.len() as u32 <= SHORT
+    }
+
+    /// How many more pairs of a dict are kept whole.
+    #[inline(always)]
+    pub fn room(&self, id: u32) -> usize {
+        KEPT_PAIRS.saturating_sub(self.nodes[id as usize].count as usize)
+    }
+
     /// Notes pairs of a dict or instance. The first few are kept whole, since they may be a state
     /// that a rule looks into; of the others, the values with parts of their own.
     #[inline]
     pub fn fill_pairs(&mut self, id: u32, pairs: &[Symbol]) {
-        let room = KEPT_PAIRS.saturating_sub(self.nodes[id as usize].count as usize);
+        let mut room = self.room(id);
+        if pairs.len() > 2 * room && self.atoms > pairs.len() {
+            self.atoms -= pairs.len();
+            room = pairs.len();
+        }
         let (whole, rest) = pairs.split_at((room * 2).min(pairs.len()));
         let first = self.symbols.len();
         self.symbols.extend_from_slice(whole);
@@ -384,7 +425,7 @@ impl Arena {
         for (range, holds) in self.chunks_of(id) {
             match holds {
                 Holds::Nodes => all.extend(self.ids[range].iter().map(|&child| Symbol::Node(child))),
-                Holds::Items => all.extend_from_slice(&self.symbols[range]),
+                Holds::Items => all.extend(self.symbols[range].iter().filter(|item| !item.is_atom())),
                 Holds::Pairs => {
                     let values = self.symbols[range].iter().skip(1).step_by(2);
                     all.extend(values.filter(|value| !value.is_atom()));
@@ -392,6 +433,20 @@ impl Arena {
             }
         }
         all
+    }
+
+    /// All items of a list in their order, if none of them was let go.
+    pub fn elements(&self, id: u32) -> Option<Vec<Symbol>> {
+        let chunks: Vec<_> = self.chunks_of(id).collect();
+        let mut all = Vec::new();
+        for (range, holds) in chunks.into_iter().rev() {
+            match holds {
+                Holds::Nodes => all.extend(self.ids[range].iter().map(|&child| Symbol::Node(child))),
+                Holds::Items => all.extend_from_slice(&self.symbols[range]),
+                Holds::Pairs => return None,
+            }
+        }
+        (all.len() == self.nodes[id as usize].count as usize).then_some(all)
     }
 
     /// Calls `each` with every node that a node holds: items, values, what it was made of and its state.

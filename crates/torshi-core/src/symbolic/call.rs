@@ -33,6 +33,9 @@ impl Symbolic<'_, '_> {
                 self.refuse(FindingKind::Call, id, Some(arguments), &mismatch, site);
             }
         }
+        if row.freezes {
+            self.freeze(arguments);
+        }
         self.made(id, row, arguments, site)
     }
 
@@ -215,7 +218,7 @@ impl Symbolic<'_, '_> {
         Some(match value {
             Symbol::Text(_) | Symbol::DecodedText(_) => "str",
             Symbol::Bytes(_) | Symbol::HeldBytes(_) => "bytes",
-            Symbol::ByteArray(_) => "bytearray",
+            Symbol::ByteArray(_) | Symbol::HeldByteArray(_) => "bytearray",
             Symbol::Int(_) => "int",
             Symbol::Float(_) => "float",
             Symbol::Node(id) => match self.arena.node(id).kind {

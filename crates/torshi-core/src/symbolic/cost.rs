@@ -73,7 +73,8 @@ impl Symbolic<'_, '_> {
         // So few bytes that the instruction of the call pays for them, whatever the memo does.
         let small = |symbol: &Symbol| match symbol {
             Symbol::Bytes(span) | Symbol::Text(span) => span.len() <= SMALL_COPY,
-            Symbol::Node(_) | Symbol::HeldBytes(_) | Symbol::DecodedText(_) | Symbol::ByteArray(_) => false,
+            Symbol::Node(_) | Symbol::HeldBytes(_) | Symbol::DecodedText(_) => false,
+            Symbol::ByteArray(_) | Symbol::HeldByteArray(_) => false,
             _ => true,
         };
         if matches!(self.tuple_items(arguments), [one] if small(one)) {
@@ -92,9 +93,10 @@ impl Symbolic<'_, '_> {
     /// Bytes a copy of a value takes, without the parts of its parts. The call forms of bytes nest to `deep`.
     fn extent(&self, symbol: Symbol, deep: u32) -> u64 {
         match symbol {
-            Symbol::Bytes(span) | Symbol::Text(span) => span.len(),
-            Symbol::ByteArray(length) => length,
-            Symbol::HeldBytes(at) => self.held.get(at as usize).map_or(0, |bytes| bytes.len() as u64),
+            Symbol::Bytes(span) | Symbol::Text(span) | Symbol::ByteArray(span) => span.len(),
+            Symbol::HeldBytes(at) | Symbol::HeldByteArray(at) => {
+                self.held.get(at as usize).map_or(0, |bytes| bytes.len() as u64)
+            }
             Symbol::DecodedText(at) => {
                 self.texts.get(at as usize).and_then(|t| t.as_ref()).map_or(0, |t| t.len() as u64)
             }

@@ -190,6 +190,8 @@ pub struct Symbolic<'a, 'p> {
     memory: u64,
     /// Bytes that calls and states copy of their arguments.
     copied: u64,
+    /// Steps that rules took through contents.
+    looked: Cell<u64>,
 }
 
 impl<'a, 'p> Symbolic<'a, 'p> {
@@ -214,6 +216,7 @@ impl<'a, 'p> Symbolic<'a, 'p> {
             hash_steps: 0,
             memory: 0,
             copied: 0,
+            looked: Cell::new(0),
         }
     }
 
@@ -268,6 +271,10 @@ impl<'a, 'p> Symbolic<'a, 'p> {
         if new {
             // Names are text of the stream, but memoised ones combine without cost: a square of them.
             self.charge_memory(8 * (module.len() + name.len()) as u64, site)?;
+            let global = self.globals.get(id);
+            if global.row.is_some_and(|row| row.looks_at_atoms()) {
+                self.arena.keep_atoms(self.data.len());
+            }
             let global = self.globals.get(id);
             if let Some(denial) = global.denial.as_ref() {
                 let full = global.full_name();
@@ -356,6 +363,10 @@ impl<'a> Domain<'a> for Symbolic<'a, '_> {
     }
 
     fn integer_text(&mut self, text: &'a [u8], _: Site) -> Result<Symbol, FaultBox> {
+        // Protocol 0 writes every integer above 32 bits so; most are no longer than rules want them.
+        if let Some(value) = std::str::from_utf8(text).ok().and_then(|text| text.parse::<i64>().ok()) {
+            return Ok(Symbol::Int(value));
+        }
         if let Some(bytes) = decimal_bytes(text) {
             return Ok(Symbol::BigHeld(self.hold(Cow::Owned(bytes))));
         }
@@ -402,7 +413,10 @@ impl<'a> Domain<'a> for Symbolic<'a, '_> {
     }
 
     fn bytearray(&mut self, bytes: &'a [u8]) -> Result<Symbol, FaultBox> {
-        Ok(Symbol::ByteArray(bytes.len() as u64))
+        if bytes.len() as u64 >= APART {
+            return Ok(Symbol::HeldByteArray(self.hold(Cow::Borrowed(bytes))));
+        }
+        Ok(Symbol::ByteArray(Span::of(self.data, bytes)))
     }
 
     fn payload(&mut self, place: usize, site: Site) -> Result<Symbol, FaultBox> {

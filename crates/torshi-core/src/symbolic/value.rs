@@ -31,8 +31,10 @@ pub enum Symbol {
     /// Bytes so long that they may be kept apart from the stream, or that had to be decoded, by their place in the side
     /// table.
     HeldBytes(u32),
-    /// A bytearray, by its length.
-    ByteArray(u64),
+    /// A bytearray that stands in the stream.
+    ByteArray(Span),
+    /// A bytearray too long for a span, by its place in the side table.
+    HeldByteArray(u32),
     // From here on: what containers must remember. In a row, so that telling them apart is one comparison.
     /// An out-of-band buffer.
     Buffer,

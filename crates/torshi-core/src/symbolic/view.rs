@@ -23,6 +23,13 @@ impl Symbolic<'_, '_> {
         }
     }
 
+    /// Accounts for going through a container, which the memo may hand to many rules.
+    fn charge(&self, symbol: Symbol) {
+        if let Symbol::Node(id) = symbol {
+            self.spend(self.arena.node(id).count.into());
+        }
+    }
+
     fn node_shape(&self, id: u32) -> Shape<'_, Symbol> {
         let node = self.arena.node(id);
         match node.kind {
@@ -63,7 +70,8 @@ impl View for Symbolic<'_, '_> {
             Symbol::Text(_) | Symbol::DecodedText(_) => self.known_text(symbol).map_or(Shape::OpaqueText, Shape::Text),
             Symbol::Bytes(span) => span.get(self.data).map_or(Shape::Opaque, Shape::Bytes),
             Symbol::HeldBytes(at) => self.held.get(at as usize).map_or(Shape::Opaque, |b| Shape::Bytes(b)),
-            Symbol::ByteArray(length) => Shape::ByteArray(length),
+            Symbol::ByteArray(span) => span.get(self.data).map_or(Shape::Opaque, Shape::ByteArray),
+            Symbol::HeldByteArray(at) => self.held.get(at as usize).map_or(Shape::Opaque, |b| Shape::ByteArray(b)),
             Symbol::Buffer => Shape::Buffer,
             Symbol::Global(id) => {
                 let global = self.globals.get(id);
@@ -75,10 +83,33 @@ impl View for Symbolic<'_, '_> {
     }
 
     fn children(&self, symbol: Symbol) -> Vec<Symbol> {
+        self.charge(symbol);
         match symbol {
             Symbol::Node(id) => self.arena.children(id),
             _ => Vec::new(),
         }
+    }
+
+    fn elements(&self, symbol: Symbol) -> Option<Vec<Symbol>> {
+        self.charge(symbol);
+        match symbol {
+            Symbol::Node(id) if self.arena.node(id).kind == NodeKind::List => self.arena.elements(id),
+            _ => None,
+        }
+    }
+
+    fn pairs(&self, symbol: Symbol) -> Vec<(Symbol, Symbol)> {
+        self.charge(symbol);
+        match symbol {
+            Symbol::Node(id) => self.arena.pairs(id).collect(),
+            _ => Vec::new(),
+        }
+    }
+
+    fn spend(&self, steps: u64) -> bool {
+        let spent = self.looked.get().saturating_add(steps);
+        self.looked.set(spent);
+        spent <= self.limits.memory_for(self.data.len())
     }
 
     fn unrestricted(&self) -> bool {
@@ -98,6 +129,7 @@ impl View for Symbolic<'_, '_> {
         if !self.whole(symbol) {
             return None;
         }
+        self.charge(symbol);
         let is_key = |symbol: Symbol| match symbol {
             Symbol::Text(span) => span.get(self.data) == Some(key.as_bytes()),
             _ => self.known_text(symbol) == Some(key),
@@ -107,6 +139,7 @@ impl View for Symbolic<'_, '_> {
 
     fn whole(&self, symbol: Symbol) -> bool {
         let Symbol::Node(id) = symbol else { return true };
+        self.charge(symbol);
         self.arena.pairs(id).count() == self.arena.node(id).count as usize
     }
 

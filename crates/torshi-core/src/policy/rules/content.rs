@@ -9,7 +9,7 @@ use crate::policy::pattern::{Shape, View};
 /// The bytes of `v`, if the stream holds them. Costs a copy only for text beyond ASCII.
 pub(crate) fn bytes<W: View>(w: &W, v: W::V) -> Option<Cow<'_, [u8]>> {
     match w.shape(v) {
-        Shape::Bytes(data) => Some(Cow::Borrowed(data)),
+        Shape::Bytes(data) | Shape::ByteArray(data) => Some(Cow::Borrowed(data)),
         Shape::Text(text) => latin1(text),
         Shape::Instance { module: "builtins", name: "bytes" | "bytearray", args: Some(args), .. } => {
             let Shape::Tuple(items) = w.shape(args) else { return None };
@@ -43,8 +43,7 @@ fn encoded<W: View>(w: &W, args: W::V) -> Option<Cow<'_, [u8]>> {
 /// How many bytes `v` holds, where that is known before building.
 pub(crate) fn length<W: View>(w: &W, v: W::V) -> Option<u64> {
     match w.shape(v) {
-        Shape::Bytes(data) => Some(data.len() as u64),
-        Shape::ByteArray(length) => Some(length),
+        Shape::Bytes(data) | Shape::ByteArray(data) => Some(data.len() as u64),
         _ => bytes(w, v).map(|data| data.len() as u64),
     }
 }

@@ -108,7 +108,8 @@ pub(crate) fn seed_state<W: View>(w: &W, v: W::V, _: Option<W::V>) -> Outcome {
     let expected = "(entropy, children, pool, pool size, spawn key)";
     let [entropy, children, pool, size, key] = tuple(w, v, expected)? else { return refuse(w, v, expected) };
     let sound =
-        matches!(w.shape(*entropy), Shape::None | Shape::Int(_) | Shape::BigInt { .. } | Shape::List | Shape::Tuple(_));
+        matches!(w.shape(*entropy), Shape::None | Shape::Int(_) | Shape::BigInt { .. } | Shape::List | Shape::Tuple(_))
+            || matches!(w.shape(*entropy), Shape::Instance { module: "numpy", name: "generic", .. });
     demand(sound, w, *entropy, "entropy")?;
     within(w, Some(*children), 0, i64::from(i32::MAX), "a number of children")?;
     words(w, *pool)?;

@@ -1,0 +1,102 @@
+"""The scientific stack under the default policy: nothing refused, everything equal, nothing dies of what loads.
+
+If these failed, honest files of numpy, pandas, scipy, scikit-learn and their like would be refused or changed, or a
+crafted one would make compiled code read where it should not.
+"""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import importlib
+import importlib.util
+import lzma
+import os
+import pickle
+import subprocess
+import sys
+import warnings
+import zlib
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+import torshi
+from science.equality import Difference, compare
+from science.values import Value
+
+LIBRARIES = ("pandas", "scipy", "sklearn")
+COMPRESSIONS: dict[str, tuple[Callable[[bytes], bytes], Callable[[bytes], bytes]]] = {
+    "plain": (bytes, bytes),
+    "gzip": (lambda data: gzip.compress(data, 1), gzip.decompress),
+    "zlib": (lambda data: zlib.compress(data, 1), zlib.decompress),
+    "bz2": (lambda data: bz2.compress(data, 1), bz2.decompress),
+    "xz": (lambda data: lzma.compress(data, preset=0), lzma.decompress),
+}
+MUTANTS = int(os.environ.get("TORSHI_MUTANTS", "300"))
+
+pytestmark = [pytest.mark.filterwarnings("ignore")]
+
+
+@cache
+def values(library: str) -> dict[str, Value]:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return {value.name: value for value in importlib.import_module(f"science.{library}_values").values()}
+
+
+def every() -> list[object]:
+    found: list[object] = []
+    for library in LIBRARIES:
+        if importlib.util.find_spec(library) is None:
+            reason = f"{library} is not installed: pip install 'torshi[science]'"
+            found.append(pytest.param(library, "", marks=pytest.mark.skip(reason=reason), id=library))
+        else:
+            found += [pytest.param(library, name, id=f"{library}/{name}") for name in values(library)]
+    return found
+
+
+@pytest.mark.parametrize(("library", "name"), every())
+def test_loads_and_is_equal(library: str, name: str) -> None:
+    """If this fails, a harmless file is refused, or another value comes out of it."""
+    value = values(library)[name]
+    made = value.make()
+    expected = value.use(made) if value.use else None
+    for number, protocol in enumerate(value.protocols):
+        squeeze, open_up = list(COMPRESSIONS.values())[(number + len(name)) % len(COMPRESSIONS)]
+        data = open_up(squeeze(pickle.dumps(made, protocol)))
+        loaded = torshi.loads(data)
+        try:
+            compare(made, loaded)
+        except Difference:
+            # Some values change in their own pickling: then stock's is the standard.
+            compare(pickle.loads(data), loaded)
+        if value.use:
+            compare(expected, value.use(loaded), "what it gives")
+
+
+def test_the_corpus_is_as_large_as_it_says() -> None:
+    """If this fails, values went missing without a word."""
+    for library in LIBRARIES:
+        if importlib.util.find_spec(library):
+            files = sum(len(value.protocols) for value in values(library).values())
+            assert files >= {"pandas": 1600, "scipy": 450, "sklearn": 1600}[library], (library, files)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+@pytest.mark.parametrize("library", LIBRARIES)
+def test_no_mutant_kills_its_reader(library: str) -> None:
+    """If this fails, a stream passes the check whose object crashes when it is used."""
+    if importlib.util.find_spec(library) is None:
+        pytest.skip(f"{library} is not installed")
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-m", "science.fuzz_state", library, "--mutants", str(MUTANTS)],
+        cwd=Path(__file__).parent,
+        capture_output=True,
+        text=True,
+        timeout=3600,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
