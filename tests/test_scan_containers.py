@@ -50,7 +50,8 @@ def test_a_scan_never_says_less_than_a_check() -> None:
 def test_every_attack_is_found_in_every_container(container: str) -> None:
     for case in REFUSED:
         result = torshi.scan_bytes(CONTAINERS[container](case.data))
-        assert result.verdict == "findings", (container, case.id)
+        # Of a pickle: that the container is odd would be a finding without any.
+        assert any(finding.code.startswith("T1") for finding in result.findings), (container, case.id)
 
 
 @pytest.mark.parametrize("container", CONTAINERS)

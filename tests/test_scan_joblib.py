@@ -13,7 +13,9 @@ from typing import Any
 
 import joblib
 import numpy as np
+import pandas as pd
 import pytest
+from sklearn.ensemble import RandomForestClassifier
 
 import torshi
 from typed_models import Point
@@ -48,6 +50,29 @@ def test_arrays_are_passed_over_and_read_on_behind(name: str, protocol: int) -> 
     assert result.undecided == ()
     assert torshi.scan_bytes(data, trust=[Point]).verdict == "no findings"
     assert result.format == "joblib"
+
+
+def test_models_and_frames_are_read_like_their_pickles() -> None:
+    numbers = np.random.default_rng(1).random((60, 4))
+    classes = (numbers[:, 0] > 0.5).astype(int)
+    frame = pd.DataFrame({"a": [1, 2], "b": ["x", None], "c": np.array([(1, 2), "y"], dtype=object)})
+    for value in (RandomForestClassifier(3, random_state=1).fit(numbers, classes), frame, {"deep": [frame]}):
+        assert torshi.scan_bytes(pickle.dumps(value)).verdict == "no findings"
+        for protocol in (2, 4, 5):
+            result = torshi.scan_bytes(dumped(value, protocol))
+            assert (result.verdict, result.format) == ("no findings", "joblib"), result
+
+
+def test_forged_trees_are_findings_in_joblibs_layout_too() -> None:
+    numbers = np.random.default_rng(1).random((60, 4))
+    forest = RandomForestClassifier(1, random_state=1).fit(numbers, numbers[:, 0] > 0.5)
+    nodes = forest.estimators_[0].tree_.__getstate__()["nodes"]
+    data = dumped(forest)
+    assert data.count(nodes.tobytes()) == 1
+    forged = nodes.copy()
+    forged["left_child"][0] = 10_000
+    result = torshi.scan_bytes(data.replace(nodes.tobytes(), forged.tobytes()))
+    assert "sklearn.tree._tree.Tree" in {finding.name for finding in result.findings}
 
 
 def test_compressed_files() -> None:

@@ -153,6 +153,9 @@ codes! {
     Unreadable "T911" "unreadable" Undecided Medium: "a file that cannot be read",
         "The system refused it.",
         "See the message.";
+    Work "T912" "limit-work" Undecided Medium: "data made to take long",
+        "So much of it begins like a pickle that looking at every beginning would take time out of proportion to its length. The rest was not looked at.",
+        "Treat the file as hostile.";
     Failed "T999" "internal" Undecided Medium: "the scan of this file failed",
         "An error in torshi. Nothing is known about the file.",
         "Please report it, with the file if you can.";

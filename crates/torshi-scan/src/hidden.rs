@@ -10,13 +10,12 @@ use torshi_core::symbolic::usage;
 
 /// The longest hidden pickle that is read to its end; of a longer one, what it does up to there is seen.
 const WINDOW: usize = 1 << 20;
-/// Instructions' bytes that a search may read, for each byte of the data and besides.
-const WORK_PER_BYTE: u64 = 8;
-const WORK: u64 = 64 << 20;
 /// The longest line taken for a name.
 const LONGEST_NAME: usize = 100;
 /// Places in one line at which a GLOBAL may begin.
 const MOST_STARTS: usize = 4;
+/// What a check costs at least, in bytes read.
+const LEAST_WORK: u64 = 256;
 /// Bytes passed at a time.
 const BLOCK: usize = 128;
 
@@ -33,7 +32,7 @@ pub(crate) fn search(walk: &mut Walk<'_>, data: &[u8], place: &Place) -> u64 {
     if place.base == 0 && is_program(data) {
         return 0;
     }
-    let mut search = Search { left: WORK + WORK_PER_BYTE * data.len() as u64, found: 0, from: 0 };
+    let mut search = Search { found: 0, from: 0 };
     // A place in a block is looked at only where the block has one: most have none, and are passed many bytes at a time.
     for start in (0..data.len()).step_by(BLOCK) {
         let end = data.len().min(start + BLOCK);
@@ -69,8 +68,6 @@ pub(crate) fn has_likely_place(data: &[u8]) -> bool {
 }
 
 struct Search {
-    /// Bytes of instructions that may yet be read.
-    left: u64,
     found: u64,
     /// Where the last pickle found ends.
     from: usize,
@@ -88,21 +85,17 @@ impl Search {
         for &start in starts[..count].iter().filter(|start| **start >= self.from) {
             let window = &data[start..data.len().min(start + WINDOW)];
             let checked = check(window, &walk.settings.policy, &walk.settings.limits.load, place.torch);
-            let outcome = &checked.outcome;
-            let read = outcome.fault.as_ref().map_or(outcome.plan.end, |fault| fault.offset);
-            self.left = self.left.saturating_sub(256 + read as u64);
+            if !walk.work(LEAST_WORK + checked.read as u64, place, start as u64) {
+                return false;
+            }
             if is_pickle(window, &checked) {
                 self.found += 1;
-                self.from = start + read.max(1);
+                self.from = start + checked.read.max(1);
                 tell(walk, &checked, place, start);
                 break;
             }
         }
-        if self.left == 0 {
-            let message = format!("the search for hidden pickles stopped at byte {at}: too many beginnings of pickles");
-            walk.say(Code::Malformed, message, place, Some(at as u64));
-        }
-        self.left > 0
+        true
     }
 }
 

@@ -44,6 +44,12 @@ pub(crate) struct Checked {
     pub persistent: Option<Fault>,
     /// In joblib's layout: where arrays stand between the instructions.
     pub arrays: Option<Vec<Range<usize>>>,
+    /// Bytes that were read.
+    pub read: usize,
+}
+
+fn read(outcome: &Outcome) -> usize {
+    outcome.fault.as_ref().map_or(outcome.plan.end, |fault| fault.offset)
 }
 
 /// Checks the pickle at the beginning of the data. One with joblib's array wrappers is read both ways: as joblib does,
@@ -65,7 +71,9 @@ pub(crate) fn check(data: &[u8], policy: &Policy, limits: &Limits, torch: bool) 
         let more = stock.outcome.findings.into_iter().filter(|finding| finding.offset >= first);
         laid.outcome.findings.extend(more);
     }
+    let read = stock.read + read(&laid.outcome);
     Checked {
+        read,
         outcome: laid.outcome,
         persistent: stock.persistent.filter(|fault| fault.offset < first),
         arrays: Some(laid.foreign),
@@ -79,9 +87,9 @@ fn check_stock(data: &[u8], policy: &Policy, limits: &Limits, torch: bool) -> Ch
             let first = (**fault).clone();
             // A program that answers the id goes on behind it.
             let outcome = verify(data, policy, limits, &settings(true));
-            Checked { outcome, persistent: Some(first), arrays: None }
+            Checked { read: 2 * read(&outcome), outcome, persistent: Some(first), arrays: None }
         }
-        _ => Checked { outcome, persistent: None, arrays: None },
+        _ => Checked { read: read(&outcome), outcome, persistent: None, arrays: None },
     }
 }
 
@@ -95,6 +103,9 @@ pub(crate) fn row(walk: &mut Walk<'_>, data: &[u8], place: &Place, quiet: bool) 
         let here = place.at(at);
         let checked = check(rest, &walk.settings.policy, &walk.settings.limits.load, place.torch);
         joblib |= checked.arrays.is_some();
+        if !walk.work(checked.read as u64, &here, 0) {
+            break;
+        }
         match checked.outcome.fault {
             None => {
                 // One byte and a STOP, in a file that is something else, says nothing.
@@ -115,12 +126,12 @@ pub(crate) fn row(walk: &mut Walk<'_>, data: &[u8], place: &Place, quiet: bool) 
                         report(walk, rest, &checked, &here);
                         say_broken(walk, fault, &here);
                         count += 1;
-                        at = data.len();
+                        at += fault.offset;
                     }
                     Broken::Begun if !quiet => {
                         malformed(walk, fault, &here);
                         count += 1;
-                        at = data.len();
+                        at += fault.offset;
                     }
                     _ => {}
                 }
@@ -134,7 +145,7 @@ pub(crate) fn row(walk: &mut Walk<'_>, data: &[u8], place: &Place, quiet: bool) 
     }
     let inside = Place { format: place.chain("pickle"), ..place.at(at) };
     if !whole {
-        count += tail(walk, &data[at..], &inside);
+        count += tail(walk, data.get(at..).unwrap_or_default(), &inside);
     }
     walk.entry(place, if joblib { "joblib" } else { "pickle" }, data.len(), count);
     Some(count)

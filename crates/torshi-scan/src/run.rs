@@ -9,7 +9,6 @@ use rayon::prelude::*;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::io::Read;
-use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{channel, Receiver, RecvTimeoutError};
@@ -150,11 +149,7 @@ fn scan_found(found: Found, settings: &Settings, expect: Expect) -> FileResult {
             return FileResult::unread(&path.to_string_lossy(), 0, Code::Unreadable, &message);
         }
     };
-    // A bug in a library that unpacks must not end the scan of the other files, nor pass for a verdict.
-    let scanned = catch_unwind(AssertUnwindSafe(|| scan_file(&path, settings, expect)));
-    scanned.unwrap_or_else(|_| {
-        FileResult::unread(&path.to_string_lossy(), 0, Code::Failed, "the scan of this file failed: please report it")
-    })
+    scan_file(&path, settings, expect)
 }
 
 fn scan_file(path: &Path, settings: &Settings, expect: Expect) -> FileResult {

@@ -7,7 +7,13 @@ use crate::format::{ends_in_zip, sniff, Codec, Format};
 use crate::limits::ScanLimits;
 use crate::result::{statement, Entry, FileResult, Statement};
 use crate::{hidden, npy, pickles, tarball, zip};
+use std::panic::{catch_unwind, AssertUnwindSafe};
 use torshi_core::policy::Policy;
+
+/// Bytes that checks may read, once for each byte of what is looked at and more: data can be such that each of many
+/// beginnings of pickles leads through all that follows.
+const WORK: u64 = 256 << 20;
+const WORK_PER_BYTE: u64 = 16;
 
 /// What every file of a scan is judged by.
 #[derive(Clone)]
@@ -30,26 +36,45 @@ pub struct FoundPickle {
 
 /// Scans bytes as a file of that name.
 pub fn scan_bytes(data: &[u8], name: &str, settings: &Settings) -> FileResult {
-    walked(data, name, settings, None).0
+    scan_within(data, name, settings, None).0
 }
 
 /// The same, with the pickles themselves, for whoever learns from a file.
 pub fn pickles_of(data: &[u8], name: &str, settings: &Settings) -> (FileResult, Vec<FoundPickle>) {
-    walked(data, name, settings, Some(Vec::new()))
+    scan_within(data, name, settings, Some(Vec::new()))
 }
 
-fn walked(
+fn scan_within(
+    data: &[u8], name: &str, settings: &Settings, kept: Option<Vec<FoundPickle>>,
+) -> (FileResult, Vec<FoundPickle>) {
+    let size = data.len() as u64;
+    if size > settings.limits.file {
+        let message = format!("{size} bytes: over the limit file={}", settings.limits.file);
+        return (FileResult::unread(name, size, Code::FileSize, &message), Vec::new());
+    }
+    // A bug in a library that unpacks must not end the scan of other files, nor pass for a verdict.
+    let scanned = catch_unwind(AssertUnwindSafe(|| scan_all(data, name, settings, kept)));
+    scanned.unwrap_or_else(|_| {
+        let failed = "the scan of this file failed: please report it";
+        (FileResult::unread(name, size, Code::Failed, failed), Vec::new())
+    })
+}
+
+fn scan_all(
     data: &[u8], name: &str, settings: &Settings, kept: Option<Vec<FoundPickle>>,
 ) -> (FileResult, Vec<FoundPickle>) {
     let mut result = FileResult::new(name, data.len() as u64);
-    if data.len() as u64 > settings.limits.file {
-        let message = format!("{} bytes: over the limit file={}", data.len(), settings.limits.file);
-        return (FileResult::unread(name, data.len() as u64, Code::FileSize, &message), Vec::new());
-    }
     result.blake3 = Some(blake3::hash(data).to_hex().to_string());
     let limits = &settings.limits;
-    let (expanded_left, entries_left) = (limits.expanded, limits.entries);
-    let mut walk = Walk { settings, result, expanded_left, entries_left, top: String::new(), kept };
+    let mut walk = Walk {
+        settings,
+        result,
+        expanded_left: limits.expanded,
+        entries_left: limits.entries,
+        work_left: WORK + WORK_PER_BYTE * data.len() as u64,
+        top: String::new(),
+        kept,
+    };
     walk.walk(data, &Place::default());
     walk.result.format = walk.top;
     walk.result.conclude();
@@ -106,6 +131,7 @@ pub(crate) struct Walk<'s> {
     pub result: FileResult,
     pub expanded_left: u64,
     pub entries_left: u64,
+    pub work_left: u64,
     /// What the file itself is.
     pub top: String,
     /// The pickles, where somebody wants them.
@@ -194,7 +220,23 @@ impl Walk<'_> {
 
     /// Counts what was unpacked.
     pub fn spend(&mut self, out: &Expanded) {
-        self.expanded_left = self.expanded_left.saturating_sub(out.data.len() as u64);
+        let unpacked = out.data.len() as u64;
+        self.expanded_left = self.expanded_left.saturating_sub(unpacked);
+        self.work_left += WORK_PER_BYTE * unpacked;
+    }
+
+    /// Counts bytes that were read; `false`, and says so, if that was too much.
+    pub fn work(&mut self, bytes: u64, place: &Place, at: u64) -> bool {
+        if bytes < self.work_left {
+            self.work_left -= bytes;
+            return true;
+        }
+        if self.work_left > 0 {
+            self.work_left = 0;
+            let message = format!("stopped at byte {}: too many overlapping beginnings of pickles", place.base + at);
+            self.say(Code::Work, message, place, Some(at));
+        }
+        false
     }
 
     /// Notes why unpacking stopped early.

@@ -4,11 +4,10 @@
 
 use super::arena::{Arena, NodeKind, NO_GLOBAL};
 use super::globals::Origin;
-use super::value::{Span, Symbol, LONGEST};
-use super::{verify, Outcome, Plan, Settings, Symbolic};
+use super::value::Symbol;
+use super::{Outcome, Plan, Settings, Symbolic};
 use crate::domain::Domain;
 use crate::error::{Fault, FaultBox, Site};
-use crate::finding::Finding;
 use crate::limits::Limits;
 use crate::machine::Machine;
 use crate::memo::Memo;
@@ -39,37 +38,31 @@ pub fn is_wrapper(module: &str, qualname: &str) -> bool {
 /// Checks a stream in joblib's layout against a policy.
 pub fn verify_joblib(data: &[u8], policy: &Policy, limits: &Limits, settings: &Settings<'_>) -> Laid {
     let domain = Symbolic::new(data, Vec::new(), policy, limits, settings, Box::<Arena>::default());
-    let mut walk = Walk {
-        machine: Machine::new(data, domain, Memo::noting(), settings.fix_imports),
-        reader: Reader::new(data),
-        data,
-        inner: Inner { policy, limits, settings, findings: Vec::new() },
-        foreign: Vec::new(),
-    };
+    let machine = Machine::new(data, domain, Memo::noting(), settings.fix_imports);
+    let terms = Terms { policy, limits, settings };
+    let mut walk = Walk { machine, reader: Reader::new(data), data, terms, foreign: Vec::new() };
     let fault = walk.run().err();
-    let Walk { mut machine, reader, inner, foreign, .. } = walk;
+    let Walk { mut machine, reader, foreign, .. } = walk;
     let (protocol, stored) = (machine.protocol(), machine.memo.len());
     let (_, reads) = machine.memo.take_parts();
-    let Symbolic { mut globals, mut findings, dunder_states, .. } = machine.domain;
-    findings.extend(inner.findings);
-    findings.sort_by_key(|finding| finding.offset);
+    let Symbolic { mut globals, findings, dunder_states, .. } = machine.domain;
     let plan = Plan { stored, reads, end: reader.offset(), protocol, dunder_states, globals: globals.take() };
     Laid { outcome: Outcome { plan, findings, fault, freed: 0 }, foreign }
 }
 
-/// What inner pickles are checked with, and what was found in them.
-struct Inner<'p> {
+/// What a stream is checked by.
+#[derive(Clone, Copy)]
+struct Terms<'p> {
     policy: &'p Policy,
     limits: &'p Limits,
     settings: &'p Settings<'p>,
-    findings: Vec<Finding>,
 }
 
 struct Walk<'a, 'p> {
     machine: Machine<'a, Symbolic<'a, 'p>>,
     reader: Reader<'a>,
     data: &'a [u8],
-    inner: Inner<'p>,
+    terms: Terms<'p>,
     foreign: Vec<Range<usize>>,
 }
 
@@ -108,10 +101,7 @@ impl Walk<'_, '_> {
         };
         let from = self.reader.offset();
         let array = match extent {
-            Extent::References => {
-                self.pickle()?;
-                self.machine.domain.made_array(&wrapped, None, site)?
-            }
+            Extent::References => self.pickle()?,
             Extent::Bytes(length) => {
                 if wrapped.padded {
                     let padding = self.reader.raw(1)?.first().copied().unwrap_or(0);
@@ -119,11 +109,8 @@ impl Walk<'_, '_> {
                 }
                 let raw = self.reader.raw(length)?;
                 let domain = &mut self.machine.domain;
-                let bytes = match raw.len() as u64 >= LONGEST {
-                    true => Symbol::HeldBytes(domain.hold(Cow::Borrowed(raw))),
-                    false => Symbol::Bytes(Span::of(self.data, raw)),
-                };
-                domain.made_array(&wrapped, Some(bytes), site)?
+                let bytes = domain.bytes(raw)?;
+                domain.made_array(&wrapped, bytes, site)?
             }
         };
         self.foreign.push(from..self.reader.offset());
@@ -131,18 +118,25 @@ impl Walk<'_, '_> {
         Ok(())
     }
 
-    /// The pickle of an array of objects: a stream of its own, in stock layout.
-    fn pickle(&mut self) -> Result<(), FaultBox> {
+    /// The array of objects that a pickle of its own makes, in stock layout. The domain goes through it with the other
+    /// stream, so that rules see into the array; stack and memo are its own.
+    fn pickle(&mut self) -> Result<Symbol, FaultBox> {
         let from = self.reader.offset();
-        let Inner { policy, limits, settings, .. } = self.inner;
-        let inner = verify(&self.data[from..], policy, limits, settings);
-        let moved = inner.findings.into_iter().map(|finding| Finding { offset: finding.offset + from, ..finding });
-        self.inner.findings.extend(moved);
-        if let Some(mut fault) = inner.fault {
-            fault.offset += from;
-            return Err(fault);
-        }
-        self.reader.raw(inner.plan.end as u64).map(drop)
+        let Terms { policy, limits, settings } = self.terms;
+        let idle = Symbolic::new(self.data, Vec::new(), policy, limits, settings, Box::<Arena>::default());
+        let domain = std::mem::replace(&mut self.machine.domain, idle);
+        let mut inner = Machine::new(self.data, domain, Memo::noting(), settings.fix_imports);
+        let mut reader = Reader::from_offset(self.data, from);
+        let made = loop {
+            match inner.advance(&mut reader) {
+                Ok(None) => {}
+                Ok(Some(array)) => break Ok(array),
+                Err(fault) => break Err(fault),
+            }
+        };
+        self.machine.domain = inner.domain;
+        self.reader.raw((reader.offset() - from) as u64)?;
+        made
     }
 }
 
@@ -167,24 +161,69 @@ impl Symbolic<'_, '_> {
         })
     }
 
-    /// The array, made as numpy's own pickles make one: empty, of its class, then given its state. Without bytes
-    /// it is one of objects, whose own pickle was checked.
-    fn made_array(&mut self, wrapped: &Wrapped, bytes: Option<Symbol>, site: Site) -> Result<Symbol, FaultBox> {
+    /// The array, made as numpy's own pickles make one: empty, of its class, then given its state.
+    fn made_array(&mut self, wrapped: &Wrapped, bytes: Symbol, site: Site) -> Result<Symbol, FaultBox> {
         let function = self.named("numpy._core.multiarray", "_reconstruct", false, Origin::Implied, site)?;
         let empty = Symbol::Node(self.arena.tuple(&[Symbol::Int(0)]));
         let code = Symbol::HeldBytes(self.hold(Cow::Borrowed(b"b")));
         let arguments = Symbol::Node(self.arena.tuple(&[wrapped.class, empty, code]));
         let array = self.call(function, arguments, site)?;
-        match (bytes, array) {
-            (Some(bytes), _) => {
-                let fortran = Symbol::Bool(wrapped.fortran);
-                let state = [Symbol::Int(1), wrapped.shape, wrapped.dtype, fortran, bytes];
-                let state = Symbol::Node(self.arena.tuple(&state));
-                self.set_state(&array, state, site)?;
-            }
-            (None, Symbol::Node(id)) => self.arena.node_mut(id).open = false,
-            _ => {}
-        }
+        let fortran = Symbol::Bool(wrapped.fortran);
+        let state = Symbol::Node(self.arena.tuple(&[Symbol::Int(1), wrapped.shape, wrapped.dtype, fortran, bytes]));
+        self.set_state(&array, state, site)?;
         Ok(array)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::graph::test_settings;
+
+    /// A list of an array of three bytes and `last`, in joblib's layout.
+    fn stream(raw: &[u8], last: &[u8]) -> Vec<u8> {
+        let head: &[u8] = b"\x80\x02]q\0(cjoblib.numpy_pickle\nNumpyArrayWrapper\n)\x81}(X\x08\0\0\0subclass\
+cnumpy\nndarray\nX\x05\0\0\0shapeK\x03\x85X\x05\0\0\0orderX\x01\0\0\0CX\x05\0\0\0dtypecnumpy\ndtype\n\
+(X\x02\0\0\0u1\x89\x88tR(K\x03X\x01\0\0\0|NNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK\0tbub";
+        [head, raw, last, b"e."].concat()
+    }
+
+    fn laid(data: &[u8]) -> Laid {
+        verify_joblib(data, &Policy::default(), &Limits::default(), &test_settings())
+    }
+
+    /// Bytes of an array taken for instructions, or instructions for bytes, would check another stream than is loaded.
+    #[test]
+    fn bytes_behind_a_wrapper_are_passed_over() {
+        let data = stream(b"\xff.0", b"K\x01");
+        let laid = laid(&data);
+        assert!(laid.outcome.fault.is_none() && laid.outcome.findings.is_empty(), "{:?}", laid.outcome);
+        assert_eq!(laid.outcome.plan.end, data.len());
+        assert_eq!((laid.foreign.len(), &laid.foreign[0]), (1, &(data.len() - 7..data.len() - 4)));
+    }
+
+    /// What stands behind the bytes is checked like all else.
+    #[test]
+    fn the_stream_goes_on_behind_them() {
+        let laid = laid(&stream(b"abc", b"cos\nsystem\n"));
+        let names: Vec<_> = laid.outcome.findings.iter().map(|finding| finding.name.as_deref()).collect();
+        assert_eq!(names, [Some("os.system")]);
+        // named, and in the list
+    }
+
+    /// A file reader would take the bytes from behind the frame, and the rest of the frame afterwards.
+    #[test]
+    fn bytes_within_a_frame_have_no_one_meaning() {
+        let mut data = stream(b"abc", b"N");
+        let length = data.len() as u64 - 2;
+        data.splice(2..2, [&b"\x95"[..], &length.to_le_bytes()].concat());
+        assert!(laid(&data).outcome.fault.is_some_and(|fault| fault.to_string().contains("within a frame")));
+    }
+
+    /// Fewer bytes than the dtype says are a file cut off.
+    #[test]
+    fn missing_bytes_are_a_fault() {
+        let data = stream(b"", b"");
+        assert!(laid(&data[..data.len() - 1]).outcome.fault.is_some());
     }
 }

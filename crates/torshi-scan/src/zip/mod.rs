@@ -37,8 +37,16 @@ pub(crate) fn scan(walk: &mut Walk<'_>, data: &[u8], place: &Place) -> u64 {
         let message = format!("the directory of the archive {what}; entries were looked for one by one");
         walk.say(Code::Damaged, message, &inner, None);
     }
-    let mut archive =
-        Archive { data, torch: is_torch(&listed), oddities: Oddities::default(), covered: Vec::new(), inner };
+    // Every byte in two readings, and the small rest of those that overlap by chance.
+    let stored_left = 2 * data.len() as u64 + 4096;
+    let mut archive = Archive {
+        stored_left,
+        data,
+        torch: is_torch(&listed),
+        oddities: Oddities::default(),
+        covered: Vec::new(),
+        inner,
+    };
     let mut found = archive.listed(walk, &listed);
     found += archive.gaps(walk, &listed);
     if found > 0 {
@@ -68,6 +76,8 @@ fn is_storage(name: &[u8]) -> bool {
 struct Archive<'d> {
     data: &'d [u8],
     torch: bool,
+    /// Bytes that may yet be read without being unpacked: entries that overlap come to any number of them.
+    stored_left: u64,
     oddities: Oddities,
     /// Parts that entries take up.
     covered: Vec<Range<usize>>,
@@ -169,6 +179,14 @@ impl Archive<'_> {
     /// Unpacks one reading of an entry and walks on.
     fn contents(&mut self, walk: &mut Walk<'_>, header: &Header, range: Range<usize>, place: &Place) -> u64 {
         let raw = self.data.get(range.clone()).unwrap_or_default();
+        if header.method == 0 {
+            if raw.len() as u64 > self.stored_left {
+                let message = "entries that overlap come to more than twice the archive".to_owned();
+                walk.say(Code::Expanded, message, place, None);
+                return 0;
+            }
+            self.stored_left -= raw.len() as u64;
+        }
         let unpacked = match header.method {
             0 => Some((Cow::Borrowed(raw), None)),
             method => expand_zip(method, raw, Some(header.plain), walk.allowance()).map(|out| {
