@@ -18,9 +18,9 @@ import pytest
 import torshi
 
 ROOT = Path(__file__).parents[1]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-# Made from the table of opcodes, and compared with it by the tests of the core.
-MADE = {"opcodes.md"}
+PAGES = [ROOT / "README.md", ROOT / "SECURITY.md", *sorted((ROOT / "docs").glob("*.md"))]
+# Made from tables, and compared with them by the tests of the crates.
+MADE = {"opcodes.md", "findings.md"}
 MODULES = sorted(
     info.name
     for info in pkgutil.walk_packages(torshi.__path__, "torshi.")

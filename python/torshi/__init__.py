@@ -31,12 +31,25 @@ from torshi._errors import (
     ValidationError,
 )
 from torshi._findings import Finding
+from torshi._gate import Event
+from torshi._guard import Guard, guard
 from torshi._inspect import check, inspect
 from torshi._limits import Limits
+from torshi._objects import ObjectResult, scan_objects
 from torshi._opcodes import *
 from torshi._pickler import Pickler, dump, dumps
 from torshi._policy import Policy, unrestricted
 from torshi._report import Report
+from torshi._scan import (
+    FileResult,
+    ScanEntry,
+    ScanFinding,
+    ScanLimits,
+    ScanProgress,
+    ScanReport,
+    scan,
+    scan_bytes,
+)
 from torshi._unpickler import Unpickler, load, loads
 from torshi._version import __version__
 
@@ -58,11 +71,26 @@ __all__ = [
     "Policy",
     "unrestricted",
     "Limits",
+    # under code that calls pickle itself
+    "guard",
+    "Guard",
+    "Event",
     # looking without loading
     "inspect",
     "check",
     "Report",
     "Finding",
+    # finding pickles in files
+    "scan",
+    "scan_bytes",
+    "scan_objects",
+    "ObjectResult",
+    "ScanReport",
+    "FileResult",
+    "ScanFinding",
+    "ScanEntry",
+    "ScanLimits",
+    "ScanProgress",
     # errors beside pickle's
     "UnpicklableError",
     "UntrustedError",

@@ -5,10 +5,12 @@ mod decoder;
 mod encoder;
 mod errors;
 mod ffi;
+mod gate;
 mod inspect;
 mod pickler;
 mod policy;
 mod regular;
+mod scan;
 mod source;
 mod unpickler;
 
@@ -17,7 +19,9 @@ use pyo3::prelude::*;
 #[pymodule]
 fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<policy::PyPolicy>()?;
+    gate::register(module)?;
     inspect::register(module)?;
     pickler::register(module)?;
+    scan::register(module)?;
     unpickler::register(module)
 }

@@ -3,8 +3,8 @@
 Builds the parser from the commands, one module each, and runs the one asked for. Never loads a pickle:
 every command works on what the inspection says.
 
-Exit codes: 0 done or no findings, 1 findings, 2 not readable or not a pickle (argparse's own code for a
-wrong command line too).
+Exit codes: 0 done or no findings, 1 findings, 2 not readable, not a pickle or undecided (argparse's own code
+for a wrong command line too).
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ import sys
 from collections.abc import Sequence
 
 from torshi._version import __version__
-from torshi.cli import check, dis, show
+from torshi.cli import check, dis, policy, scan, show
 
 __all__ = ["main"]
 
-_COMMANDS = (show, check, dis)
+_COMMANDS = (show, check, scan, dis, policy)
 
 # What a shell reports for a program that SIGPIPE ended.
 _BROKEN_PIPE = 141
@@ -29,9 +29,11 @@ examples:
   torshi show data.pkl                     what is inside
   torshi check data.pkl && python job.py   go on only where there are no findings
   curl -s https://example.org/x.pkl | torshi check -
+  torshi scan models/ --sarif > torshi.sarif   every pickle in every file, archives too
   torshi dis data.pkl | less
+  torshi policy learn known-good/*.pkl     the policy that lets these files load, for review
 
-exit codes: 0 no findings, 1 findings, 2 not readable or not a pickle
+exit codes: 0 no findings, 1 findings, 2 not readable, not a pickle or undecided
 """
 
 

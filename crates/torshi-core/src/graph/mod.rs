@@ -15,7 +15,8 @@ use crate::reader::Reader;
 use crate::symbolic::Settings;
 pub use node::{Arena, Bounds, Naming, Node, Role, Shape, Value, What};
 pub(crate) use path::place_findings;
-pub use path::{add_paths, locate, Paths, Step};
+pub use path::{add_paths, add_paths_around, locate, Paths, Step};
+use std::ops::Range;
 pub use tree::{tree, Child, TreeBounds, TreeNode};
 
 /// A call the stream would make.
@@ -69,8 +70,13 @@ pub struct Trace<'a, 's> {
 }
 
 /// Runs a stream on a graph, noting what the instructions at the `watched` offsets make or change.
-pub fn trace<'a, 's>(
-    data: &'a [u8], settings: &'s Settings<'s>, bounds: Bounds, mut watched: Vec<usize>,
+pub fn trace<'a, 's>(data: &'a [u8], settings: &'s Settings<'s>, bounds: Bounds, watched: Vec<usize>) -> Trace<'a, 's> {
+    trace_around(data, settings, bounds, watched, &[])
+}
+
+/// The same, passing over parts that are no instructions: of a layout in which there are such, in stream order.
+fn trace_around<'a, 's>(
+    data: &'a [u8], settings: &'s Settings<'s>, bounds: Bounds, mut watched: Vec<usize>, foreign: &[Range<usize>],
 ) -> Trace<'a, 's> {
     watched.sort_unstable();
     let graph = Graph {
@@ -89,7 +95,11 @@ pub fn trace<'a, 's>(
     let mut machine = Machine::new(data, graph, memo, settings.fix_imports);
     let mut reader = Reader::new(data);
     let mut protocols = 0u8;
+    let mut foreign = foreign.iter().peekable();
     let ran = loop {
+        if let Some(part) = foreign.next_if(|part| part.start == reader.offset()) {
+            reader = Reader::from_offset(data, part.end);
+        }
         machine.domain.begin(reader.offset());
         let step = machine.advance(&mut reader);
         if reader.offset() > machine.domain.position {

@@ -2,11 +2,12 @@
 //! value of the pickle, so a shared node is called by its shortest path and a cycle ends. Only nodes have
 //! paths here; a path is written out when it is asked for.
 
-use super::{trace, Bounds, Graph, Role, Shape, Trace, Value};
+use super::{trace, trace_around, Bounds, Graph, Role, Shape, Trace, Value};
 use crate::finding::{Finding, FindingKind};
 use crate::preview;
 use crate::symbolic::Settings;
 use std::collections::VecDeque;
+use std::ops::Range;
 
 /// Steps of a path that are written; of a longer one, the middle is left out.
 const MOST_STEPS: usize = 48;
@@ -232,11 +233,16 @@ pub fn locate(data: &[u8], offsets: &[usize], settings: &Settings<'_>) -> Vec<Op
 
 /// Fills in the paths of findings.
 pub fn add_paths(data: &[u8], findings: &mut [Finding], settings: &Settings<'_>) {
+    add_paths_around(data, findings, settings, &[]);
+}
+
+/// The same for a layout with parts that are no instructions, given in stream order.
+pub fn add_paths_around(data: &[u8], findings: &mut [Finding], settings: &Settings<'_>, foreign: &[Range<usize>]) {
     if findings.is_empty() {
         return;
     }
     let offsets = findings.iter().map(|finding| finding.offset).collect();
-    let trace = trace(data, settings, Bounds::of_stream(data.len()), offsets);
+    let trace = trace_around(data, settings, Bounds::of_stream(data.len()), offsets, foreign);
     place_findings(&trace, findings);
 }
 

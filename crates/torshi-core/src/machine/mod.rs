@@ -112,6 +112,13 @@ impl<'a, D: Domain<'a>> Machine<'a, D> {
         &self.stack
     }
 
+    /// Puts another value in the place of the top of the stack, for layouts in which more than instructions make one.
+    pub fn replace_top(&mut self, value: D::Value) {
+        if let Some(top) = self.stack.last_mut() {
+            *top = value;
+        }
+    }
+
     #[inline(always)]
     fn step<const FUSE: bool>(&mut self, reader: &mut Reader<'a>) -> Result<Flow<D::Value>, D::Error> {
         let opcode = reader.opcode()?;

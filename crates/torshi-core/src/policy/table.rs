@@ -15,6 +15,7 @@ const SOURCES: &[(&str, bool, &str)] = &[
     ("exceptions", true, include_str!("tables/exceptions.toml")),
     ("stdlib", true, include_str!("tables/stdlib.toml")),
     ("numpy", false, include_str!("tables/numpy.toml")),
+    ("joblib", false, include_str!("tables/joblib.toml")),
     ("dateutil", false, include_str!("tables/dateutil.toml")),
     ("pandas", false, include_str!("tables/pandas.toml")),
     ("pyarrow", false, include_str!("tables/pyarrow.toml")),

@@ -166,6 +166,16 @@ impl<'a> Reader<'a> {
         Ok(bytes)
     }
 
+    /// The next `n` bytes of a layout in which raw bytes stand between instructions, where no frame is open: who reads
+    /// from a file would take them from behind the frame.
+    pub fn raw(&mut self, n: u64) -> Result<&'a [u8], FaultBox> {
+        if self.at < self.frame_end {
+            return Err(Fault::malformed(self.site, "raw bytes of an array within a frame"));
+        }
+        self.data = self.whole;
+        self.take(n)
+    }
+
     /// Takes a MEMOIZE or BINPUT if one comes next; the slot it fills, where `next` is MEMOIZE's.
     #[inline(always)]
     pub fn following_put(&mut self, next: u64) -> Option<u64> {

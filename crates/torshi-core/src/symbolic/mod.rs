@@ -8,6 +8,7 @@ mod cost;
 mod expansion;
 mod fill;
 mod globals;
+mod joblib;
 mod value;
 mod view;
 
@@ -31,6 +32,7 @@ use value::{Span, Symbol};
 pub(crate) use crate::literal::{raw_unicode_escape, unescape};
 pub(crate) use globals::modern;
 pub use globals::{usage, GlobalUse, Origin};
+pub use joblib::{is_wrapper, verify_joblib, Laid};
 
 /// Findings kept: enough to show a person, few enough to bound memory.
 const MOST_FINDINGS: usize = 200;
@@ -271,7 +273,7 @@ impl<'a, 'p> Symbolic<'a, 'p> {
             self.charge_memory(8 * (module.len() + name.len()) as u64, site)?;
             let global = self.globals.get(id);
             if global.row.is_some_and(|row| row.looks_at_atoms()) {
-                self.arena.keep_atoms(self.data.len());
+                self.arena.keep_atoms(self.size);
             }
             let global = self.globals.get(id);
             if let Some(denial) = global.denial.as_ref() {

@@ -20,6 +20,8 @@ pub(super) mod sklearn;
 mod tests;
 mod text;
 
+pub(crate) use numpy::ndarray::{extent as array_extent, Extent};
+
 /// What a rule answers.
 pub(crate) type Outcome = Result<(), Mismatch>;
 
