@@ -18,7 +18,7 @@ import pytest
 import torshi
 
 ROOT = Path(__file__).parents[1]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [ROOT / "README.md", ROOT / "SECURITY.md", *sorted((ROOT / "docs").glob("*.md"))]
 # Made from tables, and compared with them by the tests of the crates.
 MADE = {"opcodes.md", "findings.md"}
 MODULES = sorted(

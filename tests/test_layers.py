@@ -17,9 +17,11 @@ PACKAGE = ROOT / "python" / "torshi"
 # A module may import modules of its own layer and of those above it in this list, never of those below.
 LAYERS = [
     {"_version", "_opcodes", "_printable", "_findings", "_errors", "_limits", "_shapes", "_native"},
-    {"_annotations", "_typed", "_policy"},
+    {"_annotations", "_typed", "_policy", "_lesson"},
     {"_pickler", "_unpickler"},
     {"_report", "_inspect", "_scan"},
+    {"_places", "_gate", "_stand_ins", "_guard"},
+    {"_objects", "_ledger"},
     {"cli"},
     {"__init__", "__main__"},
 ]

@@ -48,7 +48,7 @@ def test_each_limit_is_named_when_it_is_met(name: str) -> None:
 def test_every_limit_is_met_here_and_documented() -> None:
     names = {field.name for field in dataclasses.fields(torshi.Limits)}
     assert set(MET) == names
-    page = (ROOT / "docs" / "security.md").read_text(encoding="utf-8")
+    page = (ROOT / "SECURITY.md").read_text(encoding="utf-8")
     assert names <= set(re.findall(r"^\| `(\w+)` \|", page, re.MULTILINE))
 
 

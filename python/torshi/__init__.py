@@ -31,8 +31,11 @@ from torshi._errors import (
     ValidationError,
 )
 from torshi._findings import Finding
+from torshi._gate import Event
+from torshi._guard import Guard, guard
 from torshi._inspect import check, inspect
 from torshi._limits import Limits
+from torshi._objects import ObjectResult, scan_objects
 from torshi._opcodes import *
 from torshi._pickler import Pickler, dump, dumps
 from torshi._policy import Policy, unrestricted
@@ -68,6 +71,10 @@ __all__ = [
     "Policy",
     "unrestricted",
     "Limits",
+    # under code that calls pickle itself
+    "guard",
+    "Guard",
+    "Event",
     # looking without loading
     "inspect",
     "check",
@@ -76,6 +83,8 @@ __all__ = [
     # finding pickles in files
     "scan",
     "scan_bytes",
+    "scan_objects",
+    "ObjectResult",
     "ScanReport",
     "FileResult",
     "ScanFinding",

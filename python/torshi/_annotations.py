@@ -267,7 +267,7 @@ def reviewed(cls: type) -> bool:
     """Tells whether a reviewed policy table has a row for this very class."""
     if cls.__module__ == "builtins":
         return True
-    return _native.Policy.default().find(cls.__module__, cls.__qualname__) is not None
+    return _native.Policy.default().lists(cls.__module__, cls.__qualname__)
 
 
 def _is_alias(annotation: object) -> bool:

@@ -45,8 +45,16 @@ class Finding:
 
     def __str__(self) -> str:
         """The whole finding in one line: what, where, and the way out."""
+        return self.to_line('load(..., trust=["{}"])')
+
+    def to_line(self, way_out: str) -> str:
+        """The same with the way out put for somebody else.
+
+        Args:
+            way_out: how to allow a name, which stands for ``{}`` in it.
+        """
         at = f", at {self.path}" if self.path else ""
-        way = f'; expected it? load(..., trust=["{self.remedy}"])' if self.remedy else ""
+        way = f"; expected it? {way_out.format(self.remedy)}" if self.remedy else ""
         return f"{self.message} ({self.opcode} at byte {self.offset}{at}){way}"
 
 

@@ -7,7 +7,6 @@ known-good pickles into patterns. It never holds a list of names of its own.
 from __future__ import annotations
 
 import contextlib
-import json
 import logging
 import os
 import tempfile
@@ -18,9 +17,10 @@ from typing import Any, TypeAlias, final
 
 from torshi import _native
 from torshi._annotations import label, shape_of
+from torshi._lesson import Lesson
 from torshi._shapes import classes_in
 
-__all__ = ["Policy", "Trust", "TrustItem", "resolve", "unrestricted"]
+__all__ = ["Policy", "Trust", "TrustItem", "resolve", "unrestricted", "write_text"]
 
 TrustItem: TypeAlias = str | type | Callable[..., Any]
 """What `allow`, `deny` and the items of `trust=` accept: a pattern, a class or a function."""
@@ -42,7 +42,8 @@ class Policy:
     the reviewed tables for the scientific stack. Every method returns a new policy.
 
     Patterns are ``"myapp.models.User"`` (a class or function), ``"myapp.util:rebuild"`` (module and name
-    told apart) and ``"myapp.models.*"`` (everything in a module and below it).
+    told apart) and ``"myapp.models.*"`` (everything in a module and below it). A name may be followed by the uses
+    it is for: ``"myapp.util:rebuild [call]"``, ``"myapp.models:User [construct, state]"``.
 
     Example:
         >>> import torshi
@@ -51,19 +52,22 @@ class Policy:
         (True, False)
     """
 
-    __slots__ = ("_inner", "_name")
+    __slots__ = ("_inner", "_name", "_text")
 
     _inner: _native.Policy
     _name: str
+    _text: str | None
 
     def __init__(self) -> None:
         raise TypeError("use Policy.default(), Policy.builtins() or Policy.empty()")
 
     @classmethod
-    def _wrap(cls, native: _native.Policy, name: str) -> Policy:
+    def _wrap(cls, native: _native.Policy, name: str, text: str | None = None) -> Policy:
         self = object.__new__(cls)
         object.__setattr__(self, "_inner", native)
         object.__setattr__(self, "_name", name)
+        # What `save` writes: with the comments of a learnt policy, if it is one.
+        object.__setattr__(self, "_text", text)
         return self
 
     def __setattr__(self, name: str, value: object) -> None:
@@ -115,9 +119,9 @@ class Policy:
         named = sorted({(c.__module__, c.__qualname__, c) for c in classes}, key=lambda item: item[:2])
         patterns: list[str] = []
         for module, qualname, reached in named:
-            if module in _DESCRIPTIVE or base.find(module, qualname) is not None:
+            if module in _DESCRIPTIVE or base.lists(module, qualname):
                 continue
-            if everything.find(module, qualname) is not None:
+            if everything.lists(module, qualname):
                 base = everything
                 continue
             patterns.extend(_patterns(reached))
@@ -127,31 +131,38 @@ class Policy:
 
     @classmethod
     def learn(cls, paths: Iterable[str | os.PathLike[str]]) -> Policy:
-        """The default policy and every class and function that known-good files use beyond it.
+        """The default policy and the names that known-good files use beyond it, each for the uses that were met.
 
-        Learns from what the files say, without loading them: teach it only with files you wrote yourself,
-        and read what it learnt (`save`, then look) before you rely on it.
+        Reads what the files say, without loading them, and believes it: teach it only with files you wrote
+        yourself. `save` writes it with a comment on each name, for you to read before you rely on it. A name that is
+        allowed to be called may be called with any arguments.
 
         Args:
-            paths: files to learn from.
+            paths: files to learn from, of any format that `torshi.scan` opens; all pickles in them are taken.
+
+        Returns:
+            The policy. It may still refuse a file, where no entry can allow what it does; `torshi policy learn` says
+            so, and so does the saved file.
 
         Raises:
-            MalformedError: a file is not a pickle.
+            MalformedError: there is no pickle in a file, or not all of it could be read.
+            LimitError: a file asks for more than the limits of a load grant.
             OSError: a file cannot be read.
+
+        Example:
+            >>> import torshi
+            >>> with open("good.pkl", "wb") as file:
+            ...     _ = file.write(b"cmyapp.util\\nrebuild\\n(I1\\ntR.")
+            >>> policy = torshi.Policy.learn(["good.pkl"])
+            >>> policy.allows("myapp.util:rebuild"), policy.allows("myapp.util:other")
+            (True, False)
         """
-        native = _native.Policy.default()
+        lesson = Lesson(_native.Policy.default())
         if isinstance(paths, (str, os.PathLike)):
             paths = [paths]
         for path in paths:
-            data = Path(path).read_bytes()
-            record = json.loads(_native.inspect(data, native, None))
-            if record["error"] is not None:
-                # Raises what loading the file would raise.
-                _native.check(data, _native.Policy.unrestricted(), None)
-            for used in record["globals"]:
-                if used["verdict"] != "allowed":
-                    native = native.allow(f"{used['module']}:{used['qualname']}")
-        return cls._wrap(native, "learnt")
+            lesson.study_file(Path(path).read_bytes(), os.fsdecode(path))
+        return cls._wrap(lesson.policy, "learnt", lesson.to_toml())
 
     @classmethod
     def from_file(cls, path: str | os.PathLike[str]) -> Policy:
@@ -170,18 +181,7 @@ class Policy:
         Raises:
             OSError: the file cannot be written.
         """
-        target = Path(path)
-        handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
-        try:
-            with open(handle, "w", encoding="utf-8") as file:
-                file.write(self._inner.to_toml())
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(name, target)
-        except BaseException:
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(name)
-            raise
+        write_text(path, self._text or self._inner.to_toml())
 
     def allow(self, *items: TrustItem) -> Policy:
         """Adds classes, functions and patterns.
@@ -231,10 +231,10 @@ class Policy:
         name = pattern(item)
         if ":" in name:
             module, _, qualname = name.partition(":")
-            return self._inner.find(module, qualname) is not None
+            return self._inner.lists(module, qualname)
         parts = name.split(".")
         splits = ((".".join(parts[:i]), ".".join(parts[i:])) for i in range(len(parts) - 1, 0, -1))
-        return any(self._inner.find(module, qualname) is not None for module, qualname in splits)
+        return any(self._inner.lists(module, qualname) for module, qualname in splits)
 
     @property
     def name(self) -> str:
@@ -272,6 +272,26 @@ Policy.__module__ = "torshi"
 
 Trust: TypeAlias = Policy | TrustItem | Iterable[TrustItem | Policy] | None
 """What `trust=` accepts."""
+
+
+def write_text(path: str | os.PathLike[str], text: str) -> None:
+    """Writes a text file; an existing one is replaced as a whole or not at all.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
+    target = Path(path)
+    handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
+    try:
+        with open(handle, "w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(name, target)
+    except BaseException:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(name)
+        raise
 
 
 def _rebuilt(text: str, name: str) -> Policy:

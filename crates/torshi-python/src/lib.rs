@@ -5,6 +5,7 @@ mod decoder;
 mod encoder;
 mod errors;
 mod ffi;
+mod gate;
 mod inspect;
 mod pickler;
 mod policy;
@@ -18,6 +19,7 @@ use pyo3::prelude::*;
 #[pymodule]
 fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<policy::PyPolicy>()?;
+    gate::register(module)?;
     inspect::register(module)?;
     pickler::register(module)?;
     scan::register(module)?;

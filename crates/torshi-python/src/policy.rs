@@ -6,13 +6,26 @@ use pyo3::types::{PyDict, PyList};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::{Mutex, OnceLock};
 use torshi_core::limits::Limits;
-use torshi_core::policy::{Policy, PolicyError, Verdict};
+use torshi_core::policy::{suggest, Denial, Policy, PolicyError, Row, Verdict};
 
 /// An immutable list of what is allowed.
 #[pyclass(name = "Policy", module = "torshi._native", frozen, from_py_object)]
 #[derive(Clone)]
 pub struct PyPolicy {
     pub inner: Policy,
+}
+
+/// A row: where it stands, why, and what it lets a stream do, with the patterns of arguments and state.
+fn described<'py>(py: Python<'py>, row: &Row) -> PyResult<Bound<'py, PyDict>> {
+    let found = PyDict::new(py);
+    found.set_item("table", row.table)?;
+    found.set_item("reason", &row.reason)?;
+    found.set_item("call", row.call.as_ref().map(ToString::to_string))?;
+    found.set_item("construct", row.construct.as_ref().map(ToString::to_string))?;
+    found.set_item("state", row.state.as_ref().map(ToString::to_string))?;
+    found.set_item("value", row.value)?;
+    found.set_item("items", row.items || row.append || row.add)?;
+    Ok(found)
 }
 
 fn refused(error: PolicyError) -> PyErr {
@@ -71,20 +84,39 @@ impl PyPolicy {
         PyPolicy { inner: self.inner.union(&other.inner) }
     }
 
+    /// Whether a stream may use a global at all.
+    fn lists(&self, module: &str, name: &str) -> bool {
+        matches!(self.inner.find(module, name), Verdict::Allowed(_))
+    }
+
     /// The row of a global, or None.
     fn find<'py>(&self, py: Python<'py>, module: &str, name: &str) -> PyResult<Option<Bound<'py, PyDict>>> {
-        let Verdict::Allowed(row) = self.inner.find(module, name) else { return Ok(None) };
-        let found = PyDict::new(py);
-        found.set_item("table", row.table)?;
-        found.set_item("reason", &row.reason)?;
-        found.set_item("call", row.call.is_some())?;
-        found.set_item("construct", row.construct.is_some())?;
-        found.set_item("state", row.state.is_some())?;
-        found.set_item("value", row.value)?;
-        found.set_item("items", row.items)?;
-        found.set_item("append", row.append)?;
-        found.set_item("add", row.add)?;
-        Ok(Some(found))
+        match self.inner.find(module, name) {
+            Verdict::Allowed(row) => described(py, row).map(Some),
+            Verdict::Denied(_) => Ok(None),
+        }
+    }
+
+    /// Why a global may not be used, and the entry that would allow it, if one can; None if it may.
+    fn denial(&self, module: &str, name: &str) -> Option<(String, Option<String>)> {
+        match self.inner.find(module, name) {
+            Verdict::Allowed(_) => None,
+            Verdict::Denied(denial) => {
+                let way_out = if denial == Denial::NotListed { suggest(module, name) } else { None };
+                Some((denial.to_string(), way_out))
+            }
+        }
+    }
+
+    /// Every row of the reviewed tables, with its names.
+    #[staticmethod]
+    fn rows(py: Python<'_>) -> PyResult<Vec<Bound<'_, PyDict>>> {
+        let rows = Policy::rows().iter().map(|row| {
+            let found = described(py, row)?;
+            found.set_item("names", row.names.iter().map(ToString::to_string).collect::<Vec<_>>())?;
+            Ok(found)
+        });
+        rows.collect()
     }
 
     /// Whether it allows everything.

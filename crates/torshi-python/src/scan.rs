@@ -6,12 +6,13 @@ use crate::policy::{limits as limits_of, PyPolicy};
 use crate::source::stream_of;
 use pyo3::exceptions::{PyOSError, PyRuntimeError};
 use pyo3::prelude::*;
+use pyo3::types::PyBytes;
 use std::path::PathBuf;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 use torshi_scan::code::table_json;
 use torshi_scan::run::Next;
-use torshi_scan::{scan_bytes as scan, Run, ScanLimits, Settings};
+use torshi_scan::{pickles_of as pickles, scan_bytes as scan, Run, ScanLimits, Settings};
 
 /// Results taken at once: a caller that shows progress wants its turn.
 const MOST_AT_ONCE: usize = 256;
@@ -91,6 +92,21 @@ fn scan_bytes(
     Ok(py.detach(|| scan(bytes, name, &settings).to_json()))
 }
 
+/// What a scan says of bytes, as JSON, and the pickles in them: entry, offset in it, and bytes of each.
+#[pyfunction]
+#[pyo3(signature = (data, name, policy, limits=None))]
+#[allow(clippy::type_complexity)] // a tuple of tuples, as Python takes it
+fn pickles_of<'py>(
+    py: Python<'py>, data: &Bound<'py, PyAny>, name: &str, policy: &PyPolicy, limits: Option<&Bound<'py, PyAny>>,
+) -> PyResult<(String, Vec<(String, u64, Bound<'py, PyBytes>)>)> {
+    let settings = settings_of(policy, limits)?;
+    let stream = stream_of(data)?;
+    let bytes = stream.as_slice();
+    let (result, found) = py.detach(|| pickles(bytes, name, &settings));
+    let found = found.into_iter().map(|pickle| (pickle.entry, pickle.offset, PyBytes::new(py, &pickle.data)));
+    Ok((result.to_json(), found.collect()))
+}
+
 /// The table of finding codes, as JSON.
 #[pyfunction]
 fn scan_codes() -> String {
@@ -101,5 +117,6 @@ fn scan_codes() -> String {
 pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<ScanRun>()?;
     module.add_function(wrap_pyfunction!(scan_bytes, module)?)?;
+    module.add_function(wrap_pyfunction!(pickles_of, module)?)?;
     module.add_function(wrap_pyfunction!(scan_codes, module)?)
 }

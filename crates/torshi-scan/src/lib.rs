@@ -23,4 +23,4 @@ mod zip;
 pub use limits::ScanLimits;
 pub use result::{FileResult, Verdict};
 pub use run::{Progress, Run};
-pub use walk::{scan_bytes, Settings};
+pub use walk::{pickles_of, scan_bytes, FoundPickle, Settings};

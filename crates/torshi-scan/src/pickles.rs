@@ -7,7 +7,7 @@ use crate::format::{sniff, Format};
 use crate::hidden;
 use crate::nested::nested;
 use crate::result::{statement, Statement, MOST_KEPT};
-use crate::walk::{Place, Walk};
+use crate::walk::{FoundPickle, Place, Walk};
 use std::ops::Range;
 use torshi_core::error::{Fault, FaultKind};
 use torshi_core::finding::{Finding, FindingKind};
@@ -108,6 +108,9 @@ pub(crate) fn row(walk: &mut Walk<'_>, data: &[u8], place: &Place, quiet: bool) 
                 let end = checked.outcome.plan.end;
                 if count == 0 && quiet && checked.outcome.findings.is_empty() {
                     return None;
+                }
+                if let Some(kept) = walk.kept.as_mut().filter(|_| !quiet) {
+                    kept.push(FoundPickle { entry: here.name.clone(), offset: here.base, data: rest[..end].to_vec() });
                 }
                 report(walk, &rest[..end], &checked, &here);
                 nested(walk, &rest[..end], checked.arrays.as_deref().unwrap_or_default(), &here);

@@ -24,21 +24,45 @@ pub struct Settings {
     pub limits: ScanLimits,
 }
 
+/// A pickle of a file: not one that is hidden in other data, or breaks off.
+pub struct FoundPickle {
+    /// Which entry of the file, as in results; empty for the file itself.
+    pub entry: String,
+    /// Offset in the entry, unpacked.
+    pub offset: u64,
+    /// Its bytes, up to and including STOP, with the arrays that joblib's layout has between them.
+    pub data: Vec<u8>,
+}
+
 /// Scans bytes as a file of that name.
 pub fn scan_bytes(data: &[u8], name: &str, settings: &Settings) -> FileResult {
+    scan_within(data, name, settings, None).0
+}
+
+/// The same, with the pickles themselves, for whoever learns from a file.
+pub fn pickles_of(data: &[u8], name: &str, settings: &Settings) -> (FileResult, Vec<FoundPickle>) {
+    scan_within(data, name, settings, Some(Vec::new()))
+}
+
+fn scan_within(
+    data: &[u8], name: &str, settings: &Settings, kept: Option<Vec<FoundPickle>>,
+) -> (FileResult, Vec<FoundPickle>) {
     let size = data.len() as u64;
     if size > settings.limits.file {
         let message = format!("{size} bytes: over the limit file={}", settings.limits.file);
-        return FileResult::unread(name, size, Code::FileSize, &message);
+        return (FileResult::unread(name, size, Code::FileSize, &message), Vec::new());
     }
     // A bug in a library that unpacks must not end the scan of other files, nor pass for a verdict.
-    let scanned = catch_unwind(AssertUnwindSafe(|| scan_all(data, name, settings)));
+    let scanned = catch_unwind(AssertUnwindSafe(|| scan_all(data, name, settings, kept)));
     scanned.unwrap_or_else(|_| {
-        FileResult::unread(name, size, Code::Failed, "the scan of this file failed: please report it")
+        let failed = "the scan of this file failed: please report it";
+        (FileResult::unread(name, size, Code::Failed, failed), Vec::new())
     })
 }
 
-fn scan_all(data: &[u8], name: &str, settings: &Settings) -> FileResult {
+fn scan_all(
+    data: &[u8], name: &str, settings: &Settings, kept: Option<Vec<FoundPickle>>,
+) -> (FileResult, Vec<FoundPickle>) {
     let mut result = FileResult::new(name, data.len() as u64);
     result.blake3 = Some(blake3::hash(data).to_hex().to_string());
     let limits = &settings.limits;
@@ -49,11 +73,12 @@ fn scan_all(data: &[u8], name: &str, settings: &Settings) -> FileResult {
         entries_left: limits.entries,
         work_left: WORK + WORK_PER_BYTE * data.len() as u64,
         top: String::new(),
+        kept,
     };
     walk.walk(data, &Place::default());
     walk.result.format = walk.top;
     walk.result.conclude();
-    walk.result
+    (walk.result, walk.kept.unwrap_or_default())
 }
 
 /// Where in a file the walk is.
@@ -109,6 +134,8 @@ pub(crate) struct Walk<'s> {
     pub work_left: u64,
     /// What the file itself is.
     pub top: String,
+    /// The pickles, where somebody wants them.
+    pub kept: Option<Vec<FoundPickle>>,
 }
 
 impl Walk<'_> {

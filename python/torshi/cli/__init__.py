@@ -15,11 +15,11 @@ import sys
 from collections.abc import Sequence
 
 from torshi._version import __version__
-from torshi.cli import check, dis, scan, show
+from torshi.cli import check, dis, policy, scan, show
 
 __all__ = ["main"]
 
-_COMMANDS = (show, check, scan, dis)
+_COMMANDS = (show, check, scan, dis, policy)
 
 # What a shell reports for a program that SIGPIPE ended.
 _BROKEN_PIPE = 141
@@ -31,6 +31,7 @@ examples:
   curl -s https://example.org/x.pkl | torshi check -
   torshi scan models/ --sarif > torshi.sarif   every pickle in every file, archives too
   torshi dis data.pkl | less
+  torshi policy learn known-good/*.pkl     the policy that lets these files load, for review
 
 exit codes: 0 no findings, 1 findings, 2 not readable, not a pickle or undecided
 """

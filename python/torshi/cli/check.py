@@ -78,7 +78,7 @@ def _judge(name: str, data: bytes, policy: Policy) -> int:
             count = len(error.findings)
             print(f"{where}: {count} finding{'' if count == 1 else 's'} under policy {shown}")
             for finding in error.findings:
-                print(f"  {printable(str(finding))}")
+                print(f"  {printable(finding.to_line('--trust {}'))}")
             return FINDINGS
         except LimitError as error:
             print(f"{where}: 1 finding under policy {shown}")

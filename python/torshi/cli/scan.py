@@ -11,6 +11,7 @@ from typing import Any
 
 from torshi._policy import Policy
 from torshi._scan import FileResult, ScanReport, results, scan_bytes
+from torshi.cli import _remote
 from torshi.cli._bar import Bar
 from torshi.cli._files import UNREADABLE, PolicyProblem, add_policy_options, chosen_policy, complain
 from torshi.cli._sarif import sarif
@@ -30,6 +31,7 @@ examples:
   torshi scan 'models/**/*.pkl' --jobs 4
   curl -s https://example.org/m.pkl.gz | torshi scan -
   torshi scan --trust 'myapp.models.*' --sarif . > torshi.sarif
+  torshi scan s3://models/uploads --dask tcp://scheduler:8786 -o results.parquet
   torshi scan --jsonl data/ | jq -r 'select(.verdict != "no findings") | .path'
 
 exit codes: 0 no findings, 1 findings, 2 a file is undecided or not readable; with both, 2
@@ -45,7 +47,12 @@ def add_to(commands: Any) -> None:
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("paths", metavar="PATH", nargs="+", help="file, folder or pattern; - for standard input")
+    parser.add_argument(
+        "paths",
+        metavar="PATH",
+        nargs="+",
+        help="file, folder, pattern or URL such as s3://bucket/prefix; - for standard input",
+    )
     add_policy_options(parser)
     form = parser.add_mutually_exclusive_group()
     form.add_argument("--json", action="store_true", help="write one JSON object with all results")
@@ -58,6 +65,7 @@ def add_to(commands: Any) -> None:
         action=argparse.BooleanOptionalAction,
         help="show a progress bar on standard error; default: if that is a terminal",
     )
+    _remote.add_options(parser)
     parser.set_defaults(run=run)
 
 
@@ -77,15 +85,24 @@ def run(arguments: argparse.Namespace) -> int:
         return UNREADABLE
     shown = sys.stderr.isatty() if arguments.progress is None else arguments.progress
     with Bar(shown) as bar:
-        every = _scanned(arguments, policy, bar)
-        if arguments.jsonl:
-            return max((_write_line(result) for result in every), default=0)
-        if arguments.json or arguments.sarif:
-            report = ScanReport(tuple(every), policy.name)
+        try:
+            return _write(_scanned(arguments, policy, bar), arguments, policy, bar)
+        except _remote.RemoteProblem as problem:
             bar.wipe()
-            print(json.dumps(sarif(report), indent=2) if arguments.sarif else report.to_json())
-            return report.exit_code
-        return _write_text(every, arguments, policy, bar)
+            complain("scan", str(problem))
+            return UNREADABLE
+
+
+def _write(every: Iterator[FileResult], arguments: argparse.Namespace, policy: Policy, bar: Bar) -> int:
+    """Writes the results in the form that was asked for; returns the worst exit code."""
+    if arguments.jsonl:
+        return max((_write_line(result) for result in every), default=0)
+    if arguments.json or arguments.sarif:
+        report = ScanReport(tuple(every), policy.name)
+        bar.wipe()
+        print(json.dumps(sarif(report), indent=2) if arguments.sarif else report.to_json())
+        return report.exit_code
+    return _write_text(every, arguments, policy, bar)
 
 
 def _scanned(arguments: argparse.Namespace, policy: Policy, bar: Bar) -> Iterator[FileResult]:
@@ -93,8 +110,12 @@ def _scanned(arguments: argparse.Namespace, policy: Policy, bar: Bar) -> Iterato
     if "-" in arguments.paths:
         yield scan_bytes(sys.stdin.buffer.read(), "<stdin>", policy=policy)
     paths = [path for path in arguments.paths if path != "-"]
-    if paths:
-        yield from results(paths, policy, jobs=arguments.jobs, progress=bar.update)
+    local = [path for path in paths if not _remote.is_remote(arguments, path)]
+    remote = [path for path in paths if _remote.is_remote(arguments, path)]
+    if local:
+        yield from results(local, policy, jobs=arguments.jobs, progress=bar.update)
+    if remote:
+        yield from _remote.results(remote, arguments, policy, bar.update)
 
 
 def _code(result: FileResult) -> int:

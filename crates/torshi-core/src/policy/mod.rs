@@ -8,6 +8,8 @@ use std::sync::{Arc, OnceLock};
 
 use serde::{Deserialize, Serialize};
 
+use crate::symbolic::usage;
+
 mod fields;
 #[cfg(test)]
 mod mock;
@@ -24,7 +26,7 @@ pub use pattern::{Mismatch, Pattern, Shape, View};
 pub use row::{Kind, Makes, Name, Row};
 pub(crate) use rules::{array_extent, Extent};
 
-use selector::Selector;
+use selector::{Selector, ALL_USES};
 
 /// Which tables a policy starts from, least first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -132,9 +134,10 @@ fn all_tables() -> Base {
     Base::Default
 }
 
-fn trusted() -> &'static Row {
-    static ROW: OnceLock<Row> = OnceLock::new();
-    ROW.get_or_init(Row::trusted)
+/// The row of names that the caller allows for these uses.
+fn trusted(uses: u8) -> &'static Row {
+    static ROWS: OnceLock<Vec<Row>> = OnceLock::new();
+    &ROWS.get_or_init(|| (0..=ALL_USES).map(Row::trusted).collect())[usize::from(uses & ALL_USES)]
 }
 
 impl Default for Policy {
@@ -212,16 +215,17 @@ impl Policy {
         let row = |all| spellings().find_map(|module| table::tables().find(module, name, all));
         match self.inner.base {
             // Rows matter even here: they say how an instance takes items and what a call makes.
-            Base::Unrestricted => return Ok((row(true).unwrap_or_else(trusted), Matched::Unrestricted)),
+            Base::Unrestricted => return Ok((row(true).unwrap_or_else(|| trusted(ALL_USES)), Matched::Unrestricted)),
             Base::Empty => {}
             base => {
                 if let Some(row) = row(base == Base::Default) {
                     // A row that only lets a name stand as data gives way to a caller who vouches for
                     // the name; one that knows the dangers of its arguments never does.
-                    let exact = || spellings().any(|module| self.vouches(module, name));
-                    return match row.is_value_only() && exact() {
-                        true => Ok((trusted(), Matched::Exact)),
-                        false => Ok((row, Matched::Table)),
+                    let exact =
+                        || spellings().find_map(|module| self.vouches(module, name)).filter(|_| row.is_value_only());
+                    return match exact() {
+                        Some(uses) => Ok((trusted(uses | usage::VALUE), Matched::Exact)),
+                        None => Ok((row, Matched::Table)),
                     };
                 }
             }
@@ -229,22 +233,30 @@ impl Policy {
         if !selector::reachable(name) {
             return Err(Denial::Unreachable);
         }
-        let mut best = None;
-        for entry in &self.inner.allow {
-            match spellings().find_map(|module| entry.allows(module, name)) {
-                Some(Matched::Exact) => return Ok((trusted(), Matched::Exact)),
-                Some(glob) => best = best.or(Some(glob)),
-                None => {}
-            }
+        let exact = spellings().find_map(|module| self.vouches(module, name));
+        if exact == Some(ALL_USES) {
+            return Ok((trusted(ALL_USES), Matched::Exact));
         }
-        best.map(|matched| (trusted(), matched)).ok_or(Denial::NotListed)
+        // Entries add up: one with a few uses takes nothing from a star that has the name too.
+        let glob = |entry: &Selector| {
+            let found = spellings().find_map(|module| entry.allows(module, name));
+            found.filter(|matched| matches!(matched, Matched::Glob(_)))
+        };
+        match (self.inner.allow.iter().find_map(glob), exact) {
+            (Some(matched), _) => Ok((trusted(ALL_USES), matched)),
+            (None, Some(uses)) => Ok((trusted(uses), Matched::Exact)),
+            (None, None) => Err(Denial::NotListed),
+        }
     }
 
-    fn vouches(&self, module: &str, name: &str) -> bool {
-        self.inner.allow.iter().any(|entry| matches!(entry.allows(module, name), Some(Matched::Exact)))
+    /// What the entries with exactly this name allow, taken together; `None` if there are none.
+    fn vouches(&self, module: &str, name: &str) -> Option<u8> {
+        let exact = |entry: &&Selector| matches!(entry.allows(module, name), Some(Matched::Exact));
+        self.inner.allow.iter().filter(exact).map(Selector::uses).reduce(|all, uses| all | uses)
     }
 
-    /// Also allows what `pattern` names: `myapp.models.User`, `myapp.util:rebuild`, `myapp.models.*`, `myapp.models:*`.
+    /// Also allows what `pattern` names: `myapp.models.User`, `myapp.util:rebuild`, `myapp.models.*`, `myapp.models:*`,
+    /// or one name for some uses, `myapp.util:rebuild [call]`.
     pub fn allow(&self, pattern: &str) -> Result<Policy, PolicyError> {
         let mut inner = Inner::clone(&self.inner);
         inner.allow.push(Selector::parse(pattern, true)?);

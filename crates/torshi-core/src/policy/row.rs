@@ -8,6 +8,7 @@ use serde::Deserialize;
 use super::fields::Fields;
 use super::pattern::{Arguments, Mismatch, Pattern, PatternError, View};
 use super::rules::numpy::ndarray;
+use crate::symbolic::usage;
 
 /// A module and a qualified name inside it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -100,20 +101,21 @@ pub struct Row {
 }
 
 impl Row {
-    /// The row all user-allowed names share.
-    pub(super) fn trusted() -> Row {
+    /// The row that user-allowed names with the same uses share; `uses` are bits of [`usage`].
+    pub(super) fn trusted(uses: u8) -> Row {
+        let may = |bit| uses & bit != 0;
         Row {
             names: Vec::new(),
             reason: "allowed by the caller".to_owned(),
             table: "trust",
-            call: Some(Arguments::any()),
-            construct: Some(Arguments::any()),
-            state: Some(Pattern::State),
+            call: may(usage::CALL).then(Arguments::any),
+            construct: may(usage::CONSTRUCT).then(Arguments::any),
+            state: may(usage::STATE).then_some(Pattern::State),
             fields: Fields::default(),
-            items: true,
-            append: true,
-            add: true,
-            value: true,
+            items: may(usage::ITEMS),
+            append: may(usage::ITEMS),
+            add: may(usage::ITEMS),
+            value: may(usage::VALUE),
             makes: Makes::Own,
             hashes: true,
             freezes: false,
@@ -126,6 +128,11 @@ impl Row {
     /// Does the row only let its names stand as data, knowing nothing of arguments or states?
     pub fn is_value_only(&self) -> bool {
         self.call.is_none() && self.construct.is_none() && self.state.is_none()
+    }
+
+    /// Does the user vouch for some uses and not for all?
+    pub fn is_partly_trusted(&self) -> bool {
+        self.trusted && (self.call.is_none() || self.construct.is_none() || self.state.is_none() || !self.value)
     }
 
     /// Do rules of its table look at the numbers and texts of lists and of long dicts?

@@ -1,14 +1,22 @@
-//! One entry of a caller's list: an exact name or a glob, and which names it covers.
+//! One entry of a caller's list: an exact name or a glob, which names it covers, and for which uses.
 //!
 //! Entries that allow are read narrowly (no private segments, whole segments only), entries that deny widely
 //! (everything below, private or not). An entry never covers a name by chance: prefixes end at a dot.
 use super::{Matched, PolicyError};
+use crate::symbolic::usage;
 
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct Selector {
     text: String,
     form: Form,
+    /// What the entry lets a stream do with the name: bits of [`usage`]. Without a list of uses, everything.
+    uses: u8,
 }
+
+/// Every use.
+pub(super) const ALL_USES: u8 = usage::CALL | usage::CONSTRUCT | usage::STATE | usage::ITEMS | usage::VALUE;
+/// The word for no use at all: the name may stand in a stream that does nothing with it.
+const NAMED_ONLY: &str = "import";
 
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 enum Form {
@@ -48,8 +56,44 @@ impl Selector {
         &self.text
     }
 
-    /// Reads an entry; `allow` demands one that can allow something, and not everything.
+    /// The text without the uses.
+    fn name(&self) -> &str {
+        self.text.split_once(' ').map_or(&self.text, |(name, _)| name)
+    }
+
+    /// What it lets a stream do: bits of [`usage`].
+    pub(super) fn uses(&self) -> u8 {
+        self.uses
+    }
+
+    /// Reads an entry; `allow` demands one that can allow something, and not everything. A list of uses may follow
+    /// the name: `myapp.util:rebuild [call]`.
     pub(super) fn parse(text: &str, allow: bool) -> Result<Selector, PolicyError> {
+        let fail = |why: &str| Err(PolicyError { message: format!("{text:?} {why}") });
+        let Some((name, list)) = text.strip_suffix(']').and_then(|text| text.split_once(" [")) else {
+            return Selector::parse_name(text, allow, ALL_USES);
+        };
+        if !allow {
+            return fail("denies a name as a whole: leave out the uses");
+        }
+        let mut uses = 0;
+        for word in list.split(',').map(str::trim).filter(|word| *word != NAMED_ONLY) {
+            match usage::WORDS.iter().find(|(_, known)| *known == word) {
+                Some((bit, _)) => uses |= bit,
+                None => return fail("has a use that is none of call, construct, state, items, value, import"),
+            }
+        }
+        let mut selector = Selector::parse_name(name, allow, uses)?;
+        if matches!(selector.form, Form::Below { .. } | Form::Within { .. }) {
+            return fail("has uses and a star: uses are for one name");
+        }
+        let words: Vec<&str> = usage::WORDS.iter().filter(|(bit, _)| uses & bit != 0).map(|(_, word)| *word).collect();
+        let list = if words.is_empty() { NAMED_ONLY.to_owned() } else { words.join(", ") };
+        selector.text = format!("{name} [{list}]");
+        Ok(selector)
+    }
+
+    fn parse_name(text: &str, allow: bool, uses: u8) -> Result<Selector, PolicyError> {
         let fail = |why: &str| Err(PolicyError { message: format!("{text:?} {why}") });
         if text == "*" || text == "*.*" {
             return fail("would allow everything: say torshi.unrestricted(reason) instead");
@@ -85,13 +129,13 @@ impl Selector {
                 return fail("has a part such as __this__, which no entry can allow");
             }
         }
-        Ok(Selector { text: text.to_owned(), form })
+        Ok(Selector { text: text.to_owned(), form, uses })
     }
 
     /// Does the entry allow the name, and how? The caller has checked that the name is [`reachable`].
     pub(super) fn allows(&self, module: &str, name: &str) -> Option<Matched> {
         match &self.form {
-            Form::Dotted => joined_equals(module, name, &self.text).then_some(Matched::Exact),
+            Form::Dotted => joined_equals(module, name, self.name()).then_some(Matched::Exact),
             Form::Split { module: m, qualname } => (m == module && qualname == name).then_some(Matched::Exact),
             Form::Below { prefix } => at_or_below(module, prefix).then(|| Matched::Glob(prefix.clone())),
             Form::Within { module: m, prefix } => {

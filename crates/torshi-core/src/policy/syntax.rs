@@ -309,6 +309,22 @@ fn ranges(text: &str) -> Vec<(char, char)> {
     set
 }
 
+impl fmt::Display for Arguments {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.positional)?;
+        match &self.keywords {
+            Keywords::Empty => Ok(()),
+            Keywords::Any => f.write_str("; **any"),
+            Keywords::Named(names) => {
+                for (at, (name, pattern)) in names.iter().enumerate() {
+                    write!(f, "{}{name}={pattern}", if at == 0 { "; " } else { ", " })?;
+                }
+                Ok(())
+            }
+        }
+    }
+}
+
 impl fmt::Display for Pattern {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let bound = |value: &Option<i64>| value.map_or_else(String::new, |value| value.to_string());

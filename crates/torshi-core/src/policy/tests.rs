@@ -1,5 +1,6 @@
 //! Tests of names, entries and tables.
 use super::mock::{evaluate, matches};
+use super::pattern::Arguments;
 use super::*;
 
 fn allowed(policy: &Policy, module: &str, name: &str) -> bool {
@@ -281,6 +282,9 @@ fn pattern_texts_survive_printing() {
         for text in state {
             assert_eq!(Pattern::parse(&text).unwrap().to_string(), text);
         }
+        for arguments in row.call.iter().chain(&row.construct) {
+            assert_eq!(&Arguments::parse(&arguments.to_string()).unwrap(), arguments);
+        }
     }
 }
 
@@ -320,6 +324,52 @@ fn trusted_names_take_anything_but_reserved_attributes() {
     for text in bad {
         assert!(evaluate(&policy, text).is_err(), "{text}");
     }
+}
+
+/// A learnt entry must not let a stream do with a name what no good file did.
+#[test]
+fn uses_of_an_entry_are_all_it_allows() {
+    let policy = |entry: &str| Policy::default().allow(entry).unwrap();
+    let good = [
+        ("app:f [call]", "app:f(1)"),
+        ("app:C [construct]", "NEW app:C(1)"),
+        ("app:C [construct, state]", "NEW app:C()<BUILD {'a': 1}>"),
+        ("app:C [state, construct, items]", "NEW app:C()<ITEMS><APPEND>"),
+        ("app:C [construct]", "copyreg:__newobj__(app:C, 1)"),
+        ("app:C [construct]", "copyreg:_reconstructor(app:C, builtins:object, None)"),
+        ("app:f [call]", "functools:partial(app:f)"),
+        ("app:C [call]", "collections:defaultdict(app:C)"),
+    ];
+    for (entry, text) in good {
+        assert_eq!(evaluate(&policy(entry), text), Ok(()), "{entry}: {text}");
+    }
+    let bad = [
+        ("app:f [value]", "app:f(1)"),
+        ("app:C [construct, state, items, value]", "app:C(1)"),
+        ("app:C [call, state, items, value]", "NEW app:C(1)"),
+        ("app:C [construct]", "NEW app:C()<BUILD {'a': 1}>"),
+        ("app:C [construct, state]", "NEW app:C()<ITEMS>"),
+        ("app:C [call, state, value]", "copyreg:__newobj__(app:C, 1)"),
+        ("app:C [call, state, value]", "copyreg:_reconstructor(app:C, builtins:object, None)"),
+        ("app:f [construct, value]", "functools:partial(app:f)"),
+        ("app:C [construct, value]", "collections:defaultdict(app:C)"),
+        ("app:C [import]", "NEW app:C()"),
+    ];
+    for (entry, text) in bad {
+        assert!(evaluate(&policy(entry), text).is_err(), "{entry}: {text}");
+    }
+    let both = policy("app:f [value]").allow("app:f [call]").unwrap();
+    assert_eq!(evaluate(&both, "app:f(1)"), Ok(()));
+    let star = policy("app:f [value]").allow("app.*").unwrap();
+    assert_eq!(evaluate(&star, "app:f(1)"), Ok(()));
+    assert_eq!(star.matched("app", "f"), Matched::Glob("app".to_owned()));
+    for entry in ["app:f []", "app:f [run]", "app.* [call]", "app:f [call", "app:f[call]"] {
+        assert!(Policy::default().allow(entry).is_err(), "{entry}");
+    }
+    assert!(Policy::default().deny("app:f [call]").is_err());
+    let spelled = Policy::empty().allow("app:f [value,  call]").unwrap();
+    assert_eq!(spelled.allowed().collect::<Vec<_>>(), ["app:f [call, value]"]);
+    assert_eq!(Policy::from_toml(&spelled.to_toml()).unwrap(), spelled);
 }
 
 /// pandas frames name a function of Cython's, and were beyond any trust; dunder names must stay so.

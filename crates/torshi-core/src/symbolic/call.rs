@@ -97,7 +97,7 @@ impl Symbolic<'_, '_> {
             };
             match checked {
                 Ok(()) => {}
-                Err(_) if row.trusted && open && self.has_dunder_names(state) => {
+                Err(_) if row.trusted && row.state.is_some() && open && self.has_dunder_names(state) => {
                     self.dunder_states.push((global, site));
                 }
                 Err(mismatch) => {
@@ -200,7 +200,7 @@ impl Symbolic<'_, '_> {
     fn way_out(&self, id: u32, arguments: Option<Symbol>) -> Option<String> {
         let suggest = |id: u32| {
             let global = self.globals.get(id);
-            let open = global.row.is_none_or(|row| row.is_value_only());
+            let open = global.row.is_none_or(|row| row.is_value_only() || row.is_partly_trusted());
             if open {
                 crate::policy::suggest(&global.module, &global.qualname)
             } else {

@@ -62,7 +62,7 @@ pub struct Span(u64);
 
 const LENGTH_BITS: u32 = 24;
 /// The length from which a span no longer knows its length.
-const LONGEST: u64 = (1 << LENGTH_BITS) - 1;
+pub(super) const LONGEST: u64 = (1 << LENGTH_BITS) - 1;
 
 impl Span {
     /// The span of `part`, which is a slice of `data`. A part too long to be a name or an argument

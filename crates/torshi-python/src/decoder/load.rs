@@ -14,13 +14,13 @@ use pyo3::types::{PyBytes, PyDict, PyFloat, PyInt, PyList, PySet, PyString, PyTu
 use rustc_hash::FxHashMap;
 use std::cell::RefCell;
 use std::sync::atomic::{AtomicU8, Ordering};
-use torshi_core::graph::add_paths;
+use torshi_core::graph::{add_paths, add_paths_around};
 use torshi_core::limits::Limits;
 use torshi_core::machine::Machine;
 use torshi_core::memo::Memo;
 use torshi_core::policy::Policy;
 use torshi_core::reader::whole_offset;
-use torshi_core::symbolic::{verify, verify_apart, Encoding, Outcome, Plan, Seed, Settings};
+use torshi_core::symbolic::{verify, verify_apart, verify_joblib, Encoding, Laid, Outcome, Plan, Seed, Settings};
 
 /// Streams below this are built without pausing the collector: it would not run anyway.
 const SMALL: usize = 4096;
@@ -125,6 +125,37 @@ fn with_settings<'py>(
         output::trim();
     }
     (outcome, extensions.into_inner())
+}
+
+/// Checks a stream in joblib's layout; the plan of one without findings, or the error of one with.
+fn check_joblib(py: Python<'_>, data: &[u8], request: &Request<'_, '_>) -> PyResult<(Plan, ExtensionNames)> {
+    within(py, request.limits, data.len() as u64)?;
+    let look = |settings: &Settings<'_>| {
+        let Laid { mut outcome, foreign } = verify_joblib(data, request.policy, request.limits, settings);
+        if !outcome.findings.is_empty() {
+            add_paths_around(data, &mut outcome.findings, settings, &foreign);
+        }
+        outcome
+    };
+    let (outcome, extensions) = with_settings(py, request, None, look);
+    match (outcome.findings.is_empty(), outcome.fault) {
+        (true, None) => Ok((outcome.plan, extensions)),
+        (true, Some(fault)) => Err(errors::fault(py, &fault, data)),
+        (false, _) => Err(errors::untrusted(py, outcome.findings)),
+    }
+}
+
+/// Checks a stream that another builder will be given, as far as a load of torshi would come before it builds; where
+/// it ends. Whether a state with dunder names is data or an attack, its class says, so then the names are imported.
+pub fn vet(py: Python<'_>, data: &[u8], request: &Request<'_, '_>, joblib: bool) -> PyResult<usize> {
+    let (plan, extensions) = match joblib {
+        true => check_joblib(py, data, request)?,
+        false => check_whole(py, data, request, None)?,
+    };
+    if !plan.dunder_states.is_empty() {
+        Names::resolve(py, &plan, request.policy, None, extensions)?;
+    }
+    Ok(plan.end)
 }
 
 /// Checks a stream and builds its value; also says where it ends. `shared` is the memo of an unpickler

@@ -24,7 +24,7 @@ use std::borrow::Cow;
 use torshi_core::domain::{Constant, Domain, Items, Kind};
 use torshi_core::error::{Fault, FaultBox, Site};
 
-pub use load::{build, check_whole, extension_names, within, Extensions, Request};
+pub use load::{build, check_whole, extension_names, vet, within, Extensions, Request};
 pub use resolve::find_class;
 pub use stream::{Parted, Stream};
 

@@ -44,8 +44,8 @@ impl<'py, 'l> Names<'py, 'l> {
             for global in &plan.globals {
                 names.add(py, global, &mut shortcuts)?;
             }
-            check_states(plan, &names)?;
         }
+        check_states(py, plan, &names)?;
         Ok((names, shortcuts))
     }
 
@@ -80,17 +80,23 @@ impl<'py, 'l> Names<'py, 'l> {
 }
 
 /// Dunder names in a state are data for a class with its own `__setstate__`, and an attack on any other.
-fn check_states(plan: &Plan, names: &Names<'_, '_>) -> PyResult<()> {
+fn check_states(py: Python<'_>, plan: &Plan, names: &Names<'_, '_>) -> PyResult<()> {
     for (id, site) in &plan.dunder_states {
         let global = &plan.globals[*id as usize];
-        let class = names.found.iter().find(|(key, _)| {
-            let spelled = [global.spelled.0.as_bytes(), b"\0", global.spelled.1.as_bytes()].concat();
-            key.starts_with(&spelled) && key.len() == spelled.len() + 1
-        });
-        let own = match class {
-            Some((_, class)) => {
-                class.cast::<PyType>().is_ok() && class.hasattr(pyo3::intern!(class.py(), "__setstate__"))?
+        let (module, name) = (global.spelled.0.as_bytes(), global.spelled.1.as_bytes());
+        let class = match &names.hook {
+            // The application's own classes are asked for now, where they decide whether anything is built.
+            Some(hook) if global.origin == Origin::Named => {
+                Some(hook.call1((make::text(py, module)?, make::text(py, name)?))?)
             }
+            _ => {
+                let spelled = [module, b"\0", name].concat();
+                let is_it = |key: &[u8]| key.starts_with(&spelled) && key.len() == spelled.len() + 1;
+                names.found.iter().find(|(key, _)| is_it(key)).map(|(_, class)| class.clone())
+            }
+        };
+        let own = match class {
+            Some(class) => class.cast::<PyType>().is_ok() && class.hasattr(pyo3::intern!(py, "__setstate__"))?,
             None => false,
         };
         if !own {

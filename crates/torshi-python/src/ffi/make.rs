@@ -6,6 +6,7 @@ use pyo3::exceptions::PyTypeError;
 use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyFrozenSet, PyList, PyTuple, PyType};
+use std::cell::Cell;
 use std::os::raw::c_char;
 use std::vec::Drain;
 
@@ -339,10 +340,23 @@ extern "C" {
     fn PySys_Audit(event: *const c_char, format: *const c_char, ...) -> std::os::raw::c_int;
 }
 
+thread_local! {
+    /// Whether this thread is telling audit hooks of a lookup of torshi's own.
+    static AUDITING: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Whether the audit event that a hook of this thread is looking at comes from a load of torshi, whose names a
+/// policy has allowed, and not from stock pickle.
+pub fn is_auditing() -> bool {
+    AUDITING.get()
+}
+
 /// Tells audit hooks which global is about to be looked up, as stock pickle does.
 pub fn audit_find_class(module: &Bound<'_, PyAny>, name: &Bound<'_, PyAny>) -> PyResult<()> {
+    let before = AUDITING.replace(true);
     // SAFETY: two C strings and, as the format "OO" says, two live objects; the call takes references of its own.
     let status = unsafe { PySys_Audit(c"pickle.find_class".as_ptr(), c"OO".as_ptr(), module.as_ptr(), name.as_ptr()) };
+    AUDITING.set(before);
     match status {
         0 => Ok(()),
         _ => Err(PyErr::fetch(module.py())),

@@ -25,7 +25,9 @@ const PLAIN: &[(&str, &str)] = &[
 /// A plain type, or something the caller vouches for.
 fn harmless<W: View>(w: &W, v: W::V) -> bool {
     match w.shape(v) {
-        Shape::Global { module, name, row: Some(row) } => row.trusted || PLAIN.contains(&(module, name)),
+        Shape::Global { module, name, row: Some(row) } => {
+            (row.trusted && row.call.is_some()) || PLAIN.contains(&(module, name))
+        }
         _ => false,
     }
 }
@@ -36,9 +38,9 @@ pub(super) fn factory<W: View>(w: &W, v: W::V, _: Option<W::V>) -> Outcome {
     demand(sound, w, v, "None, a plain builtin type or a trusted class")
 }
 
-/// Something the caller vouches for by name.
+/// Something the caller vouches for by name, calls included.
 fn vouched<W: View>(w: &W, v: W::V) -> bool {
-    matches!(w.shape(v), Shape::Global { row: Some(row), .. } if row.trusted)
+    matches!(w.shape(v), Shape::Global { row: Some(row), .. } if row.trusted && row.call.is_some())
 }
 
 /// `(function, *args)`.

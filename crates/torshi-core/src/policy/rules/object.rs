@@ -41,7 +41,9 @@ pub(super) fn reconstructor<W: View>(w: &W, v: W::V, _: Option<W::V>) -> Outcome
     let Some(row) = constructible(w, *class) else { return refuse(w, *class, "a class that may be constructed") };
     let name = match w.shape(*base) {
         Shape::Global { module: "builtins", name, row: Some(_) } => name,
-        Shape::Global { row: Some(base), .. } if row.trusted && base.trusted => return Ok(()),
+        Shape::Global { row: Some(base), .. } if row.trusted && base.trusted && base.construct.is_some() => {
+            return Ok(())
+        }
         _ => return refuse(w, *base, "a builtin base"),
     };
     demand(base_value(w, name, *state), w, *state, "a value of the base's own type")?;

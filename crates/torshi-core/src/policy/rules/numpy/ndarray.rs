@@ -33,7 +33,8 @@ const CLASSES: &[(&str, &str)] = &[
 fn array_class<W: View>(w: &W, v: W::V) -> bool {
     match w.shape(v) {
         Shape::Global { module, name, row: Some(row) } => {
-            row.trusted || CLASSES.iter().any(|(m, n)| *n == name && same_module(m, module))
+            (row.trusted && row.construct.is_some())
+                || CLASSES.iter().any(|(m, n)| *n == name && same_module(m, module))
         }
         _ => false,
     }
@@ -92,7 +93,7 @@ pub(crate) fn masked<W: View>(w: &W, v: W::V, _: Option<W::V>) -> Outcome {
     let [class, base, shape, code] = tuple(w, v, expected)? else { return refuse(w, v, expected) };
     let masked = match w.shape(*class) {
         Shape::Global { module: "numpy.ma" | "numpy.ma.core", name: "MaskedArray", row: Some(_) } => true,
-        Shape::Global { row: Some(row), .. } => row.trusted,
+        Shape::Global { row: Some(row), .. } => row.trusted && row.construct.is_some(),
         _ => false,
     };
     demand(masked, w, *class, "numpy.ma.MaskedArray")?;
