@@ -433,7 +433,8 @@ def large() -> Iterator[Workload]:
     yield Workload("cyclic_graph", cyclic_graph, [Node])
     yield Workload("shop", shop, [Customer, Order])
     yield Workload("state_methods", lambda: [Stateful(i) for i in range(50_000)], [Stateful])
-    yield Workload("standard_values", standard_values, [Color])
+    members = [f"{__name__}:Color.{color.name}" for color in Color]  # as Python 3.11.0 to 3.11.3 pickle them
+    yield Workload("standard_values", standard_values, [Color, *members])
     yield Workload("counters", counters)
     yield Workload("odd_values", odd_values)
     yield Workload("bytes_heavy", bytes_heavy)

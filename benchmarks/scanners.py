@@ -225,7 +225,9 @@ def speed(tools: dict[str, Child], into: Path, limit: float, array_bytes: int) -
     rows = []
     for what, path in files.items():
         for tool, asked in tools.items():
-            runs = [asked.ask(path, limit) for _ in range(3)]
+            runs = [asked.ask(path, limit)]
+            while len(runs) < 3 and runs[0][2] < 10:
+                runs.append(asked.ask(path, limit))
             verdict, wall, processor = min(runs, key=lambda run: run[2])
             rate = path.stat().st_size / 1e6 / max(processor, 1e-9) if verdict in VERDICTS[:3] else None
             row = {"files": what, "tool": tool, "seconds": wall, "processor": processor, "MB/s": rate, "said": verdict}

@@ -151,6 +151,9 @@ def arrows() -> Labelled:
     yield "offsets_short", stream(restored(alias("string"), 9, [None, octets(0, 1), letters]))
     yield "offsets_missing", stream(restored(alias("string"), 1, [octets(1), None, letters]))
     yield "data_missing", stream(restored(alias("string"), 1, [octets(1), octets(0, 1), None]))
+    item = arrow("field", "item", alias("int64"), True, None)
+    none = (alias("int64"), 0, 0, 0, [None, octets()], [], None)
+    yield "empty_without_offsets", stream(restored(arrow("list_", item), 0, [octets(0), None], children=(none,)))
     yield "buffers_missing", stream(restored(alias("int64"), 4, []))
     yield "data_short", stream(restored(alias("int64"), 1000, [None, octets(1, letter="q")]))
     yield "offset_outside", stream(restored(alias("int64"), 1, [None, octets(1, letter="q")], offset=2**20))
@@ -245,7 +248,8 @@ NODE = (
 )  # fmt: skip
 
 
-def records(fields: tuple[tuple[str, str, str], ...], size: int, rows: list[tuple[Any, ...]], gap: bool) -> bytes:
+def records(fields: tuple[tuple[str, str, str], ...], size: int, rows: list[tuple[Any, ...]], gap: bool,
+            said: int | None = None) -> bytes:  # fmt: skip
     """A structured array of these fields, each behind the one before."""
     layout, offset = {}, 0
     for label, code, letter in fields:
@@ -260,7 +264,7 @@ def records(fields: tuple[tuple[str, str, str], ...], size: int, rows: list[tupl
     packed = "<" + "".join(letter for _, _, letter in fields)
     data = b"".join(struct.pack(packed, *row).ljust(size, b"\0") for row in rows)
     empty = call(name("numpy.core.multiarray", "_reconstruct"), name("numpy", "ndarray"), (0,), bytearray(b"b"))
-    return build(empty, (1, (len(rows),), kind, False, bytearray(data)))
+    return build(empty, (1, (len(rows) if said is None else said,), kind, False, bytearray(data)))
 
 
 def nodes(*rows: tuple[int, int, int]) -> bytes:
@@ -290,6 +294,8 @@ def trees() -> Labelled:
     yield "depth_lies", stream(tree(nodes((1, 2, 0), LEAF, LEAF), 3, depth=0))
     yield "values_short", stream(tree(nodes((1, 2, 0), LEAF, LEAF), 3, values=array("f8", (1, 1, 1), (0.0,))))
     yield "outputs_lie", stream(tree(nodes((1, 2, 0), LEAF, LEAF), 3, outputs=9))
+    short = records(NODE, 64, [(*LEAF, 0.5, 0.1, 1, 1.0, 0)] * 3, True, said=2)
+    yield "nodes_unsaid", stream(tree(short, 2))
     yield "classes_huge", stream(tree(nodes(LEAF), 1, classes=2**40, values=array("f8", (1, 1, 1), (0.0,))))
     good = tree(nodes((1, 2, 1), LEAF, LEAF), 3)
     yield "features_of_estimator", stream(made(*TREE, {"tree_": good, "n_features_in_": 1, "n_outputs_": 1}))

@@ -25,11 +25,21 @@ REVIEWS = [
     function("decimal128", "(int[1..38], int[-38..38])", "precision and scale"),
     function("decimal256", "(int[1..76], int[-76..76])", "precision and scale"),
     function("binary", "(int[-1..16777216])", "bytes of a width that is given"),
-    function("list_", "(#pyarrow.lib:field, int[-1..16777216]?)", "a field, and a length"),
+    function("list_", f"(#pyarrow.lib:field | {TYPE}, int[-1..16777216]?)", "a field, and a length"),
     function("large_list", "(#pyarrow.lib:field)", "a field of a checked type"),
     function("struct", "(!arrow.fields)", "a list of fields"),
     function("dictionary", f"({TYPE}, {TYPE}, bool?)", "a type of integers, a type, whether ordered"),
     function("py_buffer", "(bytes | bytearray)", "a view of bytes that stand in the stream"),
+    function("chunked_array", "!arrow.chunks", "arrays that have been checked, all of one type"),
+    function("schema", "(!arrow.fields, none | dict)", "a list of fields, and texts about them"),
+    function("_reconstruct_table", "!arrow.table", "columns of one length and of the types of a schema"),
+    function("_reconstruct_record_batch", "!arrow.table", "columns of one length and of the types of a schema"),
+    function(
+        "scalar",
+        "(none | bool | int | float | str | bytes | #datetime:datetime | #datetime:date | #datetime:timedelta, "
+        f"{TYPE})",
+        "one plain value, which the type converts",
+    ),
     function(
         "_restore_array",
         "!arrow.restore",

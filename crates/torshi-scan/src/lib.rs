@@ -10,6 +10,7 @@ mod expand;
 mod format;
 mod hidden;
 pub mod limits;
+mod nested;
 mod npy;
 mod paths;
 mod pickles;

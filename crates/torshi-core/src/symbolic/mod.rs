@@ -273,7 +273,7 @@ impl<'a, 'p> Symbolic<'a, 'p> {
             self.charge_memory(8 * (module.len() + name.len()) as u64, site)?;
             let global = self.globals.get(id);
             if global.row.is_some_and(|row| row.looks_at_atoms()) {
-                self.arena.keep_atoms(self.data.len());
+                self.arena.keep_atoms(self.size);
             }
             let global = self.globals.get(id);
             if let Some(denial) = global.denial.as_ref() {

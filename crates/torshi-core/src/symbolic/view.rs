@@ -109,7 +109,7 @@ impl View for Symbolic<'_, '_> {
     fn spend(&self, steps: u64) -> bool {
         let spent = self.looked.get().saturating_add(steps);
         self.looked.set(spent);
-        spent <= self.limits.memory_for(self.data.len())
+        spent <= self.limits.memory_for(self.size)
     }
 
     fn unrestricted(&self) -> bool {

@@ -86,7 +86,11 @@ fn layout<W: View>(w: &W, v: W::V) -> Option<Layout<W::V>> {
         ("list_", [item]) => Layout::List { width: 4, item: field_type(w, *item)? },
         ("list_", [item, size]) => match int(w, *size)? {
             -1 => Layout::List { width: 4, item: field_type(w, *item)? },
-            size => Layout::FixedList { size: u64::try_from(size).ok()?, item: field_type(w, *item)? },
+            // Of these the type of the items is written without its field.
+            size => {
+                let item = field_type(w, *item).unwrap_or(*item);
+                Layout::FixedList { size: u64::try_from(size).ok()?, item }
+            }
         },
         ("large_list", [item]) => Layout::List { width: 8, item: field_type(w, *item)? },
         ("struct", [fields]) => {
@@ -150,20 +154,30 @@ pub(super) fn fields<W: View>(w: &W, v: W::V, _: Option<W::V>) -> Outcome {
     demand(sound, w, v, "a list of fields")
 }
 
-/// The length of what `_restore_array` made.
+/// The length of an array or a chunked array.
 pub(super) fn length<W: View>(w: &W, v: W::V) -> Option<u64> {
-    let (_, length) = restored(w, v)?;
-    u64::try_from(length).ok()
+    match restored(w, v) {
+        Some((_, length)) => u64::try_from(length).ok(),
+        None => {
+            let (chunks, _) = chunked(w, v)?;
+            chunks.into_iter().try_fold(0u64, |sum, chunk| sum.checked_add(u64::try_from(restored(w, chunk)?.1).ok()?))
+        }
+    }
+}
+
+/// The type of an array or a chunked array.
+fn type_of<W: View>(w: &W, v: W::V) -> Option<W::V> {
+    restored(w, v).map(|(kind, _)| kind).or_else(|| chunked(w, v).map(|(_, kind)| kind))
 }
 
 /// Is it an array of this type?
 pub(super) fn is_of<W: View>(w: &W, v: W::V, kind: W::V) -> bool {
-    restored(w, v).is_some_and(|(own, _)| same_type(w, own, kind))
+    type_of(w, v).is_some_and(|own| same_type(w, own, kind))
 }
 
 /// Is it an array of text?
 pub(super) fn is_text<W: View>(w: &W, v: W::V) -> bool {
-    restored(w, v).and_then(|(kind, _)| layout(w, kind)).is_some_and(|kind| match kind {
+    type_of(w, v).and_then(|kind| layout(w, kind)).is_some_and(|kind| match kind {
         Layout::Variable { text, .. } => text,
         _ => false,
     })
@@ -176,6 +190,46 @@ fn restored<W: View>(w: &W, v: W::V) -> Option<(W::V, i64)> {
     let Shape::Tuple([data]) = w.shape(args) else { return None };
     let Shape::Tuple([kind, length, ..]) = w.shape(*data) else { return None };
     Some((*kind, int(w, *length)?))
+}
+
+fn chunked<W: View>(w: &W, v: W::V) -> Option<(Vec<W::V>, W::V)> {
+    let Shape::Instance { module: "pyarrow.lib", name: "chunked_array", args: Some(args), .. } = w.shape(v) else {
+        return None;
+    };
+    match w.shape(args) {
+        Shape::Tuple([chunks, kind]) => Some((w.elements(*chunks)?, *kind)),
+        _ => None,
+    }
+}
+
+/// `([array, ...], type)`: arrays that all have it.
+pub(super) fn chunks<W: View>(w: &W, v: W::V, _: Option<W::V>) -> Outcome {
+    let expected = "(a list of arrays, their type)";
+    let [chunks, kind] = tuple(w, v, expected)? else { return refuse(w, v, expected) };
+    let Some(chunks) = w.elements(*chunks) else { return refuse(w, *chunks, expected) };
+    let sound = layout(w, *kind).is_some()
+        && chunks.iter().all(|chunk| restored(w, *chunk).is_some_and(|(own, _)| same_type(w, own, *kind)));
+    demand(sound, w, v, expected)
+}
+
+/// `([column, ...], schema)`: columns of one length, each of the type its field says.
+pub(super) fn table<W: View>(w: &W, v: W::V, _: Option<W::V>) -> Outcome {
+    let expected = "(columns of one length, a schema of their types)";
+    let [columns, schema] = tuple(w, v, expected)? else { return refuse(w, v, expected) };
+    let Some(columns) = w.elements(*columns) else { return refuse(w, *columns, expected) };
+    let Shape::Instance { module: "pyarrow.lib", name: "schema", args: Some(args), .. } = w.shape(*schema) else {
+        return refuse(w, *schema, expected);
+    };
+    let Shape::Tuple([fields, ..]) = w.shape(args) else { return refuse(w, args, expected) };
+    let Some(fields) = w.elements(*fields) else { return refuse(w, *fields, expected) };
+    let first = columns.first().and_then(|column| length(w, *column));
+    let sound = columns.len() == fields.len()
+        && columns.iter().zip(&fields).all(|(column, field)| {
+            length(w, *column) == first
+                && first.is_some()
+                && field_type(w, *field).is_some_and(|kind| is_of(w, *column, kind))
+        });
+    demand(sound, w, v, expected)
 }
 
 /// `((type, length, nulls, offset, [buffer], [children], dictionary),)`.
@@ -221,11 +275,9 @@ fn array<W: View>(w: &W, v: W::V, depth: usize) -> Result<Known<W::V>, super::Mi
         });
     }
     let validity = held.remove(0);
-    // No elements need no data; any others do.
-    let nothing = end == 0 && held.iter().all(Option::is_none);
+    // Even where there is no element: C++ goes to the data before it counts.
     let buffers: Vec<Cow<'_, [u8]>> = match held.into_iter().collect() {
         Some(buffers) => buffers,
-        None if nothing => Vec::new(),
         None => return refuse(w, v, "a buffer of data"),
     };
     let zeros = match &validity {
@@ -248,19 +300,17 @@ fn array<W: View>(w: &W, v: W::V, depth: usize) -> Result<Known<W::V>, super::Mi
         Layout::Fixed(bits) => {
             let bytes = end.checked_mul(*bits).map(|bits| bits.div_ceil(8));
             let long = |data: &Cow<'_, [u8]>| bytes.is_some_and(|bytes| data.len() as u64 >= bytes);
-            children.is_empty() && (nothing || buffers.first().is_some_and(long))
+            children.is_empty() && buffers.first().is_some_and(long)
         }
         Layout::Variable { width, text } => {
             let data = buffers.get(1).map_or(&[][..], |data| data);
             children.is_empty()
-                && (nothing
-                    || rising(&buffers[0], *width, offset, end, data.len() as u64)
-                        .is_some_and(|ends| !text || is_utf8(data, &ends)))
+                && rising(&buffers[0], *width, offset, end, data.len() as u64)
+                    .is_some_and(|ends| !text || is_utf8(data, &ends))
         }
         Layout::List { width, item } => match &children[..] {
             [child] => {
-                same_type(w, child.kind, *item)
-                    && (nothing || rising(&buffers[0], *width, offset, end, child.length).is_some())
+                same_type(w, child.kind, *item) && rising(&buffers[0], *width, offset, end, child.length).is_some()
             }
             _ => false,
         },
@@ -285,7 +335,7 @@ fn array<W: View>(w: &W, v: W::V, depth: usize) -> Result<Known<W::V>, super::Mi
                         .is_some_and(|index| !valid(at) || (index >= 0 && (index as u64) < words.length))
                 })
             };
-            children.is_empty() && same_type(w, words.kind, *value) && (nothing || buffers.first().is_some_and(indices))
+            children.is_empty() && same_type(w, words.kind, *value) && buffers.first().is_some_and(indices)
         }
     };
     let bare = matches!(layout, Layout::Dictionary { .. }) || matches!(w.shape(*dictionary), Shape::None);

@@ -46,8 +46,10 @@ macro_rules! rules {
 rules! {
     "array.array" => Array array::array;
     "array.reconstructor" => ArrayReconstructor array::reconstructor;
+    "arrow.chunks" => ArrowChunks arrow::chunks;
     "arrow.fields" => ArrowFields arrow::fields;
     "arrow.restore" => ArrowRestore arrow::restore;
+    "arrow.table" => ArrowTable arrow::table;
     "arrow.type" => ArrowType arrow::data_type;
     "collections.factory" => Factory callable::factory;
     "copyreg.newobj" => Newobj object::newobj;

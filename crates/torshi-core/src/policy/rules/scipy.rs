@@ -183,7 +183,7 @@ pub(super) fn spline<W: View>(w: &W, v: W::V, target: Option<W::V>) -> Outcome {
         && !values.fortran
         && (0..=100).contains(&degree)
         && (0..values.shape.len().min(8) as i64).contains(&axis)
-        && values.shape.first().is_some_and(|count| *count > degree as u64 && count + degree as u64 + 1 <= knots.count)
+        && values.shape.first().is_some_and(|count| *count > degree as u64 && count + (degree as u64) < knots.count)
         && knots.count >= 2 * (degree as u64 + 1)
         && rises(&knots);
     let extrapolate = w

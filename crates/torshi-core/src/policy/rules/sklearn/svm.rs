@@ -37,7 +37,7 @@ fn fitted<W: View>(w: &W, v: W::V, name: &str) -> Option<()> {
     let (vectors, classes) = (support.count, counts.count);
     let pairs = classes.checked_mul(classes.checked_sub(1)?)? / 2;
     let machine = matches!(name, "SVC" | "NuSVC");
-    if support.shape.len() != 1 || classes < 2 || classes > 1 << 15 || !machine && classes != 2 {
+    if support.shape.len() != 1 || !(2..=1 << 15).contains(&classes) || !machine && classes != 2 {
         return None;
     }
     let total = counts.integers()?.try_fold(0u64, |sum, n| sum.checked_add(u64::try_from(n).ok()?))?;
