@@ -192,6 +192,10 @@ def zones() -> Labelled:
     yield "unit_outside", stream(call(stamp, 0, None, None, 99))
     yield "zone_path", stream(call(name("pytz", "_p"), "../../../etc/passwd"))
     yield "offset_month", stream(call(name("pandas._libs.tslibs.offsets", "YearEnd"), 1, False, 77))
+    step = name("sklearn.cluster._kmeans", "_kmeans_single_lloyd")
+    aggregate = {"column": "a", "aggfunc": step, "args": (), "kwargs": {"centers_init": 1}}
+    yield "aggregation_compiled", stream(build(new(pandas("NamedAgg")), aggregate))
+    yield "offset_of_another_kind", stream(build(call(pandas("DateOffset")), {"_offset": array("f8", (0,), ())}))
     yield (
         "offset_calendar",
         stream(call(name("pandas._libs.tslibs.offsets", "CustomBusinessDay"), 1, False, "Mon", (), text("x"))),

@@ -254,14 +254,20 @@ REVIEWS = [
         {"call": "(!pandas.endpoint, !pandas.endpoint, 'left' | 'right' | 'both' | 'neither'?)", "fragile": True},
     ),
     Review(
-        "a name and how to aggregate, for its user to apply; no function can stand here",
+        "a name and the name of an aggregation; a function here would be called with arguments of the stream",
         ["NamedAgg"],
-        {"construct": "()", "state": "attrs"},
+        {"construct": "()", "state": "attrs", "fields": {"aggfunc": "needed str"}},
     ),
     Review(
         "an offset in Python: its parts in attributes",
         ["pandas:DateOffset"],
-        {"call": "()", "construct": "()", "state": "attrs", "fragile": True},
+        {
+            "call": "()",
+            "construct": "()",
+            "state": "attrs",
+            "fields": {"_offset": "#dateutil.relativedelta:relativedelta || #datetime:timedelta"},
+            "fragile": True,
+        },
         [f"{OFFSETS}:DateOffset", "pandas.tseries.offsets:DateOffset"],
     ),
     *offsets(),
