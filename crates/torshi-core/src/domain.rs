@@ -117,15 +117,33 @@ pub trait Domain<'a> {
     fn keep(&self, value: &Self::Value) -> Self::Slot;
     /// Pushes the value of a slot.
     fn restore(&mut self, slot: &Self::Slot, stack: &mut Vec<Self::Value>);
-    /// Pushes the values of slots in a row, up to where there are no more.
+    /// Pushes the values of these slots, up to one of which `get` knows nothing; how many.
     #[inline(always)]
-    fn restore_row<'s>(&mut self, stack: &mut Vec<Self::Value>, mut next: impl FnMut() -> Option<&'s Self::Slot>)
+    fn restore_row<'s>(
+        &mut self, stack: &mut Vec<Self::Value>, slots: &[u32], mut get: impl FnMut(u32) -> Option<&'s Self::Slot>,
+    ) -> usize
     where
         Self::Slot: 's,
     {
-        while let Some(slot) = next() {
-            self.restore(slot, stack);
+        for (count, slot) in slots.iter().enumerate() {
+            match get(*slot) {
+                Some(slot) => self.restore(slot, stack),
+                None => return count,
+            }
         }
+        slots.len()
+    }
+    /// Whether `list_row` does anything.
+    const LIST_ROWS: bool = false;
+    /// Appends what stands in these memo slots to an exact list; `get` gives what stands in one, or nothing. `false`
+    /// where it cannot, and nothing has been done then.
+    fn list_row<'s>(
+        &mut self, _list: &Self::Value, _slots: &[u32], _get: impl FnMut(u32) -> &'s Option<Self::Slot>,
+    ) -> bool
+    where
+        Self::Slot: 's,
+    {
+        false
     }
     /// A value for the second time, as DUP asks for it.
     fn duplicate(&mut self, value: &Self::Value) -> Result<Self::Value, Self::Error> {

@@ -13,19 +13,6 @@ pub struct SlotSet {
 }
 
 impl SlotSet {
-    /// Marks a slot. Only slots that exist are marked, so the set is no larger than the memo.
-    #[inline]
-    fn insert(&mut self, index: usize) {
-        let (word, bit) = (index / 64, 1u64 << (index % 64));
-        if word >= self.words.len() {
-            self.words.resize(word + 1, 0);
-        }
-        // Looked at before it is written: a store each time would hold up the next look.
-        if self.words[word] & bit == 0 {
-            self.words[word] |= bit;
-        }
-    }
-
     /// Whether a slot is read.
     #[inline(always)]
     pub fn contains(&self, index: usize) -> bool {
@@ -43,11 +30,41 @@ impl SlotSet {
     }
 }
 
+/// Marks of slots that are read, a byte each: a bit would have to be read before it can be written.
+#[derive(Clone, Debug, Default)]
+struct Marks {
+    slots: Vec<u8>,
+    /// As in the set.
+    others: bool,
+}
+
+impl Marks {
+    /// Room for the marks of slots below `end`. Only slots that exist are marked, so there is no more than the memo has.
+    #[inline(always)]
+    fn reach(&mut self, end: usize) {
+        if self.slots.len() < end {
+            self.slots.resize(end, 0);
+        }
+    }
+
+    /// The slots marked.
+    fn set(&self) -> SlotSet {
+        // Eight bytes of nought and one become eight bits: the product moves each to a place of its own in the top byte.
+        let bits = |eight: &[u8]| {
+            let mut bytes = [0; 8];
+            bytes[..eight.len()].copy_from_slice(eight);
+            u64::from_le_bytes(bytes).wrapping_mul(0x0102_0408_1020_4080) >> 56
+        };
+        let word = |part: &[u8]| part.chunks(8).enumerate().fold(0, |word, (at, eight)| word | bits(eight) << (8 * at));
+        SlotSet { words: self.slots.chunks(64).map(word).collect(), others: self.others }
+    }
+}
+
 /// What a memo keeps.
 #[derive(Clone, Debug)]
 enum Keeping {
     /// Everything, noting what is read.
-    Noting(SlotSet),
+    Noting(Marks),
     /// Only these slots; the others are counted.
     Only(SlotSet),
     /// Everything.
@@ -72,7 +89,7 @@ pub struct Memo<V> {
 impl<V> Memo<V> {
     /// A memo that keeps everything and notes which slots are read.
     pub fn noting() -> Self {
-        Memo::with(Keeping::Noting(SlotSet::default()))
+        Memo::with(Keeping::Noting(Marks::default()))
     }
 
     /// A memo that keeps everything.
@@ -106,8 +123,8 @@ impl<V> Memo<V> {
 
     /// Takes the memory of the slots, and which of them were read if this memo notes them.
     pub fn take_parts(&mut self) -> (Vec<Option<V>>, SlotSet) {
-        let reads = match &mut self.keeping {
-            Keeping::Noting(reads) => std::mem::take(reads),
+        let reads = match &self.keeping {
+            Keeping::Noting(reads) => reads.set(),
             _ => SlotSet::default(),
         };
         (std::mem::take(&mut self.dense), reads)
@@ -179,7 +196,10 @@ impl<V> Memo<V> {
         let at = index.wrapping_sub(self.elsewhere);
         if at < self.dense.len() as u64 {
             if let Keeping::Noting(reads) = &mut self.keeping {
-                reads.insert(index as usize);
+                if index as usize >= reads.slots.len() {
+                    reads.reach(self.elsewhere as usize + self.dense.len());
+                }
+                reads.slots[index as usize] = 1;
             }
             self.dense[at as usize].as_ref()
         } else {
@@ -193,17 +213,14 @@ impl<V> Memo<V> {
     /// Reading slots in a row: what a read needs is looked up once.
     #[inline(always)]
     pub fn reads(&mut self) -> Reads<'_, V> {
-        let words: &mut [u64] = match &mut self.keeping {
+        let marks: &mut [u8] = match &mut self.keeping {
             Keeping::Noting(reads) => {
-                let needed = (self.elsewhere as usize + self.dense.len()) / 64 + 1;
-                if reads.words.len() < needed {
-                    reads.words.resize(needed, 0);
-                }
-                &mut reads.words
+                reads.reach(self.elsewhere as usize + self.dense.len());
+                &mut reads.slots
             }
             _ => &mut [],
         };
-        Reads { dense: &self.dense, elsewhere: self.elsewhere, words }
+        Reads { dense: &self.dense, elsewhere: self.elsewhere, marks }
     }
 
     /// The value of a slot, without noting that it is read.
@@ -227,7 +244,7 @@ impl<V> Memo<V> {
     /// The slots read so far, if this memo notes them.
     pub fn into_reads(self) -> SlotSet {
         match self.keeping {
-            Keeping::Noting(reads) => reads,
+            Keeping::Noting(reads) => reads.set(),
             _ => SlotSet::default(),
         }
     }
@@ -237,22 +254,20 @@ impl<V> Memo<V> {
 pub struct Reads<'m, V> {
     dense: &'m [Option<V>],
     elsewhere: u64,
-    /// The bits of slots that are read; none where that is not noted.
-    words: &'m mut [u64],
+    /// The marks of slots that are read; none where that is not noted.
+    marks: &'m mut [u8],
 }
 
 impl<'m, V> Reads<'m, V> {
-    /// The value of a slot; `None` if it is not in here.
+    /// What stands in a slot; nothing if it is not in here.
     #[inline(always)]
-    pub fn get(&mut self, index: u64) -> Option<&'m V> {
-        let slot = self.dense.get(index.wrapping_sub(self.elsewhere) as usize)?.as_ref()?;
-        if let Some(word) = self.words.get_mut((index / 64) as usize) {
-            let bit = 1 << (index % 64);
-            if *word & bit == 0 {
-                *word |= bit;
-            }
+    pub fn get(&mut self, slot: u32) -> &'m Option<V> {
+        let index = u64::from(slot);
+        let Some(value) = self.dense.get(index.wrapping_sub(self.elsewhere) as usize) else { return &None };
+        if let Some(mark) = self.marks.get_mut(index as usize) {
+            *mark = 1;
         }
-        Some(slot)
+        value
     }
 }
 

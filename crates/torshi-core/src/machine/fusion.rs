@@ -81,20 +81,53 @@ impl<'a, D: Domain<'a>> Machine<'a, D> {
         Ok(())
     }
 
-    /// A row of memo reads, up to one that is not where most are, which is given back; a function of its own, so
-    /// that its loop has the registers to itself.
-    #[inline(never)]
-    fn fetch_row(&mut self, mut row: Row<'a>) -> (Row<'a>, Option<u64>) {
-        let (mut reads, mut missing) = (self.memo.reads(), None);
-        self.domain.restore_row(&mut self.stack, || {
-            let index = row.following_get()?;
-            let slot = reads.get(index);
-            if slot.is_none() {
-                missing = Some(index);
+    /// Behind a MARK: memo reads, and at once the APPENDS that gives all of them to a list, where the domain can do that.
+    #[inline(always)]
+    pub(super) fn list_run<const FUSE: bool>(&mut self, reader: &mut Reader<'a>) -> Result<(), D::Error> {
+        if !FUSE || !reader.get_follows() {
+            return Ok(());
+        }
+        if D::LIST_ROWS {
+            if let Some(row) = self.list_row(reader.row()) {
+                reader.leave_row(row);
+                self.pop_mark(reader.site())?;
+                return Ok(());
             }
-            slot
-        });
-        (row, missing)
+        }
+        self.fetch_run::<FUSE>(reader)
+    }
+
+    /// A row of memo reads and APPENDS, if that is what follows and the domain takes it; else nothing has been done.
+    #[inline(never)] // as for `fetch_row`
+    fn list_row(&mut self, mut row: Row<'a>) -> Option<Row<'a>> {
+        let list = self.stack.last()?;
+        let below = self.marks.len().checked_sub(2).map_or(0, |outer| self.marks[outer]);
+        if self.stack.len() <= below || self.domain.kind(list) != Kind::List {
+            return None;
+        }
+        let slots = self.rows.take(&mut row);
+        if !row.following_appends() {
+            return None;
+        }
+        let mut reads = self.memo.reads();
+        self.domain.list_row(list, slots, move |slot| reads.get(slot)).then_some(row)
+    }
+
+    /// A row of memo reads, up to one that is not where most are, which is given back; a function of its own, so
+    /// that its loops have the registers to themselves: one reads the slots' numbers, one the slots.
+    #[inline(never)]
+    fn fetch_row(&mut self, start: Row<'a>) -> (Row<'a>, Option<u64>) {
+        let mut row = start;
+        let slots = self.rows.take(&mut row);
+        let mut reads = self.memo.reads();
+        let count = self.domain.restore_row(&mut self.stack, slots, move |slot| reads.get(slot).as_ref());
+        let missing = slots.get(count).copied();
+        if missing.is_some() {
+            // The reader stands behind the one that is missing.
+            row = start;
+            row.following_gets(&mut vec![0; count + 1]);
+        }
+        (row, missing.map(u64::from))
     }
 
     /// SETITEMS and the BUILD that follows it in one step, where the domain can: the BUILD is then taken.

@@ -3,6 +3,9 @@
 //! The type rules of the format are written here, once. It never imports, calls or allocates by itself.
 
 mod fusion;
+mod rows;
+
+pub use rows::Rows;
 
 use crate::domain::{Constant, Domain, Items, Kind};
 use crate::error::{Fault, FaultBox, FaultKind, Site};
@@ -30,6 +33,8 @@ pub struct Machine<'a, D: Domain<'a>> {
     pub domain: D,
     protocol: u8,
     fix_imports: bool,
+    /// Rows of memo reads.
+    pub rows: Rows,
     /// How many instructions were run by `advance`.
     pub steps: u64,
 }
@@ -53,6 +58,7 @@ impl<'a, D: Domain<'a>> Machine<'a, D> {
             domain,
             protocol: 0,
             fix_imports,
+            rows: Rows::default(),
             steps: 0,
         }
     }
@@ -296,6 +302,7 @@ impl<'a, D: Domain<'a>> Machine<'a, D> {
             Opcode::Mark => {
                 self.marks.push(self.stack.len());
                 self.fence = self.stack.len();
+                self.list_run::<FUSE>(reader)?
             }
             Opcode::Pop => {
                 if self.marks.last() == Some(&self.stack.len()) {

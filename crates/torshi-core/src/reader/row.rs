@@ -57,6 +57,24 @@ pub(super) fn is_get(byte: u8) -> bool {
 }
 
 impl<'a> Row<'a> {
+    /// Where the next instruction begins.
+    #[inline(always)]
+    pub fn at(&self) -> usize {
+        self.at
+    }
+
+    /// Where the memo read taken last begins.
+    #[inline(always)]
+    pub fn last(&self) -> usize {
+        self.last
+    }
+
+    /// Goes on behind memo reads that are known.
+    #[inline(always)]
+    pub fn leap(&mut self, at: usize, last: usize) {
+        (self.at, self.last) = (at, last);
+    }
+
     /// Takes a BININT, BININT1, BININT2 or LONG1 if one comes next, has at most 64 bits and does not stand at the
     /// very end. All widths go one way, so that a mix of them costs no mispredicted branches. Notes in `small`
     /// whether it was a BININT1.
@@ -97,20 +115,35 @@ impl<'a> Row<'a> {
         Some(constant)
     }
 
-    /// Takes a BINGET or LONG_BINGET if one comes next; the slot it reads. With a branch between the two:
-    /// guessed mostly right, it spares the wait for the opcode before the next one can be looked at.
+    /// Takes the BINGET and LONG_BINGET that come next, as many as there is room for; how many, their slots are in
+    /// `slots`. With a branch between the two: guessed mostly right, it spares the wait for the opcode before the next
+    /// one can be looked at.
     #[inline(always)]
-    pub fn following_get(&mut self) -> Option<u64> {
+    pub fn following_gets(&mut self, slots: &mut [u32]) -> usize {
         const SHORT: u8 = Opcode::Binget as u8;
         const LONG: u8 = Opcode::LongBinget as u8;
-        let (index, width) = match self.data[self.at..] {
-            [SHORT, index, ..] => (u64::from(index), 2),
-            [LONG, a, b, c, d, ..] => (u64::from(u32::from_le_bytes([a, b, c, d])), 5),
-            _ => return None,
-        };
-        self.last = self.at;
-        self.at += width;
-        Some(index)
+        let (mut rest, mut last, mut count) = (&self.data[self.at..], None, 0);
+        for slot in slots {
+            let before = rest.len();
+            match rest {
+                [LONG, a, b, c, d, behind @ ..] => (*slot, rest) = (u32::from_le_bytes([*a, *b, *c, *d]), behind),
+                [SHORT, index, behind @ ..] => (*slot, rest) = (u32::from(*index), behind),
+                _ => break,
+            }
+            last = Some(before);
+            count += 1;
+        }
+        self.at = self.data.len() - rest.len();
+        self.last = last.map_or(self.last, |before| self.data.len() - before);
+        count
+    }
+
+    /// Takes an APPENDS if it comes next.
+    #[inline(always)]
+    pub fn following_appends(&mut self) -> bool {
+        let follows = self.data.get(self.at) == Some(&(Opcode::Appends as u8));
+        self.at += usize::from(follows);
+        follows
     }
 }
 

@@ -252,6 +252,47 @@ impl Arena {
         true
     }
 
+    /// `fill`, for what stands in these slots of the memo. `false` where there is nothing in one, where one may be a raw
+    /// global or where atoms are kept, and nothing is noted then.
+    #[inline(always)]
+    pub fn fill_row<'s>(&mut self, id: u32, slots: &[u32], mut get: impl FnMut(u32) -> &'s Option<Symbol>) -> bool {
+        if slots.len() <= SHORT as usize {
+            return false;
+        }
+        // Two walks, so that neither waits for both memories: one to the memo, one to what is known of the nodes.
+        let (first, mut kept, mut count) = (self.ids.len(), 0, 0);
+        self.ids.resize(first + slots.len(), 0);
+        let nodes = &mut self.ids[first..];
+        for slot in slots {
+            match get(*slot) {
+                Some(Symbol::Node(child)) => {
+                    nodes[kept] = *child;
+                    kept += 1;
+                }
+                Some(symbol) if symbol.is_atom() => {}
+                _ => break,
+            }
+            count += 1;
+        }
+        self.ids.truncate(first + kept);
+        let (mut weight, mut depth, mut again, mut raw) = (slots.len() as u64, 0u16, 0u64, false);
+        for child in &self.ids[first..] {
+            let gist = &mut self.gists[*child as usize];
+            raw |= gist.holds_raw_global;
+            weight += u64::from(gist.weight);
+            depth = depth.max(gist.depth);
+            again += u64::from(std::mem::replace(&mut gist.held, true));
+        }
+        if count < slots.len() || raw || (kept < count && self.atoms > count) {
+            self.ids.truncate(first);
+            return false;
+        }
+        self.reused += again;
+        self.weigh(id, u32::try_from(weight).unwrap_or(u32::MAX), depth);
+        self.linked(id, first, kept, count, Holds::Nodes);
+        true
+    }
+
     /// From here on lists and dicts keep atoms: rules will look at them.
     pub fn keep_atoms(&mut self, stream: usize) {
         if self.atoms == 0 {

@@ -18,7 +18,7 @@ use crate::finding::{Finding, FindingKind};
 use crate::limits::Limits;
 use crate::literal::decimal_bytes;
 use crate::literal::excerpt;
-use crate::machine::Machine;
+use crate::machine::{Machine, Rows};
 use crate::memo::{Memo, SlotSet};
 use crate::opcode::Opcode;
 use crate::policy::Policy;
@@ -89,6 +89,8 @@ pub struct Plan {
     pub globals: Vec<GlobalUse>,
     /// Memo slots that are read.
     pub reads: SlotSet,
+    /// Rows of memo reads.
+    pub rows: Rows,
     /// Memo slots that are filled.
     pub stored: u64,
     /// Offset right behind STOP.
@@ -151,10 +153,12 @@ pub fn verify_apart<'a>(
     let mut machine = Machine::new(data, domain, memo, settings.fix_imports);
     machine.set_memory(stack, marks);
     machine.set_gaps(gaps);
+    machine.rows = Rows::noting();
     let fault = machine.run().err();
     let (stack, marks) = machine.take_memory();
     let (end, protocol, stored) = (machine.offset(), machine.protocol(), machine.memo.len());
     let (slots, reads) = machine.memo.take_parts();
+    let rows = machine.rows.noted();
     let Symbolic { mut arena, mut globals, findings, dunder_states, .. } = machine.domain;
     let footprint = arena.footprint()
         + (stack.capacity() + slots.len()) * size_of::<Symbol>()
@@ -165,7 +169,7 @@ pub fn verify_apart<'a>(
         SPARE.set(Some(Spare { arena, stack, marks, slots }));
         freed = 0;
     }
-    let plan = Plan { stored, reads, end, protocol, dunder_states, globals: globals.take() };
+    let plan = Plan { stored, reads, rows, end, protocol, dunder_states, globals: globals.take() };
     Outcome { plan, findings, fault, freed }
 }
 
@@ -339,6 +343,34 @@ impl<'a> Domain<'a> for Symbolic<'a, '_> {
         // Copied as sixteen bytes, from memory to memory: taken apart and put together again it would
         // have to wait for its own parts.
         stack.extend_from_slice(std::slice::from_ref(slot));
+    }
+
+    #[inline(always)]
+    fn restore_row<'s>(
+        &mut self, stack: &mut Vec<Symbol>, slots: &[u32], mut get: impl FnMut(u32) -> Option<&'s Symbol>,
+    ) -> usize {
+        // Room first: a push would have to wait for the one before it to note the new length.
+        let first = stack.len();
+        stack.resize(first + slots.len(), Symbol::None);
+        let mut count = 0;
+        for (place, slot) in stack[first..].iter_mut().zip(slots) {
+            let Some(symbol) = get(*slot) else { break };
+            *place = *symbol;
+            count += 1;
+        }
+        stack.truncate(first + count);
+        count
+    }
+
+    const LIST_ROWS: bool = true;
+
+    #[inline(always)]
+    fn list_row<'s>(&mut self, list: &Symbol, slots: &[u32], get: impl FnMut(u32) -> &'s Option<Symbol>) -> bool {
+        match *list {
+            // What is to be told of a list is told where there is a place to tell.
+            Symbol::Node(id) if !self.arena.node(id).frozen => self.arena.fill_row(id, slots, get),
+            _ => false,
+        }
     }
 
     fn recall(&mut self, index: u64) -> Option<Symbol> {

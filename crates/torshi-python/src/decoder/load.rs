@@ -172,7 +172,7 @@ pub fn build<'py>(
     let (mut plan, extensions) = check(py, stream, &request, shared.as_deref())?;
     let payloads = stream.take_payloads();
     let (data, gaps) = (stream.as_slice(), stream.gaps());
-    let (end, reads) = (plan.end, std::mem::take(&mut plan.reads));
+    let (end, reads, rows) = (plan.end, std::mem::take(&mut plan.reads), std::mem::take(&mut plan.rows));
     if let Some(protocol) = request.protocol {
         protocol.store(plan.protocol, Ordering::Relaxed);
     }
@@ -204,6 +204,7 @@ pub fn build<'py>(
     };
     let mut machine = Machine::new(data, domain, memo, request.fix_imports);
     machine.set_gaps(gaps);
+    machine.rows = rows;
     let marks = std::mem::take(&mut machine.domain.learnt.marks);
     machine.set_memory(Vec::with_capacity((end / 8).clamp(8, 4096)), marks);
     let built = machine.run();

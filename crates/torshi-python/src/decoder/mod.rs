@@ -135,8 +135,10 @@ impl<'a, 'py> Domain<'a> for Objects<'py, '_> {
     }
 
     #[inline(always)]
-    fn restore_row<'s>(&mut self, stack: &mut Vec<Object<'py>>, next: impl FnMut() -> Option<&'s Py<PyAny>>) {
-        make::extend(self.py, stack, next);
+    fn restore_row<'s>(
+        &mut self, stack: &mut Vec<Object<'py>>, slots: &[u32], get: impl FnMut(u32) -> Option<&'s Py<PyAny>>,
+    ) -> usize {
+        make::extend(self.py, stack, slots, get)
     }
 
     #[inline(always)]

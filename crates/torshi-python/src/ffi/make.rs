@@ -115,25 +115,23 @@ pub fn set(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
     unsafe { owned(py, ffi::PySet_New(std::ptr::null_mut())) }
 }
 
-/// Pushes new references to objects, up to where there are no more. Into spare places, whose number is noted at the
-/// end: a push would have to wait for the one before it to note the new length.
+/// Pushes new references to what stands in these slots, up to one in which nothing does; how many. Into spare places,
+/// whose number is noted at the end: a push would have to wait for the one before it to note the new length.
 #[inline(always)]
 pub fn extend<'py, 's>(
-    py: Python<'py>, stack: &mut Vec<Bound<'py, PyAny>>, mut next: impl FnMut() -> Option<&'s Py<PyAny>>,
-) {
-    const RUN: usize = 64;
-    let mut count = RUN;
-    while count == RUN {
-        stack.reserve(RUN);
-        count = 0;
-        for place in stack.spare_capacity_mut().iter_mut().take(RUN) {
-            let Some(object) = next() else { break };
-            place.write(object.bind(py).clone());
-            count += 1;
-        }
-        // SAFETY: the first `count` of the spare places were written just now.
-        unsafe { stack.set_len(stack.len() + count) };
+    py: Python<'py>, stack: &mut Vec<Bound<'py, PyAny>>, slots: &[u32],
+    mut get: impl FnMut(u32) -> Option<&'s Py<PyAny>>,
+) -> usize {
+    stack.reserve(slots.len());
+    let mut count = 0;
+    for (place, slot) in stack.spare_capacity_mut().iter_mut().zip(slots) {
+        let Some(object) = get(*slot) else { break };
+        place.write(object.bind(py).clone());
+        count += 1;
     }
+    // SAFETY: the first `count` of the spare places were written just now.
+    unsafe { stack.set_len(stack.len() + count) };
+    count
 }
 
 /// Moves the items of a drain to `slots`, which must have room for them.

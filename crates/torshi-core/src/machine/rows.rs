@@ -1,0 +1,176 @@
+//! Rows of memo reads: which slots a run of BINGET and LONG_BINGET reads. The check writes the long ones down and the
+//! builder takes them from there: which of the two opcodes comes next is for no processor to foretell, so that reading a
+//! row costs more than going by it. It never holds more than four bytes for each read of the stream.
+
+use std::cell::Cell;
+
+use crate::reader::Row;
+
+/// Memo reads of a row that are looked at together: a batch of pickle's has a thousand.
+const ROW: usize = 1024;
+/// Rows of so many reads are written down.
+const LONG: usize = 64;
+/// Slots a thread keeps the memory of.
+const MOST_SPARE: usize = 1 << 20;
+
+#[derive(Clone, Copy, Debug)]
+struct Known {
+    /// Where it begins, where the last read begins, and where it ends.
+    at: usize,
+    last: usize,
+    end: usize,
+    /// Where its slots are, and how many they are.
+    first: usize,
+    count: usize,
+}
+
+/// The rows of a stream, in order.
+#[derive(Debug, Default)]
+pub struct Rows {
+    known: Vec<Known>,
+    slots: Vec<u32>,
+    /// How many of the slots belong to known rows; those behind are for the row in hand.
+    used: usize,
+    /// The known row to come.
+    next: usize,
+    noting: bool,
+}
+
+thread_local! {
+    static SPARE: Cell<(Vec<Known>, Vec<u32>)> = const { Cell::new((Vec::new(), Vec::new())) };
+}
+
+impl Rows {
+    /// Rows that are written down as they are read.
+    pub fn noting() -> Self {
+        let mut rows = Rows::default();
+        rows.noting = true;
+        rows
+    }
+
+    /// What was written down, for who reads the same stream again.
+    pub fn noted(mut self) -> Self {
+        (self.noting, self.next) = (false, 0);
+        self
+    }
+
+    /// Takes memo reads of a row; the numbers of their slots.
+    #[inline(always)]
+    pub(super) fn take(&mut self, row: &mut Row<'_>) -> &[u32] {
+        match self.known(row.at()) {
+            Some(known) => {
+                row.leap(known.end, known.last);
+                &self.slots[known.first..][..known.count]
+            }
+            None => self.read(row),
+        }
+    }
+
+    /// The row that begins here, if it is known.
+    #[inline(always)]
+    fn known(&mut self, at: usize) -> Option<Known> {
+        let mut known = *self.known.get(self.next)?;
+        while known.at < at {
+            self.next += 1;
+            known = *self.known.get(self.next)?;
+        }
+        if known.at != at {
+            return None;
+        }
+        // Who notes may come here a second time, having found that the row is not what it looked for.
+        self.next += usize::from(!self.noting);
+        Some(known)
+    }
+
+    #[inline(always)]
+    fn read(&mut self, row: &mut Row<'_>) -> &[u32] {
+        if self.slots.len() < self.used + ROW {
+            self.grow();
+        }
+        let (at, first) = (row.at(), self.used);
+        let count = row.following_gets(&mut self.slots[first..][..ROW]);
+        if self.noting && count >= LONG {
+            self.next = self.known.len();
+            self.known.push(Known { at, last: row.last(), end: row.at(), first, count });
+            self.used += count;
+        }
+        &self.slots[first..][..count]
+    }
+    #[cold]
+    fn grow(&mut self) {
+        if self.slots.is_empty() {
+            (self.known, self.slots) = SPARE.take();
+        }
+        if self.slots.len() < self.used + ROW {
+            self.slots.resize(self.used + ROW, 0);
+        }
+    }
+}
+
+impl Drop for Rows {
+    /// Keeps the memory for the next stream of this thread.
+    fn drop(&mut self) {
+        if !self.slots.is_empty() && self.slots.len() <= MOST_SPARE {
+            self.known.clear();
+            let kept = (std::mem::take(&mut self.known), std::mem::take(&mut self.slots));
+            let _ = SPARE.try_with(|spare| spare.set(kept)); // at the end of a thread there is no next stream
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::opcode::Opcode;
+    use crate::reader::Reader;
+
+    fn stream(reads: usize) -> Vec<u8> {
+        let mut stream = Vec::new();
+        for n in 0..reads {
+            match n % 3 {
+                0 => stream.extend([Opcode::Binget as u8, n as u8]),
+                _ => {
+                    stream.push(Opcode::LongBinget as u8);
+                    stream.extend((n as u32).to_le_bytes());
+                }
+            }
+        }
+        stream.push(Opcode::Stop as u8);
+        stream
+    }
+
+    /// A builder that goes by other slots than the check read would build another object than was checked.
+    #[test]
+    fn a_row_written_down_is_the_row_that_was_read() {
+        for reads in [1, LONG - 1, LONG, ROW, ROW + 1, 3 * ROW + 7] {
+            let stream = stream(reads);
+            let mut rows = Rows::noting();
+            let walk = |rows: &mut Rows| {
+                let (mut row, mut slots) = (Reader::new(&stream).row(), Vec::new());
+                loop {
+                    let taken = rows.take(&mut row).to_vec();
+                    if taken.is_empty() {
+                        return (slots, row.at(), row.last());
+                    }
+                    slots.extend(taken);
+                }
+            };
+            let first = walk(&mut rows);
+            assert_eq!(first.0.len(), reads);
+            let mut rows = rows.noted();
+            assert_eq!(walk(&mut rows), first);
+            assert_eq!(rows.next, rows.known.len());
+        }
+    }
+
+    /// A row that is asked for twice, since it was not what was looked for, is written down once.
+    #[test]
+    fn a_row_may_be_looked_at_twice() {
+        let stream = stream(LONG);
+        let mut rows = Rows::noting();
+        let (mut row, mut again) = (Reader::new(&stream).row(), Reader::new(&stream).row());
+        let slots = rows.take(&mut row).to_vec();
+        assert_eq!(rows.take(&mut again), slots);
+        assert_eq!((rows.known.len(), again.at()), (1, row.at()));
+    }
+}
