@@ -196,6 +196,8 @@ pub struct Symbolic<'a, 'p> {
     copied: u64,
     /// Steps that rules took through contents.
     looked: Cell<u64>,
+    /// The dict that was last found to have only attributes, and how many pairs it had then.
+    attributes: Cell<(u32, u32)>,
 }
 
 impl<'a, 'p> Symbolic<'a, 'p> {
@@ -221,6 +223,7 @@ impl<'a, 'p> Symbolic<'a, 'p> {
             memory: 0,
             copied: 0,
             looked: Cell::new(0),
+            attributes: Cell::new((u32::MAX, 0)),
         }
     }
 

@@ -30,13 +30,22 @@ impl Symbolic<'_, '_> {
         }
     }
 
+    /// Whether all pairs of a dict that are kept are attributes. Rules ask again and again for one dict.
+    fn has_attribute_keys(&self, id: u32, count: u32) -> bool {
+        if self.attributes.get() != (id, count) {
+            if !self.arena.pairs(id).all(|(key, _)| self.is_attribute(key)) {
+                return false;
+            }
+            self.attributes.set((id, count));
+        }
+        true
+    }
+
     fn node_shape(&self, id: u32) -> Shape<'_, Symbol> {
         let node = self.arena.node(id);
         match node.kind {
             NodeKind::List => Shape::List,
-            NodeKind::Dict => Shape::Dict {
-                attrs: node.attribute_keys && self.arena.pairs(id).all(|(key, _)| self.is_attribute(key)),
-            },
+            NodeKind::Dict => Shape::Dict { attrs: node.attribute_keys && self.has_attribute_keys(id, node.count) },
             NodeKind::Set => Shape::Set,
             NodeKind::FrozenSet => Shape::FrozenSet,
             NodeKind::Tuple => Shape::Tuple(self.arena.items(id)),

@@ -395,24 +395,43 @@ fn number_at(data: &[u8], width: usize, at: u64, signed: bool) -> Option<i64> {
     Some(i64::from_le_bytes(wide))
 }
 
-/// The offsets from `from` to `to`, if they rise and stay within `limit`.
-fn rising(data: &[u8], width: usize, from: u64, to: u64, limit: u64) -> Option<Vec<usize>> {
-    let mut last = 0;
-    let mut all = Vec::new();
-    for at in from..=to {
-        let next = number_at(data, width, at, true)?;
-        if next < last || next as u64 > limit {
-            return None;
-        }
-        last = next;
-        all.push(next as usize);
+/// Offsets that rise, and stay within what they point into.
+struct Ends<'d> {
+    data: &'d [u8],
+    width: usize,
+}
+
+impl Ends<'_> {
+    fn all(&self) -> impl DoubleEndedIterator<Item = usize> + '_ {
+        let wide = |item: &[u8]| match item {
+            [a, b, c, d] => u32::from_le_bytes([*a, *b, *c, *d]) as usize,
+            _ => item.first_chunk().map_or(0, |item| u64::from_le_bytes(*item) as usize),
+        };
+        self.data.chunks_exact(self.width).map(wide)
     }
-    Some(all)
+}
+
+/// The offsets from `from` to `to`, if they rise and stay within `limit`.
+fn rising(data: &[u8], width: usize, from: u64, to: u64, limit: u64) -> Option<Ends<'_>> {
+    let place = |at: u64| usize::try_from(at).ok()?.checked_mul(width);
+    let data = data.get(place(from)?..place(to.checked_add(1)?)?)?;
+    let (first, last) = (number_at(data, width, 0, true)?, number_at(data, width, to - from, true)?);
+    let within = first >= 0 && last as u64 <= limit; // so are all that rise from the one to the other
+    let rise = match width {
+        4 => rise(data.chunks_exact(4).filter_map(|item| Some(i32::from_le_bytes(*item.first_chunk()?)))),
+        _ => rise(data.chunks_exact(8).filter_map(|item| Some(i64::from_le_bytes(*item.first_chunk()?)))),
+    };
+    (within && rise).then_some(Ends { data, width })
+}
+
+/// One walk without a way out, so that it goes over many at once.
+fn rise<N: Ord + Copy + Default>(all: impl Iterator<Item = N>) -> bool {
+    all.fold((true, N::default()), |(rise, before), next| (rise & (next >= before), next)).0
 }
 
 /// Is every value between these offsets UTF-8 by itself?
-fn is_utf8(data: &[u8], ends: &[usize]) -> bool {
-    let (Some(first), Some(last)) = (ends.first(), ends.last()) else { return true };
-    let Some(text) = data.get(*first..*last).and_then(|data| std::str::from_utf8(data).ok()) else { return false };
-    ends.iter().all(|end| text.is_char_boundary(end - first))
+fn is_utf8(data: &[u8], ends: &Ends<'_>) -> bool {
+    let (Some(first), Some(last)) = (ends.all().next(), ends.all().next_back()) else { return true };
+    let Some(text) = data.get(first..last).and_then(|data| std::str::from_utf8(data).ok()) else { return false };
+    text.is_ascii() || ends.all().all(|end| text.is_char_boundary(end - first))
 }

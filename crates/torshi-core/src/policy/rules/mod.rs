@@ -135,12 +135,12 @@ pub(crate) fn refuse<W: View, T>(w: &W, v: W::V, expected: impl Into<String>) ->
     Err(Mismatch { expected: expected.into(), got: w.shape(v).describe() })
 }
 
-/// Yes, or a refusal.
-pub(crate) fn demand<W: View>(holds: bool, w: &W, v: W::V, expected: &str) -> Outcome {
+/// Yes, or a refusal, for which alone the text is made.
+pub(crate) fn demand<W: View>(holds: bool, w: &W, v: W::V, expected: impl std::fmt::Display) -> Outcome {
     if holds {
         Ok(())
     } else {
-        refuse(w, v, expected)
+        refuse(w, v, expected.to_string())
     }
 }
 

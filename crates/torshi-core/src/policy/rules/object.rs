@@ -105,7 +105,7 @@ pub(super) fn element<W: View>(w: &W, v: W::V, _: Option<W::V>) -> Outcome {
                     && children.iter().all(element)
             }
         };
-        demand(sound, w, value, &format!("{key} of an element"))?;
+        demand(sound, w, value, format_args!("{key} of an element"))?;
     }
     demand(w.count(v) == Some(known), w, v, "the attributes of an element and no others")
 }

@@ -90,7 +90,25 @@ impl<V: Copy> Array<'_, V> {
     pub(crate) fn within<W: View<V = V>>(&self, w: &W, low: i64, high: u64) -> bool {
         let high = i64::try_from(high).unwrap_or(i64::MAX);
         self.count == 0
-            || w.spend(self.count) && self.integers().is_some_and(|mut all| all.all(|n| n >= low && n < high))
+            || w.spend(self.count) && self.extremes().is_some_and(|(least, most)| least >= low && most < high)
+    }
+
+    /// The least and the greatest element of an array of integers or bools.
+    fn extremes(&self) -> Option<(i64, i64)> {
+        let signed = self.dtype.kind == 'i';
+        match (&self.elements, self.dtype.size) {
+            (Elements::Bytes(bytes), 4) if signed && !self.big_endian => {
+                span(bytes.chunks_exact(4).map(|n| i32::from_le_bytes([n[0], n[1], n[2], n[3]])))
+            }
+            (Elements::Bytes(bytes), 8) if signed && !self.big_endian => span(
+                bytes.chunks_exact(8).map(|n| i64::from_le_bytes([n[0], n[1], n[2], n[3], n[4], n[5], n[6], n[7]])),
+            ),
+            (Elements::Bytes(bytes), 2) if signed && !self.big_endian => {
+                span(bytes.chunks_exact(2).map(|n| i16::from_le_bytes([n[0], n[1]])))
+            }
+            (Elements::Bytes(bytes), 1) if signed => span(bytes.iter().map(|n| *n as i8)),
+            _ => span(self.integers()?),
+        }
     }
 
     /// The elements of an array of integers or bools, in the order of its memory.
@@ -146,6 +164,13 @@ impl Column {
     pub(crate) fn is(&self, offset: usize, kind: char, size: usize) -> bool {
         (self.offset, self.kind, self.size) == (offset, kind, size) && (size == 1 || !self.big_endian)
     }
+}
+
+/// The least and the greatest of some numbers. One walk without a way out, so that it goes over many at once.
+fn span<N: Ord + Copy + Into<i64>>(mut all: impl Iterator<Item = N>) -> Option<(i64, i64)> {
+    let first = all.next()?;
+    let (least, most) = all.fold((first, first), |(least, most), n| (least.min(n), most.max(n)));
+    Some((least.into(), most.into()))
 }
 
 /// An integer of up to eight bytes; what does not fit the sign counts as the greatest.

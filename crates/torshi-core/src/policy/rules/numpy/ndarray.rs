@@ -146,13 +146,13 @@ fn contents<W: View>(w: &W, shape: W::V, dtype: W::V, data: W::V) -> Result<u64,
     if dtype.object {
         // No more elements than the list has: numpy allocates by the shape and reads by the shape.
         let whole = matches!(w.shape(data), Shape::List) && w.count(data) == Some(count);
-        demand(whole, w, data, &format!("a list of {count}"))?;
+        demand(whole, w, data, format_args!("a list of {count}"))?;
         return Ok(count);
     }
     let bytes = volume(count, dtype.size);
     let kind = matches!(w.shape(data), Shape::Bytes(_) | Shape::Text(_) | Shape::Instance { .. });
     let whole = kind && bytes.is_some() && content::length(w, data) == bytes;
-    demand(whole, w, data, &format!("{} bytes", bytes.map_or("fewer".to_owned(), |bytes| bytes.to_string())))?;
+    demand(whole, w, data, format_args!("{} bytes", bytes.map_or("fewer".to_owned(), |bytes| bytes.to_string())))?;
     Ok(count)
 }
 
@@ -223,7 +223,7 @@ pub(crate) fn frombuffer<W: View>(w: &W, v: W::V, _: Option<W::V>) -> Outcome {
         // Out of band: its length is numpy's to compare, which it does before reading.
         Shape::Buffer => Ok(()),
         Shape::Bytes(_) | Shape::ByteArray(_) | Shape::Instance { module: "builtins", .. } => {
-            demand(content::length(w, *buffer) == Some(bytes), w, *buffer, &format!("{bytes} bytes"))
+            demand(content::length(w, *buffer) == Some(bytes), w, *buffer, format_args!("{bytes} bytes"))
         }
         _ => refuse(w, *buffer, "a buffer"),
     }
@@ -237,7 +237,7 @@ pub(crate) fn scalar<W: View>(w: &W, v: W::V, _: Option<W::V>) -> Outcome {
     let Some(dtype) = whole(w, *kind) else { return refuse(w, *kind, "a dtype whose state is set") };
     if !dtype.object {
         let whole = content::length(w, *value) == Some(dtype.size) && !matches!(w.shape(*value), Shape::ByteArray(_));
-        return demand(whole, w, *value, &format!("{} bytes", dtype.size));
+        return demand(whole, w, *value, format_args!("{} bytes", dtype.size));
     }
     if !dtype.structured {
         let plain = dtype.kind == 'O' && !matches!(w.shape(*value), Shape::Global { .. });

@@ -174,7 +174,7 @@ fn object<W: View>(w: &W, v: W::V, target: Option<W::V>, kind: &str, manager: &s
     // Made with its blocks, or given them by a state: either has been checked.
     demand(bare(w, &made) == made.state.is_some(), w, mgr, "a manager that has its blocks")?;
     let typed = part("_typ").is_some_and(|typ| matches!(w.shape(typ), Shape::Text(text) if text == kind));
-    demand(typed, w, v, &format!("_typ = {kind:?}"))?;
+    demand(typed, w, v, format_args!("_typ = {kind:?}"))?;
     for key in ["attrs", "_attrs"] {
         if let Some(attrs) = part(key) {
             demand(matches!(w.shape(attrs), Shape::Dict { .. } | Shape::None), w, attrs, "a dict")?;

@@ -48,7 +48,7 @@ fn class_name<W: View>(w: &W, v: W::V) -> Option<&str> {
 fn only<W: View>(w: &W, v: W::V, keys: &[&str]) -> Outcome {
     let known = keys.iter().filter(|key| w.entry(v, key).is_some()).count() as u64;
     let plain = matches!(w.shape(v), Shape::Dict { attrs: true });
-    demand(plain && w.whole(v) && w.count(v) == Some(known), w, v, &format!("a dict of {}", keys.join(", ")))
+    demand(plain && w.whole(v) && w.count(v) == Some(known), w, v, format_args!("a dict of {}", keys.join(", ")))
 }
 
 /// An instance that has no state so far: one given twice would leave unchecked mixtures.

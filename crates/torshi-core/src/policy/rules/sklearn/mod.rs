@@ -54,7 +54,7 @@ pub(super) fn state<W: View>(w: &W, v: W::V, _: Option<W::V>) -> Outcome {
             Shape::Text(text) if key == "input" => text == "content",
             _ => true,
         };
-        demand(sound, w, value, &format!("an attribute {key} that is data"))?;
+        demand(sound, w, value, format_args!("an attribute {key} that is data"))?;
     }
     Ok(())
 }
