@@ -25,7 +25,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import large
 import machine
@@ -71,7 +71,7 @@ def _slices(value: list[bytes]) -> tuple[bytes, list[slice]]:
 class _Constructors(pickle._Unpickler):
     """The calls and the states of a stream, as it asks for them of numpy, pandas and scikit-learn."""
 
-    dispatch = dict(pickle._Unpickler.dispatch)
+    dispatch: ClassVar[dict[int, Any]] = dict(pickle._Unpickler.dispatch)
 
     def __init__(self, data: bytes) -> None:
         super().__init__(io.BytesIO(data))
@@ -83,7 +83,7 @@ class _Constructors(pickle._Unpickler):
 
     def load_build(self) -> None:
         state, setter = self.stack[-1], getattr(self.stack[-2], "__setstate__", None)
-        if setter is not None:
+        if setter is not None and not isinstance(state, dict):  # some empty the dict
             self.calls.append((setter, (state,)))
         super().load_build()
 
@@ -116,7 +116,7 @@ CONSTRUCTORS = Floor(
     _call_again,
     "the calls and states of the stream, arguments ready",
     "a loop in Python",
-    "reading, copying arrays out of the stream, all objects but arrays",
+    "reading, copying arrays out of the stream, plain objects and their attributes",
 )
 
 FLOORS: list[tuple[Workload, list[Floor]]] = [
