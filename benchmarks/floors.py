@@ -83,8 +83,8 @@ class _Constructors(pickle._Unpickler):
 
     def load_build(self) -> None:
         state, setter = self.stack[-1], getattr(self.stack[-2], "__setstate__", None)
-        if setter is not None and not isinstance(state, dict):  # some empty the dict
-            self.calls.append((setter, (state,)))
+        if setter is not None:
+            self.calls.append((setter, (dict(state) if isinstance(state, dict) else state,)))
         super().load_build()
 
     dispatch[pickle.REDUCE[0]] = load_reduce
@@ -99,7 +99,8 @@ def _calls(value: Any) -> tuple[list[tuple[Callable[..., Any], tuple[Any, ...]]]
 
 def _call_again(ready: tuple[list[tuple[Callable[..., Any], tuple[Any, ...]]], Any]) -> Any:
     for call, arguments in ready[0]:
-        call(*arguments)
+        # Some empty the dict that is their state.
+        call(*(dict(part) if isinstance(part, dict) else part for part in arguments))
     return ready[1]
 
 
