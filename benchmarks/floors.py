@@ -21,6 +21,7 @@ import json
 import marshal
 import operator
 import pickle
+import pickletools
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -112,6 +113,22 @@ def _same(left: Any, right: Any) -> bool:
     return pickle.dumps(left, 5) == pickle.dumps(right, 5)
 
 
+def _payloads(value: Any) -> tuple[list[bytes], Any]:
+    data = pickle.dumps(value, 5)
+    large = (
+        part for _, part, _ in pickletools.genops(data) if isinstance(part, bytes | bytearray) and len(part) >= 4096
+    )
+    return list(map(bytes, large)), value
+
+
+def _copy_again(ready: tuple[list[bytes], Any]) -> Any:
+    copies = list(map(bytearray, ready[0]))
+    return ready[1] if copies else None
+
+
+COPIES = Floor(
+    _payloads, _copy_again, "the payloads of arrays, copied", "nothing", "everything but one copy of the arrays' bytes"
+)
 CONSTRUCTORS = Floor(
     _calls,
     _call_again,
@@ -195,8 +212,8 @@ FLOORS: list[tuple[Workload, list[Floor]]] = [
             ),
         ],
     ),
-    (Workload("dataframe", large.frame), [CONSTRUCTORS]),
-    (Workload("random_forest", large.forest), [CONSTRUCTORS]),
+    (Workload("dataframe", large.frame), [CONSTRUCTORS, COPIES]),
+    (Workload("random_forest", large.forest), [CONSTRUCTORS, COPIES]),
     (
         Workload("small message", message, times=5_000),
         [
