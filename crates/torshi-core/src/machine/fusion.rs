@@ -84,7 +84,7 @@ impl<'a, D: Domain<'a>> Machine<'a, D> {
     /// Behind a MARK: memo reads, and at once the APPENDS that gives all of them to a list, where the domain can do that.
     #[inline(always)]
     pub(super) fn list_run<const FUSE: bool>(&mut self, reader: &mut Reader<'a>) -> Result<(), D::Error> {
-        if !FUSE || !reader.get_follows() {
+        if !FUSE || !reader.get_follows() || !self.fills_list() {
             return Ok(());
         }
         if D::LIST_ROWS {
@@ -97,14 +97,17 @@ impl<'a, D: Domain<'a>> Machine<'a, D> {
         self.fetch_run::<FUSE>(reader)
     }
 
+    /// Whether what comes above the mark made last may go to a list below it.
+    #[inline(always)]
+    fn fills_list(&self) -> bool {
+        let below = self.marks.len().checked_sub(2).map_or(0, |outer| self.marks[outer]);
+        self.stack.len() > below && self.stack.last().is_some_and(|list| self.domain.kind(list) == Kind::List)
+    }
+
     /// A row of memo reads and APPENDS, if that is what follows and the domain takes it; else nothing has been done.
     #[inline(never)] // as for `fetch_row`
     fn list_row(&mut self, mut row: Row<'a>) -> Option<Row<'a>> {
         let list = self.stack.last()?;
-        let below = self.marks.len().checked_sub(2).map_or(0, |outer| self.marks[outer]);
-        if self.stack.len() <= below || self.domain.kind(list) != Kind::List {
-            return None;
-        }
         let slots = self.rows.take(&mut row);
         if !row.following_appends() {
             return None;

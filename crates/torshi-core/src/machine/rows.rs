@@ -33,6 +33,8 @@ pub struct Rows {
     used: usize,
     /// The known row to come.
     next: usize,
+    /// The row read last: who finds that it is not what was looked for comes here a second time.
+    last: Option<Known>,
     noting: bool,
 }
 
@@ -50,14 +52,14 @@ impl Rows {
 
     /// What was written down, for who reads the same stream again.
     pub fn noted(mut self) -> Self {
-        (self.noting, self.next) = (false, 0);
+        (self.noting, self.next, self.last) = (false, 0, None);
         self
     }
 
     /// Takes memo reads of a row; the numbers of their slots.
     #[inline(always)]
     pub(super) fn take(&mut self, row: &mut Row<'_>) -> &[u32] {
-        match self.known(row.at()) {
+        match self.last.filter(|last| last.at == row.at()).or_else(|| self.known(row.at())) {
             Some(known) => {
                 row.leap(known.end, known.last);
                 &self.slots[known.first..][..known.count]
@@ -69,6 +71,9 @@ impl Rows {
     /// The row that begins here, if it is known.
     #[inline(always)]
     fn known(&mut self, at: usize) -> Option<Known> {
+        if self.noting {
+            return None;
+        }
         let mut known = *self.known.get(self.next)?;
         while known.at < at {
             self.next += 1;
@@ -77,8 +82,7 @@ impl Rows {
         if known.at != at {
             return None;
         }
-        // Who notes may come here a second time, having found that the row is not what it looked for.
-        self.next += usize::from(!self.noting);
+        self.next += 1;
         Some(known)
     }
 
@@ -89,9 +93,10 @@ impl Rows {
         }
         let (at, first) = (row.at(), self.used);
         let count = row.following_gets(&mut self.slots[first..][..ROW]);
+        let known = Known { at, last: row.last(), end: row.at(), first, count };
+        self.last = Some(known);
         if self.noting && count >= LONG {
-            self.next = self.known.len();
-            self.known.push(Known { at, last: row.last(), end: row.at(), first, count });
+            self.known.push(known);
             self.used += count;
         }
         &self.slots[first..][..count]

@@ -256,9 +256,7 @@ impl Arena {
     /// global or where atoms are kept, and nothing is noted then.
     #[inline(always)]
     pub fn fill_row<'s>(&mut self, id: u32, slots: &[u32], mut get: impl FnMut(u32) -> &'s Option<Symbol>) -> bool {
-        if slots.len() <= SHORT as usize {
-            return false;
-        }
+        let short = slots.len() <= SHORT as usize;
         // Two walks, so that neither waits for both memories: one to the memo, one to what is known of the nodes.
         let (first, mut kept, mut count) = (self.ids.len(), 0, 0);
         self.ids.resize(first + slots.len(), 0);
@@ -269,7 +267,7 @@ impl Arena {
                     nodes[kept] = *child;
                     kept += 1;
                 }
-                Some(symbol) if symbol.is_atom() => {}
+                Some(symbol) if symbol.is_atom() && !(short && *symbol == Symbol::None) => {}
                 _ => break,
             }
             count += 1;
