@@ -2,7 +2,7 @@
 //!
 //! C++ takes lines in any order, and believes every number in them: how many leaves, which node is below which, at
 //! which byte a tree begins. Here each line has its place, each list its length, and each node one above it.
-use super::{lightgbm_parameters as parameters, need, reach, real, Verdict, MOST_FEATURES, MOST_GROUPS};
+use super::{is_real, lightgbm_parameters as parameters, need, reach, real, Verdict, MOST_FEATURES, MOST_GROUPS};
 
 /// Objectives by what stands behind their names: nothing, a square root, a slope, classes.
 const PLAIN: &[&str] = &[
@@ -74,6 +74,11 @@ fn words(line: &str) -> impl Iterator<Item = &str> {
     line.split(' ').take(if line.is_empty() { 0 } else { usize::MAX })
 }
 
+/// How many numbers a line is of.
+fn reals(line: &str) -> Option<usize> {
+    words(line).try_fold(0, |count, word| is_real(word).then_some(count + 1))
+}
+
 struct Lines<'a> {
     rest: &'a str,
 }
@@ -123,8 +128,7 @@ impl<'a> Lines<'a> {
     /// A line of so many numbers.
     fn reals(&mut self, key: &str, count: usize) -> Verdict {
         let line = self.value(key)?;
-        let known = words(line).filter(|word| real(word).is_some()).count();
-        need(known == count && words(line).count() == count, || key.to_owned())
+        need(reals(line) == Some(count), || key.to_owned())
     }
 }
 
@@ -146,7 +150,7 @@ fn objective(text: &str, groups: i64) -> bool {
 fn info(word: &str) -> bool {
     let inner = word.strip_prefix('[').and_then(|word| word.strip_suffix(']'));
     match inner {
-        Some(range) => range.split_once(':').is_some_and(|(low, high)| real(low).is_some() && real(high).is_some()),
+        Some(range) => range.split_once(':').is_some_and(|(low, high)| is_real(low) && is_real(high)),
         None => word == "none" || word.split(':').all(|category| category.parse::<i32>().is_ok()),
     }
 }
@@ -162,8 +166,7 @@ fn tree(text: &str, index: i64, features: i64) -> Verdict {
     lines.reals("split_gain", splits)?;
     let thresholds = lines.value("threshold")?;
     let by_category = decisions(&mut lines, splits)?;
-    let known = words(thresholds).filter(|word| real(word).is_some()).count();
-    need(known == splits && words(thresholds).count() == splits, || "threshold".to_owned())?;
+    need(reals(thresholds) == Some(splits), || "threshold".to_owned())?;
     // Where a node splits by category its threshold is the number of a set.
     let mut numbers = words(thresholds).zip(&by_category).filter(|(_, by_category)| **by_category);
     let numbered = numbers.all(|(number, _)| number.parse().is_ok_and(|number: usize| number < sets));
@@ -229,7 +232,7 @@ fn linear(lines: &mut Lines<'_>, leaves: usize, features: i64) -> Verdict {
     let used = lines.value("leaf_features")?;
     let feature = |word: &str| word.parse().is_ok_and(|feature: i64| (0..features).contains(&feature));
     need(listed(used, &feature), || "leaf_features".to_owned())?;
-    need(listed(lines.value("leaf_coeff")?, &|word| real(word).is_some()), || "leaf_coeff".to_owned())
+    need(listed(lines.value("leaf_coeff")?, &is_real), || "leaf_coeff".to_owned())
 }
 
 /// What stands behind the trees.

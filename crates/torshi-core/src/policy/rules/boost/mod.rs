@@ -70,6 +70,29 @@ fn real(text: &str) -> Option<f64> {
     }
 }
 
+/// Is it a number as C++ and Python print it? Says no more than its form, which is all that parsers of it believe.
+fn is_real(text: &str) -> bool {
+    let digits = |bytes: &[u8]| bytes.iter().take_while(|b| b.is_ascii_digit()).count();
+    let rest = text.strip_prefix(['-', '+']).unwrap_or(text).as_bytes();
+    if rest.eq_ignore_ascii_case(b"inf") || rest.eq_ignore_ascii_case(b"nan") {
+        return true;
+    }
+    let whole = digits(rest);
+    let mut rest = &rest[whole..];
+    let mut count = whole;
+    if let [b'.', after @ ..] = rest {
+        let parts = digits(after);
+        (rest, count) = (&after[parts..], count + parts);
+    }
+    match rest {
+        [] => count > 0,
+        [b'e' | b'E', b'-' | b'+', after @ ..] | [b'e' | b'E', after @ ..] => {
+            count > 0 && !after.is_empty() && digits(after) == after.len()
+        }
+        _ => false,
+    }
+}
+
 /// A number of threads, or none.
 fn threads<W: View>(w: &W, v: W::V) -> bool {
     match w.shape(v) {
@@ -86,4 +109,38 @@ fn attributes_of_booster<W: View>(w: &W, v: W::V, target: Option<W::V>) -> Outco
     demand(first, w, v, "a booster without a state so far")?;
     let plain = matches!(w.shape(v), Shape::Dict { attrs: true }) && w.whole(v);
     demand(plain, w, v, "attributes that are all known")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{is_real, reach, DEEPEST};
+
+    /// A form that passes here and not in C++ is an error there; one that is read as two numbers would shift the rest.
+    #[test]
+    fn numbers_have_one_form() {
+        for text in ["0", "-1.5", "1e30", "2.5E-07", ".5", "5.", "+3", "nan", "-inf", "INF"] {
+            assert!(is_real(text) && text.parse::<f64>().is_ok(), "{text}");
+        }
+        for text in ["", "-", ".", "e5", "1e", "1e+", "0x10", "1 2", "1,5", "nano", "1inf", ".nan", "--1", "1e5.5"] {
+            assert!(!is_real(text), "{text:?}");
+        }
+    }
+
+    /// A tree that is followed for ever, twice to one place, or down to the end of the stack.
+    #[test]
+    fn trees_are_reached_once_and_not_deep() {
+        let of =
+            |below: &'static [(usize, usize)]| move |node: usize| below.get(node).copied().filter(|pair| pair.0 != 0);
+        assert_eq!(reach(3, of(&[(1, 2)])), Some(vec![true; 3]));
+        assert_eq!(reach(4, of(&[(1, 2)])), Some(vec![true, true, true, false]));
+        for wrong in [&[(1, 1)][..], &[(1, 3)], &[(1, 2), (2, 1)], &[(1, usize::MAX)]] {
+            assert!(reach(3, |node| wrong.get(node).copied()).is_none(), "{wrong:?}");
+        }
+        assert!(reach(0, |_| None).is_none());
+        let chain = |length: usize| {
+            move |node: usize| if node % 2 == 0 && node < 2 * length { Some((node + 1, node + 2)) } else { None }
+        };
+        assert!(reach(2 * DEEPEST, chain(DEEPEST - 1)).is_some());
+        assert!(reach(2 * DEEPEST + 9, chain(DEEPEST + 1)).is_none());
+    }
 }
