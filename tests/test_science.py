@@ -104,6 +104,43 @@ def test_no_mutant_kills_its_reader(library: str) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+def boosted_and_refused() -> dict[str, Callable[[], object]]:
+    lightgbm = pytest.importorskip("lightgbm", reason="lightgbm is not installed")
+    xgboost = pytest.importorskip("xgboost", reason="xgboost is not installed")
+    return {
+        "a file": lambda: lightgbm.LGBMRegressor(forcedsplits_filename="splits.json"),
+        "machines": lambda: lightgbm.LGBMRegressor(machines="127.0.0.1:12400"),
+        "wide rows": lambda: lightgbm.LGBMRegressor(predict_disable_shape_check=True),
+        "two parameters in one": lambda: lightgbm.LGBMRegressor(metric="l2 predict_disable_shape_check=true"),
+        "own objective of lightgbm": lambda: lightgbm.LGBMRegressor(objective=os.path.basename),
+        "own objective of xgboost": lambda: xgboost.XGBRegressor(objective=os.path.basename),
+        "callbacks": lambda: xgboost.XGBRegressor(callbacks=[xgboost.callback.EarlyStopping(2)]),
+        "threads": lambda: xgboost.XGBRegressor(n_jobs=100_000),
+        "more threads": lambda: xgboost.XGBRegressor(nthread=100_000),
+    }
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "a file",
+        "machines",
+        "wide rows",
+        "two parameters in one",
+        "own objective of lightgbm",
+        "own objective of xgboost",
+        "callbacks",
+        "threads",
+        "more threads",
+    ],
+)
+def test_boosted_trees_refused_by_design(name: str) -> None:
+    """If this fails, a stranger's model makes its reader open files or sockets, run functions, or ask for threads."""
+    data = pickle.dumps(boosted_and_refused()[name](), 4)
+    with pytest.raises(torshi.UntrustedError):
+        torshi.loads(data, trust=["posixpath.basename"] if "own" in name else None)
+
+
 def refused_by_design() -> dict[str, Callable[[], object]]:
     np = pytest.importorskip("numpy", reason="numpy is not installed")
     sparse = pytest.importorskip("scipy.sparse", reason="scipy is not installed")
