@@ -142,7 +142,8 @@ def row(names: list[str], review: Review) -> str:
     fields = uses.pop("fields", None)
     assert not uses, uses
     if fields:
-        lines += ["[row.fields]", *(f"{key} = {quoted(text)}" for key, text in fields.items())]
+        lines.append("[row.fields]")
+        lines += [f"{key if key.isidentifier() else quoted(key)} = {quoted(text)}" for key, text in fields.items()]
     return "\n".join(lines) + "\n"
 
 

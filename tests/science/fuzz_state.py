@@ -160,6 +160,8 @@ def main() -> int:
     parser.add_argument("--one", type=int, help="this mutant alone, in this process, with a stack trace")
     parser.add_argument("--save", type=Path, help="a folder for the streams that something died of")
     options = parser.parse_args()
+    # Threads of a pool that OpenMP has made here would be missing in the children, which would wait for them.
+    os.environ["OMP_NUM_THREADS"] = "1"
     deaths = 0
     for library in options.library:
         if not importlib.util.find_spec(library):

@@ -12,6 +12,10 @@ import random
 from collections.abc import Callable
 from typing import Any
 
+from science.model_mutation import is_model, other_model
+
+# How many parts a model counts for.
+MODEL = 200
 INTEGERS = (
     0,
     1,
@@ -97,6 +101,8 @@ class Mutator(pickle._Pickler):  # type: ignore[misc, name-defined]
         import numpy as np
 
         chance = self.chance
+        if is_model(value) and chance.random() < 0.95:
+            return other_model(value, chance)
         if isinstance(value, np.ndarray):
             return other_array(value, chance)
         if isinstance(value, bool):
@@ -128,8 +134,9 @@ class Mutator(pickle._Pickler):  # type: ignore[misc, name-defined]
             tuple, list, dict, type(None),
         )  # fmt: skip
         if mutable and not isinstance(obj, (np.generic,)):
-            self.met += 1
-            if self.met in self.targets:
+            # A model is one part among many, and all that C++ parses.
+            first, self.met = self.met, self.met + (MODEL if is_model(obj) else 1)
+            if not self.targets.isdisjoint(range(first + 1, self.met + 1)):
                 obj = self.changed(obj)
             elif isinstance(obj, str):
                 self.texts.append(obj)

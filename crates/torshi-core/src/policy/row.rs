@@ -137,7 +137,7 @@ impl Row {
 
     /// Do rules of its table look at the numbers and texts of lists and of long dicts?
     pub fn looks_at_atoms(&self) -> bool {
-        matches!(self.table, "sklearn" | "scipy")
+        matches!(self.table, "lightgbm" | "scipy" | "sklearn" | "xgboost")
     }
 
     /// May the global be called with the tuple `args`?

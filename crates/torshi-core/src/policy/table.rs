@@ -21,6 +21,8 @@ const SOURCES: &[(&str, bool, &str)] = &[
     ("pyarrow", false, include_str!("tables/pyarrow.toml")),
     ("scipy", false, include_str!("tables/scipy.toml")),
     ("sklearn", false, include_str!("tables/sklearn.toml")),
+    ("xgboost", false, include_str!("tables/xgboost.toml")),
+    ("lightgbm", false, include_str!("tables/lightgbm.toml")),
 ];
 
 #[derive(Deserialize)]

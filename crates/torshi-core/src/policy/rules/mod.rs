@@ -7,6 +7,7 @@ use super::pattern::{Mismatch, Shape, View};
 
 mod array;
 mod arrow;
+mod boost;
 mod callable;
 pub(crate) mod content;
 mod datetime;
@@ -65,6 +66,8 @@ rules! {
     "functools.partial_state" => PartialState callable::partial_state;
     "functools.union" => Union callable::union;
     "int.modest" => ModestInt number::modest;
+    "lightgbm.booster" => LightgbmBooster boost::lightgbm::booster;
+    "lightgbm.estimator" => LightgbmEstimator boost::lightgbm::estimator;
     "numpy.bit_generator" => BitGenerator numpy::random::bit_generator;
     "numpy.dtype" => Dtype numpy::dtype::arguments;
     "numpy.dtype_state" => DtypeState numpy::dtype::state;
@@ -115,6 +118,8 @@ rules! {
     "types.argument" => TypeArgument callable::type_argument;
     "unicode.error" => UnicodeError text::unicode_error;
     "uuid.state" => UuidState number::uuid_state;
+    "xgboost.booster" => XgboostBooster boost::xgboost::booster;
+    "xgboost.estimator" => XgboostEstimator boost::xgboost::estimator;
     "zoneinfo.key" => ZoneKey text::zone_key;
 }
 
