@@ -11,6 +11,8 @@ from torshi._scan import ScanLimits
 
 _T = TypeVar("_T")
 
+MANIFEST_HEAD: bytes
+
 def dump(
     obj: object,
     file: Any,
@@ -99,6 +101,35 @@ def pickles_of(
 ) -> tuple[str, list[tuple[str, int, bytes]]]: ...
 def scan_codes() -> str: ...
 def disassemble(data: Buffer, start: int = 0) -> tuple[str, str | None, int]: ...
+def save_stream(
+    obj: object, file: int | Callable[[bytes], object], progress: Callable[[int], object] | None = None
+) -> tuple[int, str, list[tuple[int, int, str, bool]], list[str]]: ...
+def render_trailer(container: str, stream: int, manifest: bytes, seals: bytes) -> bytes: ...
+def stream_length(data: bytes) -> int: ...
+def sniff_container(first: bytes) -> str: ...
+
+@final
+class StoredFile:
+    @staticmethod
+    def open(fd: int, size: int) -> StoredFile | None: ...
+    @property
+    def container(self) -> str: ...
+    @property
+    def manifest(self) -> bytes: ...
+    @property
+    def globals(self) -> list[str]: ...
+    def load(
+        self,
+        policy: Policy,
+        limits: Limits | None,
+        fix_imports: bool,
+        encoding: str,
+        errors: str,
+        buffers: Iterable[Any] | None,
+        mmap: bool,
+        verify: bool,
+    ) -> Any: ...
+    def verify(self) -> None: ...
 
 @final
 class ScanRun:

@@ -53,6 +53,12 @@ pub fn not_one_pickle(py: Python<'_>, what: &str) -> PyErr {
     })
 }
 
+/// The exception of a file that is not as it was written.
+#[cold]
+pub fn damaged(py: Python<'_>, message: &str) -> PyErr {
+    raise(py, "MalformedError", message, |_| Ok(()))
+}
+
 /// The exception of a stream longer than the caller allows.
 #[cold]
 pub fn stream_too_long(py: Python<'_>, length: u64, limit: u64) -> PyErr {

@@ -140,13 +140,16 @@ pub fn verify(data: &[u8], policy: &Policy, limits: &Limits, settings: &Settings
     verify_apart(data, &[], Vec::new(), policy, limits, settings)
 }
 
-/// Checks a stream that lacks the payloads of `gaps`; `payloads` has their bytes in the same order. What it says of
-/// offsets is of the stream without them.
+/// Checks a stream that lacks the payloads of `gaps`; `payloads` has their bytes in the same order, or nothing where
+/// they could still change: these count as buffers given out of band. What it says of offsets is of the stream without
+/// them.
 pub fn verify_apart<'a>(
-    data: &'a [u8], gaps: &'a [Gap], payloads: Vec<&'a [u8]>, policy: &Policy, limits: &Limits, settings: &Settings<'_>,
+    data: &'a [u8], gaps: &'a [Gap], payloads: Vec<Option<&'a [u8]>>, policy: &Policy, limits: &Limits,
+    settings: &Settings<'_>,
 ) -> Outcome {
     let Spare { arena, stack, marks, slots } = SPARE.take().unwrap_or_default();
-    let domain = Symbolic::new(data, payloads, policy, limits, settings, arena);
+    let size = gaps.iter().fold(data.len(), |size, gap| size.saturating_add(gap.length));
+    let domain = Symbolic { size, ..Symbolic::new(data, payloads, policy, limits, settings, arena) };
     let memo = Memo::noting().in_memory_of(slots).behind(settings.earlier);
     let mut machine = Machine::new(data, domain, memo, settings.fix_imports);
     machine.set_memory(stack, marks);
@@ -173,7 +176,7 @@ pub fn verify_apart<'a>(
 pub struct Symbolic<'a, 'p> {
     data: &'a [u8],
     /// Bytes of the stream that are not in `data`.
-    payloads: Vec<&'a [u8]>,
+    payloads: Vec<Option<&'a [u8]>>,
     /// The bytes of the stream with its payloads: what limits go by.
     size: usize,
     policy: &'p Policy,
@@ -196,12 +199,12 @@ pub struct Symbolic<'a, 'p> {
 
 impl<'a, 'p> Symbolic<'a, 'p> {
     fn new(
-        data: &'a [u8], payloads: Vec<&'a [u8]>, policy: &'p Policy, limits: &'p Limits, settings: &'p Settings<'p>,
-        arena: Box<Arena>,
+        data: &'a [u8], payloads: Vec<Option<&'a [u8]>>, policy: &'p Policy, limits: &'p Limits,
+        settings: &'p Settings<'p>, arena: Box<Arena>,
     ) -> Self {
         Symbolic {
             data,
-            size: payloads.iter().fold(data.len(), |size, payload| size.saturating_add(payload.len())),
+            size: data.len(),
             payloads,
             policy,
             limits,
@@ -421,8 +424,9 @@ impl<'a> Domain<'a> for Symbolic<'a, '_> {
 
     fn payload(&mut self, place: usize, site: Site) -> Result<Symbol, FaultBox> {
         match (self.payloads.get(place), site.opcode) {
-            (Some(bytes), Opcode::Bytearray8) => self.bytearray(bytes),
-            (Some(bytes), _) => self.bytes(bytes),
+            (Some(None), _) => Ok(Symbol::Buffer),
+            (Some(Some(bytes)), Opcode::Bytearray8) => self.bytearray(bytes),
+            (Some(Some(bytes)), _) => self.bytes(bytes),
             (None, _) => Err(Fault::malformed(site, "a payload is not in the stream")),
         }
     }

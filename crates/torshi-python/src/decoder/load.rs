@@ -67,6 +67,11 @@ fn check<'py>(
             verify_apart(&parted.data, parted.gaps(), parted.contents(), request.policy, request.limits, settings)
         };
         let (outcome, extensions) = with_settings(py, request, shared, look);
+        // A check that would have to see what is mapped gets a copy to go by.
+        if !(outcome.findings.is_empty() && outcome.fault.is_none()) && stream.pin(py)? {
+            return check(py, stream, request, shared);
+        }
+        let Stream::Parted(parted) = stream else { return check_whole(py, stream.as_slice(), request, shared) };
         if outcome.findings.is_empty() && outcome.fault.is_none() {
             let mut plan = outcome.plan;
             for (_, site) in &mut plan.dunder_states {
