@@ -30,7 +30,7 @@ from torshi._errors import (
     UntrustedError,
     ValidationError,
 )
-from torshi._file import describe, load, save
+from torshi._file import Verification, describe, load, save, seal, verify
 from torshi._findings import Finding
 from torshi._gate import Event
 from torshi._guard import Guard, guard
@@ -52,6 +52,7 @@ from torshi._scan import (
     scan,
     scan_bytes,
 )
+from torshi._seal import Seal
 from torshi._unpickler import Unpickler, loads
 from torshi._version import __version__
 
@@ -72,8 +73,12 @@ __all__ = [
     # files
     "save",
     "describe",
+    "verify",
+    "seal",
     "Description",
     "SavedBuffer",
+    "Verification",
+    "Seal",
     # trust
     "Policy",
     "unrestricted",

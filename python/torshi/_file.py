@@ -11,25 +11,33 @@ import io
 import os
 import stat
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any, TypeVar, overload
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, overload
 
 from torshi import _native
 from torshi._atomic import replacing
-from torshi._errors import MalformedError
+from torshi._errors import LimitError, MalformedError, UntrustedError
 from torshi._manifest import Description, compose, description, metadata_checked
-from torshi._policy import resolve
+from torshi._policy import Policy, resolve
+from torshi._seal import KeyChoice, Seal, chosen_keys, demand_right, examine, lent_names, records, sealed
 from torshi._typed import validate
 
 if TYPE_CHECKING:
     from torshi._limits import Limits
     from torshi._policy import Trust
 
-__all__ = ["describe", "load", "save"]
+__all__ = ["Verification", "describe", "load", "save", "seal", "verify"]
 
 _T = TypeVar("_T")
 
+Compression: TypeAlias = bool | int | str | None
+"""What `compress=` accepts."""
+
 # What follows a pickle that a manifest belongs to: padding, and the manifest's first bytes.
 _BEHIND = 63 + 16
+
+# Files whose next bytes can be seen without taking them.
+_PEEKED = (io.BytesIO, io.BufferedReader)
 
 _NO_MANIFEST = "the file has no manifest: it was not written by torshi.save, or its end is missing"
 
@@ -38,6 +46,8 @@ def save(
     obj: object,
     path: str | os.PathLike[str] | Any,
     *,
+    compress: Compression = None,
+    key: KeyChoice = None,
     metadata: Any = None,
     progress: Callable[[int], object] | None = None,
 ) -> None:
@@ -50,13 +60,18 @@ def save(
     Args:
         obj: any picklable object.
         path: the file to write, or a binary file object, which then is written to as it stands.
+        compress: True for zstd, a level of it (1 to 19), or ``"zstd"``, ``"lz4"``, ``"gzip"``, with a level as in
+            ``"gzip:9"``. What does not get smaller is stored as it is. Arrays of a compressed file cannot stay in it.
+        key: who seals it: the name of a key, or several. None: your own local key, so that you get your own classes
+            back without `trust=`; where there is no place to keep one, nobody. False: nobody.
         metadata: kept in the manifest: text, numbers, lists, dictionaries.
         progress: called with the number of bytes written so far, every few megabytes.
 
     Raises:
         PicklingError: an object cannot be pickled; ``path`` says which one.
         OSError: the file cannot be written.
-        TypeError, ValueError: the metadata is not JSON; or as stock pickle raises them.
+        SealError: there is no such key, or it is not to be believed.
+        TypeError, ValueError: the metadata is not JSON, there is no such compression; or as stock pickle raises them.
 
     Example:
         >>> import pickle, torshi
@@ -70,22 +85,47 @@ def save(
         {'a': [1, 2]}
     """
     metadata_checked(metadata)
+    container, level = _compression(compress)
+    sealing = chosen_keys(key)
+
+    def write(target: Any, rest: Callable[[bytes], object]) -> None:
+        length, digest, buffers, names = _native.save_stream(obj, target, container, level, progress)
+        manifest = compose(length, digest, buffers, names, metadata)
+        rest(_native.render_trailer(container, length, manifest, records(sealing, manifest)))
+
     if _is_path(path):
         with replacing(path) as descriptor:
-            _write(obj, descriptor, lambda data: _write_all(descriptor, data), metadata, progress)
+            write(descriptor, lambda data: _write_all(descriptor, data))
         return
-    write = getattr(path, "write", None)
-    if write is None:
+    method = getattr(path, "write", None)
+    if method is None:
         raise TypeError(f"save wants a path or a binary file, not {type(path).__name__}")
-    _write(obj, write, write, metadata, progress)
+    write(method, method)
 
 
-def _write(
-    obj: object, target: Any, write: Callable[[bytes], object], metadata: Any, progress: Callable[[int], object] | None
-) -> None:
-    length, digest, buffers, names = _native.save_stream(obj, target, progress)
-    manifest = compose(length, digest, buffers, names, metadata)
-    write(_native.render_trailer("plain", length, manifest, b""))
+def _compression(compress: Compression) -> tuple[str, int | None]:
+    """Name and level of what `compress=` asks for.
+
+    Raises:
+        TypeError: it is nothing that could be meant.
+        ValueError: there is no such compression or level.
+    """
+    name, level = "plain", None
+    if compress is True:
+        name = "zstd"
+    elif isinstance(compress, int) and compress is not False:
+        name, level = "zstd", compress
+    elif isinstance(compress, str):
+        name, colon, digits = compress.partition(":")
+        if colon and not (digits.isascii() and digits.isdecimal()):
+            raise ValueError(f"no such compression: {compress}; a level is a number, as in zstd:19")
+        level = int(digits) if colon else None
+        if name == "plain":
+            raise ValueError("no such compression: plain; there are zstd, lz4 and gzip, and None")
+    elif compress not in (None, False):
+        raise TypeError(f"compress is True, a level or a name, not {type(compress).__name__}")
+    _native.check_compression(name, level)
+    return name, level
 
 
 def _write_all(descriptor: int, data: bytes) -> None:
@@ -149,41 +189,107 @@ def load(
     Raises:
         EOFError: there is no pickle left in the file.
         MalformedError: the file is damaged; or with `verify`, it has no manifest to go by.
-        UntrustedError, LimitError, ValidationError: as for `loads`.
+        SealError: a seal is not over this file.
+        UntrustedError, LimitError, ValidationError: as for `loads`. Without `type` and `trust` a file that your own
+            key or one you trust has sealed may also use the names in its manifest.
 
     Example:
         >>> import io, torshi
         >>> torshi.load(io.BytesIO(torshi.dumps({'a': 1})))
         {'a': 1}
     """
-    given = None if buffers == () else buffers
-
-    def pickle_of(source: Any) -> Any:
-        return _native.load(
-            source,
-            type,
-            fix_imports=fix_imports,
-            encoding=encoding,
-            errors=errors,
-            buffers=given,
-            trust=trust,
-            limits=limits,
-        )
-
+    settings = _Settings(trust, type, limits, fix_imports, encoding, errors, None if buffers == () else buffers)
     if not _is_path(file):
         if verify:
             raise TypeError("verify wants a path: of a file object load reads one pickle and no further")
-        return pickle_of(file)
+        if file.__class__ in _PEEKED and _native.sniff_container(_first(file)) != "plain":
+            packed = _native.StoredFile.open(file.read())
+            if packed is not None:
+                return settings.checked(settings.load(packed, mmap=False, verify=False))
+        return settings.load_pickle(file)
     with open(file, "rb") as opened:
         stored = _stored(opened)
+        if verify and (stored is None or stored.manifest is None):
+            raise MalformedError(_NO_MANIFEST)
         if stored is None:
-            if verify:
-                raise MalformedError(_NO_MANIFEST)
-            value = pickle_of(opened)
+            value = settings.load_pickle(opened)
             _look_behind(opened)
             return value
-        value = stored.load(resolve(trust, type), limits, fix_imports, encoding, errors, given, mmap, verify)
-    return value if type is None else validate(value, type)
+        value = settings.load(stored, mmap=mmap, verify=verify)
+    return settings.checked(value)
+
+
+@dataclass(frozen=True)
+class _Settings:
+    """What the caller of a load asks for, whatever the file is."""
+
+    trust: Trust
+    type: Any
+    limits: Limits | None
+    fix_imports: bool
+    encoding: str
+    errors: str
+    buffers: Iterable[Any] | None
+
+    def load_pickle(self, file: Any) -> Any:
+        """The next pickle of a file object, compared with the type."""
+        return _native.load(
+            file,
+            self.type,
+            fix_imports=self.fix_imports,
+            encoding=self.encoding,
+            errors=self.errors,
+            buffers=self.buffers,
+            trust=self.trust,
+            limits=self.limits,
+        )
+
+    def load(self, stored: _native.StoredFile, *, mmap: bool, verify: bool) -> Any:
+        """The object of a file: under the policy asked for; without one, under what the seals of the file lend."""
+        seals = examine(stored) if verify else ()
+        demand_right(seals)
+        try:
+            return self._build(stored, resolve(self.trust, self.type), mmap, verify, vouched=False)
+        except (UntrustedError, LimitError) as refusal:
+            # Who says what to trust has said it. Limits hold for everyone, but for how far a file may unpack.
+            asked = self.trust is not None or self.type is not None
+            unpacks = stored.container != "plain"
+            if not stored.seals or asked or (isinstance(refusal, LimitError) and not unpacks):
+                raise
+            seals = examine(stored)
+            names = lent_names(seals, stored)
+            if names is None:
+                refusal.add_note("no key that you trust has sealed it: " + "; ".join(map(str, seals)))
+                raise
+        policy = Policy.default().allow(*names)
+        return self._build(stored, policy._inner, mmap, verify=True, vouched=True)
+
+    def _build(
+        self, stored: _native.StoredFile, policy: _native.Policy, mmap: bool, verify: bool, *, vouched: bool
+    ) -> Any:
+        return stored.load(
+            policy,
+            self.limits,
+            self.fix_imports,
+            self.encoding,
+            self.errors,
+            self.buffers,
+            mmap,
+            verify,
+            vouched,
+        )
+
+    def checked(self, value: Any) -> Any:
+        """The value, compared with the type."""
+        return value if self.type is None else validate(value, self.type)
+
+
+def _first(file: Any) -> bytes:
+    """The next bytes of a file of the standard library, which stay to be read."""
+    if isinstance(file, io.BytesIO):
+        at = file.tell()
+        return bytes(file.getbuffer()[at : at + 4])
+    return bytes(file.peek(4)[:4])
 
 
 def _look_behind(opened: io.BufferedReader) -> None:
@@ -220,10 +326,110 @@ def describe(path: str | os.PathLike[str]) -> Description:
         ('two numbers', 20, ())
     """
     with open(path, "rb") as opened:
-        stored = _stored(opened)
-        if stored is None:
-            raise MalformedError(_NO_MANIFEST)
-        return description(stored.manifest, stored.container, os.fstat(opened.fileno()).st_size)
+        stored, manifest = _with_manifest(opened)
+        size = os.fstat(opened.fileno()).st_size
+        return description(manifest, stored.container, size, tuple(map(str, examine(stored))))
+
+
+@dataclass(frozen=True)
+class Verification:
+    """What `verify` found: a file as it was written, and who vouches for it.
+
+    Attributes:
+        description: what the file says of itself.
+        seals: its seals. None is wrong, or `verify` would have raised.
+        sealed: whether a key that the reader trusts has sealed it.
+    """
+
+    description: Description
+    seals: tuple[Seal, ...]
+    sealed: bool
+
+
+Verification.__module__ = "torshi"
+
+
+def verify(path: str | os.PathLike[str]) -> Verification:
+    """Compares all of a file with its manifest, mapped or not, and its seals with the keys of this user. Loads nothing.
+
+    Args:
+        path: a file that `torshi.save` wrote.
+
+    Raises:
+        MalformedError: the file is damaged, or has no manifest.
+        SealError: a seal is not over this file.
+        OSError: the file cannot be read.
+
+    Example:
+        >>> import torshi
+        >>> torshi.save([1, 2], "list.pkl")
+        >>> torshi.verify("list.pkl").sealed
+        True
+    """
+    with open(path, "rb") as opened:
+        stored, manifest = _with_manifest(opened)
+        seals = examine(stored)
+        demand_right(seals)
+        trusted = any(seal.trusted for seal in seals)
+        stored.verify(vouched=trusted)
+        size = os.fstat(opened.fileno()).st_size
+        return Verification(description(manifest, stored.container, size, tuple(map(str, seals))), seals, trusted)
+
+
+def seal(path: str | os.PathLike[str], key: KeyChoice = None) -> tuple[Seal, ...]:
+    """Adds seals to a file: whoever holds the keys vouches for it, and for every class and function it names.
+
+    Look at it first (`torshi.inspect`, `torshi.describe`): on your own key you will load it without being asked. The
+    file is replaced as a whole or not at all; what was in it before stays as it is.
+
+    Args:
+        path: a file that `torshi.save` wrote.
+        key: the name of a key, or several; the local key if absent.
+
+    Returns:
+        All seals of the file.
+
+    Raises:
+        MalformedError: the file is damaged, or has no manifest.
+        SealError: there is no such key, or a seal that is there already is wrong.
+        OSError: the file cannot be read or written, or the local key not be made.
+
+    Example:
+        >>> import torshi
+        >>> torshi.save([1, 2], "list.pkl", key=False)
+        >>> [seal.name for seal in torshi.seal("list.pkl")]
+        ['local']
+    """
+    chosen = chosen_keys(True if key is None else key)
+    with open(path, "rb") as opened, replacing(path) as descriptor:
+        stored, manifest = _with_manifest(opened)
+        demand_right(examine(stored))
+        left = stored.end
+        while left > 0 and (piece := opened.read(min(left, 1 << 20))):
+            _write_all(descriptor, piece)
+            left -= len(piece)
+        trailer = _native.render_trailer(stored.container, stored.length, manifest, sealed(stored, chosen))
+        _write_all(descriptor, trailer)
+        # What is vouched for is what was written, whatever happened to the old file meanwhile.
+        written = _native.StoredFile.open(descriptor, os.fstat(descriptor).st_size)
+        if written is None:
+            raise MalformedError("the file changed while it was sealed")
+        seals = examine(written)
+        written.verify(vouched=True)
+    return seals
+
+
+def _with_manifest(opened: io.BufferedReader) -> tuple[_native.StoredFile, bytes]:
+    """The file and its manifest.
+
+    Raises:
+        MalformedError: it has none.
+    """
+    stored = _stored(opened)
+    manifest = stored.manifest if stored is not None else None
+    if stored is None or manifest is None:
+        raise MalformedError(_NO_MANIFEST)
+    return stored, manifest
 
 
 def _is_path(file: Any) -> bool:

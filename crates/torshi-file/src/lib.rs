@@ -20,6 +20,8 @@
 
 #![forbid(unsafe_code)]
 
+pub mod compress;
 pub mod digest;
 pub mod layout;
 pub mod manifest;
+pub mod seal;

@@ -10,8 +10,8 @@ import argparse
 import sys
 from collections.abc import Iterable, Iterator
 
-from torshi import _native
-from torshi._errors import MalformedError
+from torshi._errors import UnpicklingError
+from torshi._inspect import pickles_in
 from torshi._policy import Policy
 from torshi._printable import printable
 
@@ -52,8 +52,8 @@ def contents(names: Iterable[str]) -> Iterator[tuple[str, bytes | None]]:
             yield shown, None
             continue
         try:
-            yield shown, data[: _native.stream_length(data)]
-        except MalformedError as error:
+            yield shown, pickles_in(data)
+        except UnpicklingError as error:
             complain(shown, str(error))
             yield shown, None
 

@@ -1,7 +1,8 @@
-//! Files with a manifest to objects: the manifest first, from the file's end; then the stream, whose large buffers may stay
-//! in the file. What was read is digested and compared with the manifest before anything is built of it.
+//! Files to objects: the manifest first, from the file's end; then the stream, unpacked if need be, whose large buffers may
+//! stay in the file. What was read is digested and compared with the manifest before anything is built of it.
 
 use super::raised;
+use super::seal::key_of;
 use crate::decoder::{build, within, Parted, Request, Stream, TextCodec};
 use crate::errors;
 use crate::ffi::blank::Blank;
@@ -12,51 +13,92 @@ use pyo3::exceptions::PyMemoryError;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 use std::borrow::Cow;
+use std::io::{self, Read};
 use torshi_core::limits::Limits;
 use torshi_core::opcode::Opcode;
 use torshi_core::reader::{Progress, Scanner, APART};
+use torshi_file::compress::Unpacker;
 use torshi_file::digest::{digest_of, StreamDigest};
 use torshi_file::layout::{find, Container, Problem, Trailer, ALIGNMENT, HEAD};
 use torshi_file::manifest::Manifest;
+use torshi_file::seal::{self, message, Seal};
 
 /// Bytes read at a time.
 const PIECE: usize = 256 << 10;
+/// Bytes by which what is read at a time grows with what there is.
+const MOST: usize = 16 << 20;
 
-/// A file with a manifest, open.
-#[pyclass(module = "torshi._native", frozen)]
-pub struct StoredFile {
-    fd: i32,
-    trailer: Trailer,
-    manifest: Manifest,
+/// Where the bytes of a file are.
+enum Place {
+    Descriptor(i32),
+    Memory(Py<PyBytes>),
 }
 
-/// What is read of a file in order.
-trait Source {
-    /// Some of the next bytes.
-    fn read(&mut self, into: &mut [u8]) -> PyResult<usize>;
+impl Place {
+    fn read_at(&self, py: Python<'_>, offset: u64, into: &mut [u8]) -> io::Result<()> {
+        match self {
+            Place::Descriptor(fd) => read_at(*fd, offset, into),
+            Place::Memory(bytes) => {
+                let start = usize::try_from(offset).map_err(io::Error::other)?;
+                let part = bytes.as_bytes(py).get(start..).and_then(|rest| rest.get(..into.len()));
+                into.copy_from_slice(part.ok_or(io::ErrorKind::UnexpectedEof)?);
+                Ok(())
+            }
+        }
+    }
 }
 
-/// A stream as it stands in the file.
-struct Plain {
-    fd: i32,
+/// The part of a file that holds the stream, in order.
+struct Span<'p, 'py> {
+    py: Python<'py>,
+    place: &'p Place,
     at: u64,
     end: u64,
 }
 
-impl Source for Plain {
-    fn read(&mut self, into: &mut [u8]) -> PyResult<usize> {
+impl Read for Span<'_, '_> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
         let n = (self.end - self.at).min(into.len() as u64) as usize;
-        read_at(self.fd, self.at, &mut into[..n]).map_err(raised)?;
+        self.place.read_at(self.py, self.at, &mut into[..n])?;
         self.at += n as u64;
         Ok(n)
     }
 }
 
+/// A file that `save` wrote, or one that is compressed, open.
+#[pyclass(module = "torshi._native", frozen)]
+pub struct StoredFile {
+    place: Place,
+    size: u64,
+    trailer: Trailer,
+    /// A compressed pickle of someone else has none.
+    manifest: Option<Manifest>,
+    seals: Vec<Seal>,
+}
+
 impl StoredFile {
+    /// Bytes that the stream may have: as many as it has, or for a compressed one that nobody vouches for, what any load
+    /// may ask for of a file of that size.
+    fn bound(&self, py: Python<'_>, limits: &Limits, vouched: bool) -> PyResult<u64> {
+        let stream = self.trailer.stream;
+        if self.manifest.is_some() {
+            within(py, limits, stream)?;
+        }
+        if self.trailer.container == Container::Plain || (vouched && self.manifest.is_some()) {
+            return Ok(stream);
+        }
+        let bound = limits.stream.unwrap_or_else(|| limits.memory_for(self.size as usize));
+        match self.manifest.is_some() && stream > bound {
+            true => Err(errors::unpacked_too_long(py, stream, bound, self.size)),
+            false => Ok(bound),
+        }
+    }
+
     /// The stream, with its large buffers apart.
-    fn stream<'py>(&self, py: Python<'py>, limits: &Limits, mmap: bool) -> PyResult<Stream<'py>> {
-        within(py, limits, self.trailer.stream)?;
-        let mut source = Plain { fd: self.fd, at: 0, end: self.trailer.stream };
+    fn stream<'py>(&self, py: Python<'py>, limits: &Limits, mmap: bool, vouched: bool) -> PyResult<Stream<'py>> {
+        let bound = self.bound(py, limits, vouched)?;
+        let span = Span { py, place: &self.place, at: 0, end: self.trailer.end };
+        let mut source = Unpacker::new(self.trailer.container, span).map_err(|error| unreadable(py, error))?;
         let mut stream = Parted::of(Vec::new());
         let mut scanner = Scanner::default();
         let mut mapping = None;
@@ -66,61 +108,95 @@ impl StoredFile {
                 errors::fault(py, &fault, &stream.data)
             })?;
             match progress {
-                Progress::Complete(end) if end == stream.data.len() && source.at == source.end => {
-                    return Ok(stream.into())
+                Progress::Complete(end) => {
+                    let whole = end == stream.data.len() && source.read(&mut [0]).is_ok_and(|n| n == 0);
+                    return match whole || self.manifest.is_none() {
+                        true => Ok(stream.into()),
+                        false => Err(damaged(py, "the pickle ends before the stream does")),
+                    };
                 }
-                Progress::Complete(_) => return Err(damaged(py, "the pickle ends before the stream does")),
-                Progress::Payload { opcode, start, length } if self.is_listed(&stream, start, length) => {
+                Progress::Payload { opcode, start, length } if self.may_be_apart(&stream, start, length, bound) => {
                     scanner.kept_apart(start);
-                    let have = stream.data.len() - start;
-                    let at = source.at - have as u64;
-                    let listed = self.listed(stream.offset(start) as u64);
-                    if mmap && listed.is_some_and(|lent| lent) && at % ALIGNMENT == 0 {
-                        let whole = match &mapping {
-                            Some(whole) => whole,
-                            None => mapping.insert(Mapping::of(py, self.fd, size(self.trailer.stream)?)?),
-                        };
-                        let readonly = opcode != Opcode::Bytearray8;
-                        stream.data.truncate(start);
-                        stream.push(Mapping::payload(whole, size(at)?, size(length)?, readonly)?);
-                        source.at = at + length;
-                    } else {
-                        read_payload(py, &mut source, opcode, start, size(length)?, &mut stream)?;
+                    match self.map(py, &mut source, &mut mapping, opcode, start, length, &stream, mmap)? {
+                        Some(payload) => {
+                            stream.data.truncate(start);
+                            stream.push(payload);
+                        }
+                        None => read_payload(py, &mut source, opcode, start, size(length)?, &mut stream)?,
                     }
                 }
                 _ => {
                     let before = stream.data.len();
-                    let more = PIECE.max(before.min(16 << 20));
+                    let more = PIECE.max(before.min(MOST));
                     if stream.data.try_reserve(more).is_err() {
                         return Err(PyMemoryError::new_err(()));
                     }
                     stream.data.resize(before + more, 0);
-                    let n = source.read(&mut stream.data[before..])?;
-                    stream.data.truncate(before + n);
-                    if n == 0 {
-                        return Err(damaged(py, "the stream ends before the pickle does"));
+                    let read = source.read(&mut stream.data[before..]).map_err(|error| unreadable(py, error))?;
+                    stream.data.truncate(before + read);
+                    if read == 0 {
+                        return match self.manifest {
+                            Some(_) => Err(damaged(py, "the stream ends before the pickle does")),
+                            None => Ok(stream.into()), // the machine will say what is missing
+                        };
+                    }
+                    if stream.len() > bound {
+                        return Err(self.too_long(py, bound));
                     }
                 }
             }
         }
     }
 
-    fn listed(&self, offset: u64) -> Option<bool> {
-        let at = self.manifest.buffers.binary_search_by_key(&offset, |buffer| buffer.offset).ok()?;
-        Some(self.manifest.buffers[at].lent)
+    fn too_long(&self, py: Python<'_>, bound: u64) -> PyErr {
+        match self.manifest.is_some() && bound == self.trailer.stream {
+            true => damaged(py, "the stream is longer than its manifest says"),
+            false => errors::unpacked_too_long(py, bound.saturating_add(1), bound, self.size),
+        }
     }
 
-    /// Whether a payload is one of the table, and lies in the stream.
-    fn is_listed(&self, stream: &Parted<'_>, start: usize, length: u64) -> bool {
+    fn listed(&self, offset: u64) -> Option<&torshi_file::manifest::Buffer> {
+        let buffers = &self.manifest.as_ref()?.buffers;
+        let at = buffers.binary_search_by_key(&offset, |buffer| buffer.offset).ok()?;
+        Some(&buffers[at])
+    }
+
+    /// Whether a payload is read into an object of its own: one of the table, and any of a file without one; not one of a
+    /// length that it cannot have.
+    fn may_be_apart(&self, stream: &Parted<'_>, start: usize, length: u64, bound: u64) -> bool {
         let offset = stream.offset(start) as u64;
-        let at = self.manifest.buffers.binary_search_by_key(&offset, |buffer| buffer.offset);
-        length >= APART && at.is_ok_and(|at| self.manifest.buffers[at].length == length)
+        length >= APART
+            && offset.checked_add(length).is_some_and(|end| end <= bound)
+            && (self.manifest.is_none() || self.listed(offset).is_some_and(|buffer| buffer.length == length))
+    }
+
+    /// A buffer left in the file, if it may be.
+    #[allow(clippy::too_many_arguments)] // the state of the loop above
+    fn map<'p, 'py>(
+        &'p self, py: Python<'py>, source: &mut Unpacker<Span<'p, 'py>>, mapping: &mut Option<Bound<'py, Mapping>>,
+        opcode: Opcode, start: usize, length: u64, stream: &Parted<'py>, mmap: bool,
+    ) -> PyResult<Option<crate::ffi::blank::Payload<'py>>> {
+        let (Unpacker::Plain(span), Place::Descriptor(fd), true) = (source, &self.place, mmap) else { return Ok(None) };
+        let at = span.at - (stream.data.len() - start) as u64;
+        let lent = self.listed(stream.offset(start) as u64).is_some_and(|buffer| buffer.lent);
+        if !lent || at % ALIGNMENT != 0 {
+            return Ok(None);
+        }
+        let whole = match mapping {
+            Some(whole) => whole,
+            None => mapping.insert(Mapping::of(py, *fd, size(self.trailer.stream)?)?),
+        };
+        let payload = Mapping::payload(whole, size(at)?, size(length)?, opcode != Opcode::Bytearray8)?;
+        span.at = at + length;
+        Ok(Some(payload))
     }
 
     /// Compares the stream with the manifest; mapped buffers only where that is asked for.
     fn compare(&self, py: Python<'_>, stream: &Stream<'_>, verify: bool) -> PyResult<()> {
+        const TABLE: &str = "the table of buffers is not that of the stream";
+        let Some(manifest) = &self.manifest else { return Ok(()) };
         let mut digest = StreamDigest::default();
-        let mut buffers = self.manifest.buffers.iter();
+        let mut buffers = manifest.buffers.iter();
         let mut from = 0;
         let data = stream.as_slice();
         if let Stream::Parted(parted) = stream {
@@ -128,9 +204,7 @@ impl StoredFile {
                 digest.part(&data[from..gap.at]);
                 from = gap.at;
                 let known = buffers.next().filter(|known| (known.offset, known.length) == (offset, gap.length as u64));
-                let Some(known) = known else {
-                    return Err(damaged(py, "the table of buffers is not that of the stream"));
-                };
+                let Some(known) = known else { return Err(damaged(py, TABLE)) };
                 if (verify || !payload.is_mapped()) && digest_of(payload.as_slice()) != known.digest {
                     return Err(damaged(py, &format!("the buffer at byte {offset} is not as it was written")));
                 }
@@ -139,12 +213,19 @@ impl StoredFile {
         }
         digest.part(&data[from..]);
         if buffers.next().is_some() {
-            return Err(damaged(py, "the table of buffers is not that of the stream"));
+            return Err(damaged(py, TABLE));
         }
-        match digest.finish() == self.manifest.digest {
+        match digest.finish() == manifest.digest && stream_length(stream) == manifest.stream {
             true => Ok(()),
             false => Err(damaged(py, "the pickle is not as it was written: its digest is another")),
         }
+    }
+}
+
+fn stream_length(stream: &Stream<'_>) -> u64 {
+    match stream {
+        Stream::Parted(parted) => parted.len(),
+        _ => stream.as_slice().len() as u64,
     }
 }
 
@@ -154,7 +235,7 @@ fn size(length: u64) -> PyResult<usize> {
 
 /// Reads a payload, of which the stream may have a part, into the object it will be.
 fn read_payload<'py>(
-    py: Python<'py>, source: &mut Plain, opcode: Opcode, start: usize, length: usize, stream: &mut Parted<'py>,
+    py: Python<'py>, source: &mut impl Read, opcode: Opcode, start: usize, length: usize, stream: &mut Parted<'py>,
 ) -> PyResult<()> {
     let mut blank = match opcode {
         Opcode::Bytearray8 => Blank::bytearray(py, length)?,
@@ -172,17 +253,25 @@ fn read_payload<'py>(
             Err(blank) => blank,
         };
         let rest = length - blank.filled().len();
-        let n = source.read(&mut piece[..rest.min(PIECE)])?;
-        if n == 0 {
+        let read = source.read(&mut piece[..rest.min(PIECE)]).map_err(|error| unreadable(py, error))?;
+        if read == 0 {
             return Err(damaged(py, "the stream ends within a buffer"));
         }
-        blank.put(&piece[..n]);
+        blank.put(&piece[..read]);
     }
 }
 
 /// What is said of a file that is not as it was written.
 fn damaged(py: Python<'_>, what: &str) -> PyErr {
     errors::damaged(py, &format!("the file is damaged: {what}"))
+}
+
+/// What is said where bytes cannot be had: the system says why, or the unpacker that they are no such bytes.
+fn unreadable(py: Python<'_>, error: io::Error) -> PyErr {
+    match error.raw_os_error() {
+        Some(_) => raised(error),
+        None => damaged(py, &format!("it cannot be unpacked: {error}")),
+    }
 }
 
 fn problem(py: Python<'_>, problem: Problem) -> PyErr {
@@ -194,16 +283,33 @@ fn problem(py: Python<'_>, problem: Problem) -> PyErr {
 
 #[pymethods]
 impl StoredFile {
-    /// The file of a descriptor, if it has a manifest.
+    /// A file by its descriptor and size, or its bytes; None if it is neither compressed nor has a manifest.
     #[staticmethod]
-    fn open(py: Python<'_>, fd: i32, size: u64) -> PyResult<Option<StoredFile>> {
-        let found = find(size, |at, into| read_at(fd, at, into)).map_err(|error| problem(py, error))?;
-        let Some(trailer) = found else { return Ok(None) };
+    #[pyo3(signature = (file, size=None))]
+    fn open(py: Python<'_>, file: &Bound<'_, PyAny>, size: Option<u64>) -> PyResult<Option<StoredFile>> {
+        let (place, size) = match (file.cast::<PyBytes>(), size) {
+            (Ok(bytes), _) => (Place::Memory(bytes.clone().unbind()), bytes.as_bytes().len() as u64),
+            (Err(_), size) => (Place::Descriptor(file.extract()?), size.unwrap_or(0)),
+        };
+        let found = find(size, |at, into| place.read_at(py, at, into)).map_err(|error| problem(py, error))?;
+        let Some(trailer) = found else {
+            let mut first = [0; 4];
+            let first = &mut first[..size.min(4) as usize];
+            place.read_at(py, 0, first).map_err(raised)?;
+            return Ok(match Container::sniff(first) {
+                Container::Plain => None,
+                container => {
+                    let trailer = Trailer { container, stream: 0, manifest: Vec::new(), seals: Vec::new(), end: size };
+                    Some(StoredFile { place, size, trailer, manifest: None, seals: Vec::new() })
+                }
+            });
+        };
         let manifest = Manifest::parse(&trailer.manifest).map_err(|what| damaged(py, &what))?;
         if manifest.stream != trailer.stream {
             return Err(damaged(py, "manifest and tail have different lengths of the stream"));
         }
-        Ok(Some(StoredFile { fd, trailer, manifest }))
+        let seals = seal::parse(&trailer.seals).map_err(|what| damaged(py, &what))?;
+        Ok(Some(StoredFile { place, size, trailer, manifest: Some(manifest), seals }))
     }
 
     /// How the stream is held.
@@ -212,27 +318,59 @@ impl StoredFile {
         self.trailer.container.name()
     }
 
-    /// The manifest, as JSON.
+    /// The manifest, as JSON; None if the file has none.
     #[getter]
-    fn manifest<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
-        PyBytes::new(py, &self.trailer.manifest)
+    fn manifest<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyBytes>> {
+        self.manifest.is_some().then(|| PyBytes::new(py, &self.trailer.manifest))
     }
 
     /// The names of the manifest.
     #[getter]
     fn globals(&self) -> Vec<String> {
-        self.manifest.globals.clone()
+        self.manifest.as_ref().map(|manifest| manifest.globals.clone()).unwrap_or_default()
     }
 
-    /// Checks and builds the object. With `verify` mapped buffers are digested as well.
-    #[pyo3(signature = (policy, limits, fix_imports, encoding, errors, buffers, mmap, verify))]
-    #[allow(clippy::too_many_arguments)] // the settings of a load, and two
+    /// The seals: kind, and what the key is known by.
+    #[getter]
+    fn seals<'py>(&self, py: Python<'py>) -> Vec<(&'static str, Bound<'py, PyBytes>)> {
+        self.seals.iter().map(|seal| (seal.kind.name(), PyBytes::new(py, &seal.id))).collect()
+    }
+
+    /// The records of the seals, as the file has them.
+    #[getter]
+    fn seal_records<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
+        PyBytes::new(py, &self.trailer.seals)
+    }
+
+    /// Where the stream ends in the file.
+    #[getter]
+    fn end(&self) -> u64 {
+        self.trailer.end
+    }
+
+    /// Bytes of the stream.
+    #[getter]
+    fn length(&self) -> u64 {
+        self.trailer.stream
+    }
+
+    /// Whether a key made a seal over this manifest, and so over the stream that it is of: `load` and `verify` say
+    /// whether the file has that stream.
+    fn is_sealed_by(&self, place: usize, key: &[u8]) -> PyResult<bool> {
+        let (Some(manifest), Some(seal)) = (&self.manifest, self.seals.get(place)) else { return Ok(false) };
+        Ok(seal.is_by(&key_of(key)?, &message(manifest, &self.trailer.manifest)))
+    }
+
+    /// Checks and builds the object. With `verify` mapped buffers are digested as well; `vouched`: a compressed stream
+    /// may have any length.
+    #[pyo3(signature = (policy, limits, fix_imports, encoding, errors, buffers, mmap, verify, vouched=false))]
+    #[allow(clippy::too_many_arguments)] // the settings of a load, and three
     fn load<'py>(
         &self, py: Python<'py>, policy: &PyPolicy, limits: Option<&Bound<'py, PyAny>>, fix_imports: bool,
-        encoding: &str, errors: &str, buffers: Option<Bound<'py, PyAny>>, mmap: bool, verify: bool,
+        encoding: &str, errors: &str, buffers: Option<Bound<'py, PyAny>>, mmap: bool, verify: bool, vouched: bool,
     ) -> PyResult<Bound<'py, PyAny>> {
         let limits = limits_of(limits)?;
-        let mut stream = self.stream(py, &limits, mmap)?;
+        let mut stream = self.stream(py, &limits, mmap, vouched)?;
         self.compare(py, &stream, verify)?;
         let codec = TextCodec { encoding: Cow::Borrowed(encoding), errors: Cow::Borrowed(errors) };
         let request = Request {
@@ -249,22 +387,19 @@ impl StoredFile {
     }
 
     /// Compares all of the file with the manifest.
-    fn verify(&self, py: Python<'_>) -> PyResult<()> {
-        let stream = self.stream(py, &Limits::default(), true)?;
+    #[pyo3(signature = (vouched=false))]
+    fn verify(&self, py: Python<'_>, vouched: bool) -> PyResult<()> {
+        let stream = self.stream(py, &Limits::default(), true, vouched)?;
         self.compare(py, &stream, true)
     }
-}
 
-/// How many of a file's bytes are its pickles, and not the manifest that follows them.
-#[pyfunction]
-fn stream_length(py: Python<'_>, data: &[u8]) -> PyResult<usize> {
-    let read = |at: u64, into: &mut [u8]| {
-        let at = at as usize;
-        into.copy_from_slice(&data[at..at + into.len()]);
-        Ok(())
-    };
-    let found = find(data.len() as u64, read).map_err(|error| problem(py, error))?;
-    Ok(found.filter(|trailer| trailer.container == Container::Plain).map_or(data.len(), |trailer| trailer.end as usize))
+    /// The pickle, in one piece.
+    fn pickle<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyBytes>> {
+        let mut stream = self.stream(py, &Limits::default(), false, false)?;
+        self.compare(py, &stream, true)?;
+        stream.join()?;
+        Ok(PyBytes::new(py, stream.as_slice()))
+    }
 }
 
 /// What the first bytes of a file say that it is: plain, zstd, lz4 or gzip.
@@ -277,6 +412,5 @@ fn sniff_container(first: &[u8]) -> &'static str {
 pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<StoredFile>()?;
     module.add("MANIFEST_HEAD", PyBytes::new(module.py(), &HEAD))?;
-    module.add_function(wrap_pyfunction!(stream_length, module)?)?;
     module.add_function(wrap_pyfunction!(sniff_container, module)?)
 }

@@ -3,6 +3,7 @@
 
 mod load;
 mod save;
+mod seal;
 mod sink;
 
 pub use sink::{FileSink, Run};
@@ -12,6 +13,7 @@ use pyo3::prelude::*;
 /// Adds everything here to the module.
 pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     save::register(module)?;
+    seal::register(module)?;
     load::register(module)
 }
 

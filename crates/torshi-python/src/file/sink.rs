@@ -11,6 +11,7 @@ use std::sync::mpsc::sync_channel;
 use std::sync::Arc;
 use std::thread;
 use torshi_core::reader::APART;
+use torshi_file::compress::{is_worth_compressing, Packer, Way};
 use torshi_file::digest::{digest_of, Digest, StreamDigest};
 use torshi_file::layout::ALIGNMENT;
 
@@ -61,9 +62,31 @@ impl Write for Target {
     }
 }
 
+/// A file, compressed or not.
+enum Output {
+    Plain(Target),
+    Packed(Box<Packer<Target>>),
+    /// The last frame has ended.
+    Done,
+}
+
+impl Write for Output {
+    fn write(&mut self, data: &[u8]) -> io::Result<usize> {
+        match self {
+            Output::Plain(target) => target.write(data),
+            Output::Packed(packer) => packer.write(data),
+            Output::Done => Err(io::Error::other("the stream has ended")),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
 /// A stream on its way to a file.
 pub struct FileSink {
-    target: Target,
+    output: Output,
     digest: StreamDigest,
     written: u64,
     buffers: Vec<Entry>,
@@ -77,16 +100,20 @@ impl FileSink {
     pub const LONG: usize = APART as usize;
 
     /// Nothing written so far.
-    pub fn new(target: Target, progress: Option<Py<PyAny>>) -> Self {
-        FileSink {
-            target,
+    pub fn new(target: Target, way: Option<Way>, progress: Option<Py<PyAny>>) -> PyResult<Self> {
+        let output = match way {
+            Some(way) => Output::Packed(Box::new(Packer::new(way, target).map_err(raised)?)),
+            None => Output::Plain(target),
+        };
+        Ok(FileSink {
+            output,
             digest: StreamDigest::default(),
             written: 0,
             buffers: Vec::new(),
             names: Vec::new(),
             progress,
             reported: 0,
-        }
+        })
     }
 
     /// A name of the stream.
@@ -105,10 +132,10 @@ impl FileSink {
 
     /// Bytes of the stream that nobody can change.
     pub fn part(&mut self, py: Python<'_>, bytes: &[u8]) -> PyResult<()> {
-        let (digest, target) = (&mut self.digest, &mut self.target);
+        let (digest, output) = (&mut self.digest, &mut self.output);
         py.detach(|| {
             digest.part(bytes);
-            write_all(target, bytes)
+            output.write_all(bytes)
         })
         .map_err(raised)?;
         self.written += bytes.len() as u64;
@@ -118,6 +145,17 @@ impl FileSink {
     /// A long run of the stream, in somebody's memory.
     pub fn run(&mut self, py: Python<'_>, bytes: &[u8], run: Run) -> PyResult<()> {
         let offset = self.written;
+        if let Output::Packed(packer) = &mut self.output {
+            packer.pass(!is_worth_compressing(bytes)).map_err(raised)?;
+        }
+        self.put(py, bytes, run, offset)?;
+        match &mut self.output {
+            Output::Packed(packer) => packer.pass(false).map_err(raised),
+            _ => Ok(()),
+        }
+    }
+
+    fn put(&mut self, py: Python<'_>, bytes: &[u8], run: Run, offset: u64) -> PyResult<()> {
         match run {
             Run::Part => bytes.chunks(PIECE).try_for_each(|piece| {
                 let copy = piece.to_vec();
@@ -140,8 +178,8 @@ impl FileSink {
     }
 
     fn piece(&mut self, py: Python<'_>, piece: &[u8]) -> PyResult<()> {
-        let target = &mut self.target;
-        py.detach(|| write_all(target, piece)).map_err(raised)?;
+        let output = &mut self.output;
+        py.detach(|| output.write_all(piece)).map_err(raised)?;
         self.written += piece.len() as u64;
         self.report(py)
     }
@@ -193,14 +231,13 @@ impl FileSink {
     }
 
     /// What came of the stream: its length, digest, buffers and names.
-    pub fn finish(&mut self) -> (u64, Digest, Vec<Entry>, Vec<String>) {
+    pub fn finish(&mut self) -> PyResult<(u64, Digest, Vec<Entry>, Vec<String>)> {
+        if let Output::Packed(packer) = std::mem::replace(&mut self.output, Output::Done) {
+            packer.finish().map_err(raised)?;
+        }
         let (buffers, mut names) = (std::mem::take(&mut self.buffers), std::mem::take(&mut self.names));
         names.sort_unstable();
         names.dedup();
-        (self.written, self.digest.finish(), buffers, names)
+        Ok((self.written, self.digest.finish(), buffers, names))
     }
-}
-
-fn write_all(target: &mut impl Write, bytes: &[u8]) -> io::Result<()> {
-    target.write_all(bytes)
 }
