@@ -63,6 +63,7 @@ VALUES: dict[str, Any] = {
     "long bytes": A,
     "long bytearray": bytearray(A),
     "several": [A, bytearray(B), "x" * (2 * LONG), A, [bytearray(A)]],
+    "long buffers behind much else": [[str(number) * 8 for number in range(400_000)], *[bytes(LONG + 1)] * 2, B],
     "just too short": bytes(LONG - 1),
     "just long enough": bytes(LONG),
     "many frames": [str(number) * 50 for number in range(20_000)],

@@ -193,9 +193,25 @@ def test_what_a_check_looks_at_is_not_left_in_the_file(tmp_path: Path) -> None:
     loaded = torshi.load(path)
     assert (loaded != matrix).nnz == 0
     assert not is_mapped(loaded.indices, path)
+    assert is_mapped(loaded.data, path)
     # The same file with an index outside, whose digests agree: the check sees it.
     matrix.indices[5] = 10**6
     torshi.save(matrix, path)
+    with pytest.raises(torshi.UntrustedError):
+        torshi.load(path)
+
+
+def test_floats_that_a_check_looks_at_are_copied_too(tmp_path: Path) -> None:
+    interpolate = pytest.importorskip("scipy.interpolate")
+    knots = np.concatenate([[0.0] * 3, np.linspace(0, 1, 200_000), [1.0] * 3])
+    spline = interpolate.BSpline(knots, np.ones(len(knots) - 4), 3)
+    path = tmp_path / "file"
+    torshi.save(spline, path)
+    loaded = torshi.load(path)
+    assert loaded(0.5) == spline(0.5)
+    assert not is_mapped(loaded.t, path)
+    spline.t[1000] = 5.0
+    torshi.save(spline, path)
     with pytest.raises(torshi.UntrustedError):
         torshi.load(path)
 

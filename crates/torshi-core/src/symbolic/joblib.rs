@@ -46,7 +46,15 @@ pub fn verify_joblib(data: &[u8], policy: &Policy, limits: &Limits, settings: &S
     let (protocol, stored) = (machine.protocol(), machine.memo.len());
     let (_, reads) = machine.memo.take_parts();
     let Symbolic { mut globals, findings, dunder_states, .. } = machine.domain;
-    let plan = Plan { stored, reads, end: reader.offset(), protocol, dunder_states, globals: globals.take() };
+    let plan = Plan {
+        stored,
+        reads,
+        end: reader.offset(),
+        protocol,
+        dunder_states,
+        globals: globals.take(),
+        ..Plan::default()
+    };
     Laid { outcome: Outcome { plan, findings, fault, freed: 0 }, foreign }
 }
 

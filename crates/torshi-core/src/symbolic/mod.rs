@@ -26,7 +26,7 @@ use crate::reader::{Gap, APART};
 use arena::{Arena, NodeKind, NO_GLOBAL};
 use globals::Globals;
 use std::borrow::Cow;
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use value::{Span, Symbol};
 
 pub(crate) use crate::literal::{raw_unicode_escape, unescape};
@@ -98,6 +98,8 @@ pub struct Plan {
     /// States with dunder names, for classes the user trusts: fine if the class has its own
     /// `__setstate__`, which only the builder can know.
     pub dunder_states: Vec<(u32, Site)>,
+    /// Which of the payloads that were given without content are floats: unlikely to be what a check has to see.
+    pub floats: Vec<u32>,
 }
 
 /// All that checking a stream tells.
@@ -158,7 +160,7 @@ pub fn verify_apart<'a>(
     let (stack, marks) = machine.take_memory();
     let (end, protocol, stored) = (machine.offset(), machine.protocol(), machine.memo.len());
     let (slots, reads) = machine.memo.take_parts();
-    let Symbolic { mut arena, mut globals, findings, dunder_states, .. } = machine.domain;
+    let Symbolic { mut arena, mut globals, findings, dunder_states, floats, .. } = machine.domain;
     let footprint = arena.footprint()
         + (stack.capacity() + slots.len()) * size_of::<Symbol>()
         + marks.capacity() * size_of::<usize>();
@@ -168,7 +170,8 @@ pub fn verify_apart<'a>(
         SPARE.set(Some(Spare { arena, stack, marks, slots }));
         freed = 0;
     }
-    let plan = Plan { stored, reads, end, protocol, dunder_states, globals: globals.take() };
+    let plan =
+        Plan { stored, reads, end, protocol, dunder_states, globals: globals.take(), floats: floats.into_inner() };
     Outcome { plan, findings, fault, freed }
 }
 
@@ -195,6 +198,8 @@ pub struct Symbolic<'a, 'p> {
     copied: u64,
     /// Steps that rules took through contents.
     looked: Cell<u64>,
+    /// Payloads without content here of which it is known that they are floats.
+    floats: RefCell<Vec<u32>>,
 }
 
 impl<'a, 'p> Symbolic<'a, 'p> {
@@ -220,6 +225,7 @@ impl<'a, 'p> Symbolic<'a, 'p> {
             memory: 0,
             copied: 0,
             looked: Cell::new(0),
+            floats: RefCell::default(),
         }
     }
 
@@ -424,7 +430,7 @@ impl<'a> Domain<'a> for Symbolic<'a, '_> {
 
     fn payload(&mut self, place: usize, site: Site) -> Result<Symbol, FaultBox> {
         match (self.payloads.get(place), site.opcode) {
-            (Some(None), _) => Ok(Symbol::Buffer),
+            (Some(None), _) => Ok(Symbol::Buffer(u32::try_from(place).unwrap_or(u32::MAX))),
             (Some(Some(bytes)), Opcode::Bytearray8) => self.bytearray(bytes),
             (Some(Some(bytes)), _) => self.bytes(bytes),
             (None, _) => Err(Fault::malformed(site, "a payload is not in the stream")),
@@ -451,12 +457,12 @@ impl<'a> Domain<'a> for Symbolic<'a, '_> {
     }
 
     fn next_buffer(&mut self, _: Site) -> Result<Symbol, FaultBox> {
-        Ok(Symbol::Buffer)
+        Ok(Symbol::Buffer(u32::MAX))
     }
 
     fn readonly_buffer(&mut self, buffer: Symbol, site: Site) -> Result<Symbol, FaultBox> {
         match buffer {
-            Symbol::Buffer => Ok(buffer),
+            Symbol::Buffer(_) => Ok(buffer),
             _ if self.unrestricted => Ok(buffer),
             _ => Err(Fault::malformed(site, "READONLY_BUFFER needs an out-of-band buffer")),
         }

@@ -71,10 +71,12 @@ impl<'py> Parted<'py> {
         })
     }
 
-    /// Copies mapped payloads, so that a check may go by their content; whether there were any.
-    fn pin(&mut self, py: Python<'py>) -> PyResult<bool> {
+    /// Copies mapped payloads but for some, so that a check may go by their content; whether there were any.
+    fn pin(&mut self, py: Python<'py>, spared: &[u32]) -> PyResult<bool> {
         let mut any = false;
-        for payload in self.payloads.iter_mut().filter(|payload| payload.is_mapped()) {
+        let is_spared = |place: usize| spared.iter().any(|&spared| spared as usize == place);
+        let payloads = self.payloads.iter_mut().enumerate();
+        for (_, payload) in payloads.filter(|(place, payload)| payload.is_mapped() && !is_spared(*place)) {
             *payload = payload.copied(py)?;
             any = true;
         }
@@ -132,10 +134,10 @@ impl<'py> Stream<'py> {
         payloads.into_iter().map(|payload| Some(payload.into_object())).collect()
     }
 
-    /// Copies mapped payloads; whether there were any.
-    pub fn pin(&mut self, py: Python<'py>) -> PyResult<bool> {
+    /// Copies mapped payloads but for some; whether there were any.
+    pub fn pin(&mut self, py: Python<'py>, spared: &[u32]) -> PyResult<bool> {
         match self {
-            Stream::Parted(parted) => parted.pin(py),
+            Stream::Parted(parted) => parted.pin(py, spared),
             _ => Ok(false),
         }
     }

@@ -18,15 +18,14 @@ use torshi_core::limits::Limits;
 use torshi_core::opcode::Opcode;
 use torshi_core::reader::{Progress, Scanner, APART};
 use torshi_file::compress::Unpacker;
-use torshi_file::digest::{digest_of, StreamDigest};
+use torshi_file::digest::{digest_of, Digest, StreamDigest};
 use torshi_file::layout::{find, Container, Problem, Trailer, ALIGNMENT, HEAD};
 use torshi_file::manifest::Manifest;
 use torshi_file::seal::{self, message, Seal};
 
-/// Bytes read at a time.
+/// Bytes read at a time: too few for a large buffer to be whole before it is seen.
 const PIECE: usize = 256 << 10;
-/// Bytes by which what is read at a time grows with what there is.
-const MOST: usize = 16 << 20;
+const _: () = assert!(PIECE < APART as usize);
 
 /// Where the bytes of a file are.
 enum Place {
@@ -37,7 +36,7 @@ enum Place {
 impl Place {
     fn read_at(&self, py: Python<'_>, offset: u64, into: &mut [u8]) -> io::Result<()> {
         match self {
-            Place::Descriptor(fd) => read_at(*fd, offset, into),
+            Place::Descriptor(fd) => py.detach(|| read_at(*fd, offset, into)),
             Place::Memory(bytes) => {
                 let start = usize::try_from(offset).map_err(io::Error::other)?;
                 let part = bytes.as_bytes(py).get(start..).and_then(|rest| rest.get(..into.len()));
@@ -95,13 +94,14 @@ impl StoredFile {
     }
 
     /// The stream, with its large buffers apart.
-    fn stream<'py>(&self, py: Python<'py>, limits: &Limits, mmap: bool, vouched: bool) -> PyResult<Stream<'py>> {
+    fn stream<'py>(&self, py: Python<'py>, limits: &Limits, mmap: bool, vouched: bool) -> PyResult<Fetched<'py>> {
         let bound = self.bound(py, limits, vouched)?;
         let span = Span { py, place: &self.place, at: 0, end: self.trailer.end };
         let mut source = Unpacker::new(self.trailer.container, span).map_err(|error| unreadable(py, error))?;
         let mut stream = Parted::of(Vec::new());
         let mut scanner = Scanner::default();
         let mut mapping = None;
+        let mut digests = Vec::new();
         loop {
             let progress = scanner.advance(&stream.data).map_err(|mut fault| {
                 fault.offset = stream.offset(fault.offset);
@@ -111,7 +111,7 @@ impl StoredFile {
                 Progress::Complete(end) => {
                     let whole = end == stream.data.len() && source.read(&mut [0]).is_ok_and(|n| n == 0);
                     return match whole || self.manifest.is_none() {
-                        true => Ok(stream.into()),
+                        true => Ok(Fetched { stream: stream.into(), digests }),
                         false => Err(damaged(py, "the pickle ends before the stream does")),
                     };
                 }
@@ -121,23 +121,26 @@ impl StoredFile {
                         Some(payload) => {
                             stream.data.truncate(start);
                             stream.push(payload);
+                            digests.push(None);
                         }
-                        None => read_payload(py, &mut source, opcode, start, size(length)?, &mut stream)?,
+                        None => {
+                            let digest = read_payload(py, &mut source, opcode, start, size(length)?, &mut stream)?;
+                            digests.push(Some(digest));
+                        }
                     }
                 }
                 _ => {
                     let before = stream.data.len();
-                    let more = PIECE.max(before.min(MOST));
-                    if stream.data.try_reserve(more).is_err() {
+                    if stream.data.try_reserve(PIECE).is_err() {
                         return Err(PyMemoryError::new_err(()));
                     }
-                    stream.data.resize(before + more, 0);
+                    stream.data.resize(before + PIECE, 0);
                     let read = source.read(&mut stream.data[before..]).map_err(|error| unreadable(py, error))?;
                     stream.data.truncate(before + read);
                     if read == 0 {
                         return match self.manifest {
                             Some(_) => Err(damaged(py, "the stream ends before the pickle does")),
-                            None => Ok(stream.into()), // the machine will say what is missing
+                            None => Ok(Fetched { stream: stream.into(), digests }), // the machine says what is missing
                         };
                     }
                     if stream.len() > bound {
@@ -192,20 +195,29 @@ impl StoredFile {
     }
 
     /// Compares the stream with the manifest; mapped buffers only where that is asked for.
-    fn compare(&self, py: Python<'_>, stream: &Stream<'_>, verify: bool) -> PyResult<()> {
+    fn compare(&self, py: Python<'_>, fetched: &Fetched<'_>, verify: bool) -> PyResult<()> {
         const TABLE: &str = "the table of buffers is not that of the stream";
         let Some(manifest) = &self.manifest else { return Ok(()) };
         let mut digest = StreamDigest::default();
         let mut buffers = manifest.buffers.iter();
         let mut from = 0;
+        let stream = &fetched.stream;
         let data = stream.as_slice();
         if let Stream::Parted(parted) = stream {
-            for (gap, (offset, payload)) in parted.gaps().iter().zip(parted.payloads()) {
+            let payloads = parted.payloads().zip(&fetched.digests);
+            for (gap, ((offset, payload), own)) in parted.gaps().iter().zip(payloads) {
                 digest.part(&data[from..gap.at]);
                 from = gap.at;
                 let known = buffers.next().filter(|known| (known.offset, known.length) == (offset, gap.length as u64));
                 let Some(known) = known else { return Err(damaged(py, TABLE)) };
-                if (verify || !payload.is_mapped()) && digest_of(payload.as_slice()) != known.digest {
+                let own = match own {
+                    None if verify => {
+                        let content = payload.as_slice();
+                        Some(py.detach(|| digest_of(content)))
+                    }
+                    own => *own,
+                };
+                if own.is_some_and(|own| own != known.digest) {
                     return Err(damaged(py, &format!("the buffer at byte {offset} is not as it was written")));
                 }
                 digest.buffer(&known.digest);
@@ -222,6 +234,12 @@ impl StoredFile {
     }
 }
 
+/// A stream as it was read, and the digests of its large buffers that were.
+struct Fetched<'py> {
+    stream: Stream<'py>,
+    digests: Vec<Option<Digest>>,
+}
+
 fn stream_length(stream: &Stream<'_>) -> u64 {
     match stream {
         Stream::Parted(parted) => parted.len(),
@@ -233,22 +251,24 @@ fn size(length: u64) -> PyResult<usize> {
     usize::try_from(length).map_err(|_| PyMemoryError::new_err(()))
 }
 
-/// Reads a payload, of which the stream may have a part, into the object it will be.
+/// Reads a payload, of which the stream may have a part, into the object it will be; its digest.
 fn read_payload<'py>(
     py: Python<'py>, source: &mut impl Read, opcode: Opcode, start: usize, length: usize, stream: &mut Parted<'py>,
-) -> PyResult<()> {
+) -> PyResult<Digest> {
     let mut blank = match opcode {
         Opcode::Bytearray8 => Blank::bytearray(py, length)?,
         _ => Blank::bytes(py, length)?,
     };
+    let mut digest = StreamDigest::default();
     blank.put(&stream.data[start..]);
+    digest.part(&stream.data[start..]);
     stream.data.truncate(start);
     let mut piece = vec![0; PIECE];
     loop {
         blank = match blank.finish() {
             Ok(payload) => {
                 stream.push(payload);
-                return Ok(());
+                return Ok(digest.finish());
             }
             Err(blank) => blank,
         };
@@ -258,6 +278,7 @@ fn read_payload<'py>(
             return Err(damaged(py, "the stream ends within a buffer"));
         }
         blank.put(&piece[..read]);
+        digest.part(&piece[..read]);
     }
 }
 
@@ -370,8 +391,8 @@ impl StoredFile {
         encoding: &str, errors: &str, buffers: Option<Bound<'py, PyAny>>, mmap: bool, verify: bool, vouched: bool,
     ) -> PyResult<Bound<'py, PyAny>> {
         let limits = limits_of(limits)?;
-        let mut stream = self.stream(py, &limits, mmap, vouched)?;
-        self.compare(py, &stream, verify)?;
+        let mut fetched = self.stream(py, &limits, mmap, vouched)?;
+        self.compare(py, &fetched, verify)?;
         let codec = TextCodec { encoding: Cow::Borrowed(encoding), errors: Cow::Borrowed(errors) };
         let request = Request {
             policy: &policy.inner,
@@ -383,22 +404,22 @@ impl StoredFile {
             persistent_load: None,
             protocol: None,
         };
-        build(py, &mut stream, request, None).map(|(value, _)| value)
+        build(py, &mut fetched.stream, request, None).map(|(value, _)| value)
     }
 
     /// Compares all of the file with the manifest.
     #[pyo3(signature = (vouched=false))]
     fn verify(&self, py: Python<'_>, vouched: bool) -> PyResult<()> {
-        let stream = self.stream(py, &Limits::default(), true, vouched)?;
-        self.compare(py, &stream, true)
+        let fetched = self.stream(py, &Limits::default(), true, vouched)?;
+        self.compare(py, &fetched, true)
     }
 
     /// The pickle, in one piece.
     fn pickle<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyBytes>> {
-        let mut stream = self.stream(py, &Limits::default(), false, false)?;
-        self.compare(py, &stream, true)?;
-        stream.join()?;
-        Ok(PyBytes::new(py, stream.as_slice()))
+        let mut fetched = self.stream(py, &Limits::default(), false, false)?;
+        self.compare(py, &fetched, true)?;
+        fetched.stream.join()?;
+        Ok(PyBytes::new(py, fetched.stream.as_slice()))
     }
 }
 
