@@ -408,6 +408,7 @@ def test_files_that_need_no_trust_need_no_keys(tmp_path: Path) -> None:
     (path,) = (tmp_path / "mine" / "keys").iterdir()
     path.write_text("nothing")
     assert torshi.load(tmp_path / "file") == [1, 2]
+    assert torshi.describe(tmp_path / "file").seals[0].startswith("local ")
     with pytest.raises(torshi.SealError, match="is no key"):
         torshi.save(1, tmp_path / "file")
     torshi.save(1, tmp_path / "file", key=False)
@@ -420,6 +421,15 @@ def test_without_a_place_for_keys_nobody_seals(tmp_path: Path, monkeypatch: pyte
     assert torshi.describe(tmp_path / "file").seals == ()
     with pytest.raises(NotADirectoryError):
         torshi.save([1], tmp_path / "file", key="local")
+    monkeypatch.delenv("TORSHI_CONFIG_DIR")
+    monkeypatch.delenv("XDG_CONFIG_HOME", raising=False)
+
+    def homeless() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr(Path, "home", homeless)
+    torshi.save([1], tmp_path / "file")
+    assert torshi.describe(tmp_path / "file").seals == ()
 
 
 def test_names_of_keys(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ leaves a half one under its name.
 
 Where the system has files without names (Linux, `O_TMPFILE`) the new file has none until it is whole, so that nothing
 is left of a process that was killed. Elsewhere, and in the instant between naming and renaming, it is called
-``.NAME.XXXXXXXX.torshi``, and is locked by its writer: one that nobody locks is what a killed process left behind, and
+``.NAME.0.torshi`` or the like, and is locked by its writer: one that nobody locks is what a killed process left, and
 the next save of that name removes it.
 """
 
@@ -22,7 +22,7 @@ from collections.abc import Iterator
 __all__ = ["replacing"]
 
 _SUFFIX = ".torshi"
-_MOST_STALE = 1000
+_PLACES = 8
 
 if sys.platform != "win32":
     import fcntl
@@ -79,10 +79,19 @@ def _directly(target: str) -> Iterator[int]:
         os.close(descriptor)
 
 
-def _temporary(folder: str, name: str) -> str:
+def _places(folder: str, name: str) -> list[str]:
+    """The names files have before they are renamed: few, so that leftovers are found without reading the folder."""
     # A name may have 255 bytes; a long one is not needed whole to know a leftover by.
     short = os.fsdecode(os.fsencode(name)[:200])
-    return os.path.join(folder, f".{short}.{secrets.token_hex(4)}{_SUFFIX}")
+    return [os.path.join(folder, f".{short}.{number}{_SUFFIX}") for number in range(_PLACES)]
+
+
+def _temporaries(folder: str, name: str) -> Iterator[str]:
+    """Names to try: the places, and where many save at once, others."""
+    yield from _places(folder, name)
+    while True:
+        short = os.fsdecode(os.fsencode(name)[:200])
+        yield os.path.join(folder, f".{short}.{secrets.token_hex(8)}{_SUFFIX}")
 
 
 def _create(folder: str, name: str, hidden: bool) -> tuple[int, str | None]:
@@ -95,8 +104,7 @@ def _create(folder: str, name: str, hidden: bool) -> tuple[int, str | None]:
             descriptor = os.open(folder, os.O_RDWR | os.O_TMPFILE | flags, mode)
             _lock(descriptor)
             return descriptor, None
-    while True:
-        temporary = _temporary(folder, name)
+    for temporary in _temporaries(folder, name):
         try:
             descriptor = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL | flags, mode)
         except FileExistsError:
@@ -105,6 +113,7 @@ def _create(folder: str, name: str, hidden: bool) -> tuple[int, str | None]:
         if _lock(descriptor) and os.fstat(descriptor).st_nlink > 0:
             return descriptor, temporary
         os.close(descriptor)
+    raise AssertionError("names do not end")
 
 
 def _give_name(descriptor: int, folder: str, name: str) -> str:
@@ -112,13 +121,13 @@ def _give_name(descriptor: int, folder: str, name: str) -> str:
     # Only where a folder is given does Python ask the system to follow the link that /proc has.
     place = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        while True:
-            temporary = _temporary(folder, name)
+        for temporary in _temporaries(folder, name):
             try:
                 os.link(f"/proc/self/fd/{descriptor}", temporary, src_dir_fd=place, follow_symlinks=True)
             except FileExistsError:
                 continue
             return temporary
+        raise AssertionError("names do not end")
     finally:
         os.close(place)
 
@@ -149,20 +158,12 @@ def _is_abandoned(descriptor: int) -> bool:
 
 def _clean(folder: str, name: str) -> None:
     """Removes what killed processes left of earlier saves of this name."""
-    short = os.fsdecode(os.fsencode(name)[:200])
-    prefix = f".{short}."
-    try:
-        entries = [entry for entry in os.listdir(folder or ".") if entry.startswith(prefix) and entry.endswith(_SUFFIX)]
-    except OSError:
-        return
-    for entry in entries[:_MOST_STALE]:
-        if len(entry) != len(prefix) + 8 + len(_SUFFIX):
-            continue
-        path = os.path.join(folder, entry)
+    for path in _places(folder, name):
         with contextlib.suppress(OSError):
             descriptor = os.open(path, os.O_RDWR | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NOFOLLOW", 0))
             try:
-                if _is_abandoned(descriptor):
+                # Who locks a file is the only one who may remove it, so if the name leads to it now, it does below.
+                if _is_abandoned(descriptor) and os.path.samestat(os.fstat(descriptor), os.lstat(path)):
                     os.unlink(path)
             finally:
                 os.close(descriptor)

@@ -80,15 +80,22 @@ class Key:
 
 
 def config_folder() -> Path:
-    """The folder of the user's configuration: ``TORSHI_CONFIG_DIR``, or where the platform has such things."""
+    """The folder of the user's configuration: ``TORSHI_CONFIG_DIR``, or where the platform has such things.
+
+    Raises:
+        FileNotFoundError: the user has no home.
+    """
     override = os.environ.get("TORSHI_CONFIG_DIR")
     if override:
         return Path(override)
-    if sys.platform == "win32":
-        return Path(os.environ.get("APPDATA") or Path.home() / "AppData" / "Roaming") / "torshi"
-    if sys.platform == "darwin":
-        return Path.home() / "Library" / "Application Support" / "torshi"
-    return Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "torshi"
+    try:
+        if sys.platform == "win32":
+            return Path(os.environ.get("APPDATA") or Path.home() / "AppData" / "Roaming") / "torshi"
+        if sys.platform == "darwin":
+            return Path.home() / "Library" / "Application Support" / "torshi"
+        return Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "torshi"
+    except RuntimeError as error:
+        raise FileNotFoundError(f"there is no home to keep keys in: {error}") from None
 
 
 def keys() -> list[Key]:
@@ -98,10 +105,10 @@ def keys() -> list[Key]:
         SealError: a file of the folder is no key, or others could have written or read it.
         OSError: the folder cannot be read.
     """
-    folder = config_folder() / "keys"
     try:
+        folder = config_folder() / "keys"
         names = sorted(name for name in os.listdir(folder) if name.endswith(".json"))
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return []
     _demand_own(folder, os.stat(folder), 0o022)
     found = [key for key in (_read(folder / name) for name in names) if key is not None]

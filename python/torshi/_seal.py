@@ -18,7 +18,7 @@ from torshi._keys import Key, find_key, keys, local_key
 
 __all__ = ["KeyChoice", "Seal", "chosen_keys", "demand_right", "examine", "lent_names", "records", "sealed"]
 
-KeyChoice: TypeAlias = "str | Key | Iterable[str | Key] | bool | None"
+KeyChoice: TypeAlias = str | Key | Iterable[str | Key] | bool | None
 """What `key=` accepts: names, keys, several of them; True for the local key, False for none."""
 
 # Names that mean themselves: none that a policy would read as a pattern.
