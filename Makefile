@@ -36,14 +36,14 @@ demo: build
 	@$(BIN)/python examples/demo.py
 
 test: build
-	cargo test --locked --quiet -p torshi-core -p torshi-scan
+	cargo test --locked --quiet -p torshi-core -p torshi-file -p torshi-scan
 	$(BIN)/python -m pytest --quiet
 	@echo "make test: everything passed"
 
 check: build
 	cargo fmt --all --check
 	PYO3_PYTHON="$(CURDIR)/$(BIN)/python" cargo clippy --locked --quiet --workspace --all-targets -- -D warnings
-	RUSTDOCFLAGS="-D warnings" cargo doc --locked --quiet --no-deps -p torshi-core -p torshi-scan
+	RUSTDOCFLAGS="-D warnings" cargo doc --locked --quiet --no-deps -p torshi-core -p torshi-file -p torshi-scan
 	PYO3_PYTHON="$(CURDIR)/$(BIN)/python" cargo test --locked --quiet -p torshi-python
 	$(BIN)/ruff format --check --quiet .
 	$(BIN)/ruff check --quiet .

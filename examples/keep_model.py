@@ -19,8 +19,7 @@ def main() -> None:
 
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.pkl"
-        with open(path, "wb") as file:
-            torshi.dump(model, file, protocol=5)
+        torshi.save(model, path, compress=True, metadata={"trained on": "200 samples"})
 
         # What would this file bring into the program? Looked at without loading it.
         report = torshi.inspect(path)
@@ -28,8 +27,7 @@ def main() -> None:
 
         # scikit-learn's estimators load under the default policy. A pipeline with a function of your own in it
         # would be refused, and the refusal would print the line that admits it.
-        with open(path, "rb") as file:
-            loaded = torshi.load(file)
+        loaded = torshi.load(path)
 
     same = (loaded.predict(features) == model.predict(features)).all()
     print(f"the loaded model predicts the same: {bool(same)}")

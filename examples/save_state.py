@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,22 +16,11 @@ class Game:
     inventory: list[str] = field(default_factory=list)
 
 
-def save(game: Game, path: Path) -> None:
-    # Written beside the old file and then put in its place, so a crash leaves one of the two, whole.
-    fresh = path.with_suffix(".new")
-    with open(fresh, "wb") as file:
-        torshi.dump(game, file)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(fresh, path)
-
-
 def resume(path: Path) -> Game:
     if not path.exists():
         return Game("Ada")
-    with open(path, "rb") as file:
-        # Only what a Game is made of can come out of this file, whoever wrote it.
-        return torshi.load(file, Game)
+    # Only what a Game is made of can come out of this file, whoever wrote it.
+    return torshi.load(path, Game)
 
 
 def main() -> None:
@@ -41,7 +29,8 @@ def main() -> None:
         game = resume(path)
         game.level += 1
         game.inventory.append("lamp")
-        save(game, path)
+        # Written beside the old file and then put in its place, so a crash leaves one of the two, whole.
+        torshi.save(game, path)
 
         again = resume(path)
         print(f"{again.player} goes on at level {again.level} with {', '.join(again.inventory)}")

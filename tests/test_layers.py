@@ -16,9 +16,10 @@ PACKAGE = ROOT / "python" / "torshi"
 
 # A module may import modules of its own layer and of those above it in this list, never of those below.
 LAYERS = [
-    {"_version", "_opcodes", "_printable", "_findings", "_errors", "_limits", "_shapes", "_native"},
+    {"_version", "_opcodes", "_printable", "_findings", "_errors", "_limits", "_shapes", "_atomic", "_native"},
     {"_annotations", "_typed", "_policy", "_lesson"},
     {"_pickler", "_unpickler"},
+    {"_manifest", "_keys", "_seal", "_file"},
     {"_report", "_inspect", "_scan"},
     {"_places", "_gate", "_stand_ins", "_guard"},
     {"_objects", "_ledger"},
@@ -110,6 +111,16 @@ def test_the_scanner_knows_no_python_no_unsafe_and_no_second_parser() -> None:
         assert not re.search(r"\bfs::(write|create|remove|rename|File::create)|\bnet\b|\bprocess\b", code), path
 
 
+def test_the_file_format_knows_no_python_and_no_unsafe() -> None:
+    with open(ROOT / "crates/torshi-file/Cargo.toml", "rb") as file:
+        manifest = tomllib.load(file)
+    assert not [name for name in manifest["dependencies"] if "pyo3" in name or "torshi" in name]
+    assert "#![forbid(unsafe_code)]" in (ROOT / "crates/torshi-file/src/lib.rs").read_text()
+    for path in rust("torshi-file/src"):
+        code = without_tests(without_comments(path.read_text(encoding="utf-8")))
+        assert not re.search(r"\bstd::(fs|net|process|env|time)\b", code), f"{path}: opens something"
+
+
 def test_unsafe_stands_only_under_ffi_and_with_a_reason() -> None:
     for path in rust("torshi-python/src"):
         text = path.read_text(encoding="utf-8")
@@ -124,6 +135,12 @@ def test_unsafe_stands_only_under_ffi_and_with_a_reason() -> None:
 
 
 def test_no_file_is_too_long() -> None:
-    for path in [*sources(), *rust("torshi-core/src"), *rust("torshi-python/src"), *rust("torshi-scan/src")]:
+    for path in [
+        *sources(),
+        *rust("torshi-core/src"),
+        *rust("torshi-file/src"),
+        *rust("torshi-python/src"),
+        *rust("torshi-scan/src"),
+    ]:
         if path.name != "_opcodes.py":
             assert len(path.read_text(encoding="utf-8").splitlines()) <= 800, path

@@ -30,11 +30,13 @@ from torshi._errors import (
     UntrustedError,
     ValidationError,
 )
+from torshi._file import Verification, describe, load, save, seal, verify
 from torshi._findings import Finding
 from torshi._gate import Event
 from torshi._guard import Guard, guard
 from torshi._inspect import check, inspect
 from torshi._limits import Limits
+from torshi._manifest import Description, SavedBuffer
 from torshi._objects import ObjectResult, scan_objects
 from torshi._opcodes import *
 from torshi._pickler import Pickler, dump, dumps
@@ -50,7 +52,8 @@ from torshi._scan import (
     scan,
     scan_bytes,
 )
-from torshi._unpickler import Unpickler, load, loads
+from torshi._seal import Seal
+from torshi._unpickler import Unpickler, loads
 from torshi._version import __version__
 
 __all__ = [
@@ -67,6 +70,15 @@ __all__ = [
     "PickleBuffer",
     "DEFAULT_PROTOCOL",
     "HIGHEST_PROTOCOL",
+    # files
+    "save",
+    "describe",
+    "verify",
+    "seal",
+    "Description",
+    "SavedBuffer",
+    "Verification",
+    "Seal",
     # trust
     "Policy",
     "unrestricted",

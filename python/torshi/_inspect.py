@@ -17,7 +17,7 @@ from torshi._report import Report
 if TYPE_CHECKING:
     from typing_extensions import Buffer
 
-__all__ = ["Source", "check", "inspect"]
+__all__ = ["Source", "check", "inspect", "pickles_in"]
 
 
 @runtime_checkable
@@ -83,10 +83,21 @@ def check(source: Source, type: Any = None, trust: Trust = None, limits: Limits 
     _native.check(_read(source), policy_of(trust, type)._inner, limits)
 
 
+def pickles_in(data: bytes) -> bytes:
+    """The pickles of a file: all of it, or what `torshi.save` has put a manifest behind, or compressed.
+
+    Raises:
+        MalformedError: the file is damaged.
+        LimitError: it unpacks to more than a load may ask for.
+    """
+    stored = _native.StoredFile.open(data)
+    return data if stored is None else stored.pickle()
+
+
 def _read(source: Source) -> Buffer:
     if isinstance(source, (str, os.PathLike)):
         with open(source, "rb") as file:
-            return file.read()
+            return pickles_in(file.read())
     if isinstance(source, _Readable):
         return source.read()
     try:

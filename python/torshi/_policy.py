@@ -6,10 +6,8 @@ known-good pickles into patterns. It never holds a list of names of its own.
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import os
-import tempfile
 import types
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -17,6 +15,7 @@ from typing import Any, TypeAlias, final
 
 from torshi import _native
 from torshi._annotations import label, shape_of
+from torshi._atomic import replacing
 from torshi._lesson import Lesson
 from torshi._shapes import classes_in
 
@@ -280,18 +279,8 @@ def write_text(path: str | os.PathLike[str], text: str) -> None:
     Raises:
         OSError: the file cannot be written.
     """
-    target = Path(path)
-    handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
-    try:
-        with open(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(name, target)
-    except BaseException:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(name)
-        raise
+    with replacing(path) as descriptor, open(descriptor, "w", encoding="utf-8", closefd=False) as file:
+        file.write(text)
 
 
 def _rebuilt(text: str, name: str) -> Policy:

@@ -1,4 +1,4 @@
-"""The loading half of pickle's API: `load`, `loads` and the `Unpickler` to subclass.
+"""The loading half of pickle's API: `loads` and the `Unpickler` to subclass. `load` knows files, and stands in `_file`.
 
 Everything is done by the native module; this file gives the class its signature and its place in
 the package. It never looks at a stream.
@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 from torshi import _native
 from torshi._errors import UnpicklingError
-from torshi._native import load, loads
+from torshi._native import loads
 
 if TYPE_CHECKING:
     from torshi._limits import Limits
     from torshi._policy import Trust
 
-__all__ = ["Unpickler", "load", "loads"]
+__all__ = ["Unpickler", "loads"]
 
 
 class Unpickler(_native.Unpickler):

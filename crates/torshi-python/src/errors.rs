@@ -53,6 +53,25 @@ pub fn not_one_pickle(py: Python<'_>, what: &str) -> PyErr {
     })
 }
 
+/// The exception of a file that is not as it was written.
+#[cold]
+pub fn damaged(py: Python<'_>, message: &str) -> PyErr {
+    raise(py, "MalformedError", message, |_| Ok(()))
+}
+
+/// The exception of a compressed stream that is much longer than the file.
+#[cold]
+pub fn unpacked_too_long(py: Python<'_>, length: u64, limit: u64, file: u64) -> PyErr {
+    let message = format!(
+        "the file has {file} bytes and unpacks to {length} or more, over the limit of {limit}; \
+         expected it? load(..., limits=Limits(stream={length}))"
+    );
+    raise(py, "LimitError", &message, |keywords| {
+        keywords.set_item("limit", "stream")?;
+        keywords.set_item("value", length)
+    })
+}
+
 /// The exception of a stream longer than the caller allows.
 #[cold]
 pub fn stream_too_long(py: Python<'_>, length: u64, limit: u64) -> PyErr {

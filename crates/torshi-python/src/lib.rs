@@ -5,6 +5,7 @@ mod decoder;
 mod encoder;
 mod errors;
 mod ffi;
+mod file;
 mod gate;
 mod inspect;
 mod pickler;
@@ -19,6 +20,7 @@ use pyo3::prelude::*;
 #[pymodule]
 fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<policy::PyPolicy>()?;
+    file::register(module)?;
     gate::register(module)?;
     inspect::register(module)?;
     pickler::register(module)?;

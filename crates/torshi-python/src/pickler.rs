@@ -67,7 +67,7 @@ fn write_method<'py>(file: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
 
 /// The exception for a failed dump, telling the way to the object that could not be pickled.
 #[cold]
-fn raised(py: Python<'_>, failed: Failed) -> PyErr {
+pub fn raised(py: Python<'_>, failed: Failed) -> PyErr {
     let (error, path) = failed.into_parts();
     if error.is_instance_of::<PyMemoryError>(py) || !error.is_instance_of::<pyo3::exceptions::PyException>(py) {
         return error;

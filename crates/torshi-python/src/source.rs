@@ -187,15 +187,3 @@ pub fn stream_of<'py>(data: &Bound<'py, PyAny>) -> PyResult<Stream<'py>> {
     let copy = view.call_method0(pyo3::intern!(data.py(), "tobytes"))?;
     Ok(Stream::Bytes(copy.cast_into::<PyBytes>()?, 0))
 }
-
-/// The names of a path: `str`, or anything with `__fspath__`.
-pub fn is_path(file: &Bound<'_, PyAny>) -> PyResult<bool> {
-    Ok(file.is_instance_of::<pyo3::types::PyString>() || file.hasattr(pyo3::intern!(file.py(), "__fspath__"))?)
-}
-
-/// Opens a path for reading.
-pub fn open<'py>(path: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
-    let py = path.py();
-    let io = make::import(&make::text(py, b"io")?)?;
-    io.call_method1(pyo3::intern!(py, "open"), (path, pyo3::intern!(py, "rb")))
-}

@@ -4,7 +4,7 @@
 use crate::decoder::{build, check_whole, find_class, Request, Stream, TextCodec};
 use crate::ffi::make;
 use crate::policy::{limits as limits_of, resolve};
-use crate::source::{is_path, open, stream_of, FileHooks};
+use crate::source::{stream_of, FileHooks};
 use pyo3::exceptions::{PyRuntimeError, PyTypeError, PyValueError};
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
@@ -86,8 +86,8 @@ fn loads<'py>(
 /// Unpickle an object from a file, after checking its bytes against a policy.
 ///
 /// Args:
-///     file: a binary file with `read` and `readline`, or a path. Of a file exactly one pickle is
-///         read: the position ends right behind it.
+///     file: a binary file with `read` and `readline`. Exactly one pickle is read: the position ends
+///         right behind it.
 ///     type, trust, limits, fix_imports, encoding, errors, buffers: as for `loads`.
 ///
 /// Raises:
@@ -112,14 +112,7 @@ fn load<'py>(
     let codec = TextCodec { encoding: Cow::Borrowed(encoding), errors: Cow::Borrowed(errors) };
     let options =
         Options { policy: resolve(py, trust, r#type)?, limits: limits_of(limits)?, codec, fix_imports, buffers };
-    let value = if is_path(file)? {
-        let opened = open(file)?;
-        let value = load_from(py, &opened, &options);
-        opened.call_method0(pyo3::intern!(py, "close"))?;
-        value?
-    } else {
-        load_from(py, file, &options)?
-    };
+    let value = load_from(py, file, &options)?;
     validated(value, r#type)
 }
 

@@ -15,11 +15,11 @@ import sys
 from collections.abc import Sequence
 
 from torshi._version import __version__
-from torshi.cli import check, dis, policy, scan, show
+from torshi.cli import check, describe, dis, keys, policy, scan, seal, show, verify
 
 __all__ = ["main"]
 
-_COMMANDS = (show, check, scan, dis, policy)
+_COMMANDS = (show, check, scan, dis, policy, describe, verify, seal, keys)
 
 # What a shell reports for a program that SIGPIPE ended.
 _BROKEN_PIPE = 141
@@ -32,6 +32,7 @@ examples:
   torshi scan models/ --sarif > torshi.sarif   every pickle in every file, archives too
   torshi dis data.pkl | less
   torshi policy learn known-good/*.pkl     the policy that lets these files load, for review
+  torshi verify backup/*.pkl               as they were written, and by whom
 
 exit codes: 0 no findings, 1 findings, 2 not readable, not a pickle or undecided
 """
@@ -41,7 +42,7 @@ def parser() -> argparse.ArgumentParser:
     """The parser of the whole command line."""
     top = argparse.ArgumentParser(
         prog="torshi",
-        description="Look at pickles and judge them, without loading them.",
+        description="Look at pickles, judge them and vouch for them, without loading them.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

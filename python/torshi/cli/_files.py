@@ -10,6 +10,8 @@ import argparse
 import sys
 from collections.abc import Iterable, Iterator
 
+from torshi._errors import UnpicklingError
+from torshi._inspect import pickles_in
 from torshi._policy import Policy
 from torshi._printable import printable
 
@@ -49,7 +51,11 @@ def contents(names: Iterable[str]) -> Iterator[tuple[str, bytes | None]]:
             complain(shown, error.strerror or str(error))
             yield shown, None
             continue
-        yield shown, data
+        try:
+            yield shown, pickles_in(data)
+        except UnpicklingError as error:
+            complain(shown, str(error))
+            yield shown, None
 
 
 def place(name: str, number: int, start: int) -> str:

@@ -122,6 +122,11 @@ pub trait View {
     /// False once they are more than the stream's size allows; then whoever asked last refuses.
     fn spend(&self, steps: u64) -> bool;
 
+    /// Tells that a buffer without content is an array of floats, which are no index into anything.
+    fn holds_floats(&self, buffer: Self::V) {
+        let _ = buffer;
+    }
+
     /// Does the policy allow everything? Then the machine asks neither patterns nor rules.
     fn unrestricted(&self) -> bool;
 

@@ -9,7 +9,7 @@ use super::{Outcome, Plan, Settings, Symbolic};
 use crate::domain::Domain;
 use crate::error::{Fault, FaultBox, Site};
 use crate::limits::Limits;
-use crate::machine::{Machine, Rows};
+use crate::machine::Machine;
 use crate::memo::Memo;
 use crate::opcode::Opcode;
 use crate::policy::{array_extent, Extent, Policy, View};
@@ -46,8 +46,15 @@ pub fn verify_joblib(data: &[u8], policy: &Policy, limits: &Limits, settings: &S
     let (protocol, stored) = (machine.protocol(), machine.memo.len());
     let (_, reads) = machine.memo.take_parts();
     let Symbolic { mut globals, findings, dunder_states, .. } = machine.domain;
-    let rows = Rows::default();
-    let plan = Plan { stored, reads, rows, end: reader.offset(), protocol, dunder_states, globals: globals.take() };
+    let plan = Plan {
+        stored,
+        reads,
+        end: reader.offset(),
+        protocol,
+        dunder_states,
+        globals: globals.take(),
+        ..Plan::default()
+    };
     Laid { outcome: Outcome { plan, findings, fault, freed: 0 }, foreign }
 }
 

@@ -26,7 +26,7 @@ use crate::reader::{Gap, APART};
 use arena::{Arena, NodeKind, NO_GLOBAL};
 use globals::Globals;
 use std::borrow::Cow;
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use value::{Span, Symbol};
 
 pub(crate) use crate::literal::{raw_unicode_escape, unescape};
@@ -100,6 +100,8 @@ pub struct Plan {
     /// States with dunder names, for classes the user trusts: fine if the class has its own
     /// `__setstate__`, which only the builder can know.
     pub dunder_states: Vec<(u32, Site)>,
+    /// Which of the payloads that were given without content are floats: unlikely to be what a check has to see.
+    pub floats: Vec<u32>,
 }
 
 /// All that checking a stream tells.
@@ -142,13 +144,16 @@ pub fn verify(data: &[u8], policy: &Policy, limits: &Limits, settings: &Settings
     verify_apart(data, &[], Vec::new(), policy, limits, settings)
 }
 
-/// Checks a stream that lacks the payloads of `gaps`; `payloads` has their bytes in the same order. What it says of
-/// offsets is of the stream without them.
+/// Checks a stream that lacks the payloads of `gaps`; `payloads` has their bytes in the same order, or nothing where
+/// they could still change: these count as buffers given out of band. What it says of offsets is of the stream without
+/// them.
 pub fn verify_apart<'a>(
-    data: &'a [u8], gaps: &'a [Gap], payloads: Vec<&'a [u8]>, policy: &Policy, limits: &Limits, settings: &Settings<'_>,
+    data: &'a [u8], gaps: &'a [Gap], payloads: Vec<Option<&'a [u8]>>, policy: &Policy, limits: &Limits,
+    settings: &Settings<'_>,
 ) -> Outcome {
     let Spare { arena, stack, marks, slots } = SPARE.take().unwrap_or_default();
-    let domain = Symbolic::new(data, payloads, policy, limits, settings, arena);
+    let size = gaps.iter().fold(data.len(), |size, gap| size.saturating_add(gap.length));
+    let domain = Symbolic { size, ..Symbolic::new(data, payloads, policy, limits, settings, arena) };
     let memo = Memo::noting().in_memory_of(slots).behind(settings.earlier);
     let mut machine = Machine::new(data, domain, memo, settings.fix_imports);
     machine.set_memory(stack, marks);
@@ -159,7 +164,7 @@ pub fn verify_apart<'a>(
     let (end, protocol, stored) = (machine.offset(), machine.protocol(), machine.memo.len());
     let (slots, reads) = machine.memo.take_parts();
     let rows = machine.rows.noted();
-    let Symbolic { mut arena, mut globals, findings, dunder_states, .. } = machine.domain;
+    let Symbolic { mut arena, mut globals, findings, dunder_states, floats, .. } = machine.domain;
     let footprint = arena.footprint()
         + (stack.capacity() + slots.len()) * size_of::<Symbol>()
         + marks.capacity() * size_of::<usize>();
@@ -169,7 +174,8 @@ pub fn verify_apart<'a>(
         SPARE.set(Some(Spare { arena, stack, marks, slots }));
         freed = 0;
     }
-    let plan = Plan { stored, reads, rows, end, protocol, dunder_states, globals: globals.take() };
+    let (globals, floats) = (globals.take(), floats.into_inner());
+    let plan = Plan { stored, reads, rows, end, protocol, dunder_states, globals, floats };
     Outcome { plan, findings, fault, freed }
 }
 
@@ -177,7 +183,7 @@ pub fn verify_apart<'a>(
 pub struct Symbolic<'a, 'p> {
     data: &'a [u8],
     /// Bytes of the stream that are not in `data`.
-    payloads: Vec<&'a [u8]>,
+    payloads: Vec<Option<&'a [u8]>>,
     /// The bytes of the stream with its payloads: what limits go by.
     size: usize,
     policy: &'p Policy,
@@ -198,16 +204,18 @@ pub struct Symbolic<'a, 'p> {
     looked: Cell<u64>,
     /// The dict that was last found to have only attributes, and how many pairs it had then.
     attributes: Cell<(u32, u32)>,
+    /// Payloads without content here of which it is known that they are floats.
+    floats: RefCell<Vec<u32>>,
 }
 
 impl<'a, 'p> Symbolic<'a, 'p> {
     fn new(
-        data: &'a [u8], payloads: Vec<&'a [u8]>, policy: &'p Policy, limits: &'p Limits, settings: &'p Settings<'p>,
-        arena: Box<Arena>,
+        data: &'a [u8], payloads: Vec<Option<&'a [u8]>>, policy: &'p Policy, limits: &'p Limits,
+        settings: &'p Settings<'p>, arena: Box<Arena>,
     ) -> Self {
         Symbolic {
             data,
-            size: payloads.iter().fold(data.len(), |size, payload| size.saturating_add(payload.len())),
+            size: data.len(),
             payloads,
             policy,
             limits,
@@ -224,6 +232,7 @@ impl<'a, 'p> Symbolic<'a, 'p> {
             copied: 0,
             looked: Cell::new(0),
             attributes: Cell::new((u32::MAX, 0)),
+            floats: RefCell::default(),
         }
     }
 
@@ -456,8 +465,9 @@ impl<'a> Domain<'a> for Symbolic<'a, '_> {
 
     fn payload(&mut self, place: usize, site: Site) -> Result<Symbol, FaultBox> {
         match (self.payloads.get(place), site.opcode) {
-            (Some(bytes), Opcode::Bytearray8) => self.bytearray(bytes),
-            (Some(bytes), _) => self.bytes(bytes),
+            (Some(None), _) => Ok(Symbol::Buffer(u32::try_from(place).unwrap_or(u32::MAX))),
+            (Some(Some(bytes)), Opcode::Bytearray8) => self.bytearray(bytes),
+            (Some(Some(bytes)), _) => self.bytes(bytes),
             (None, _) => Err(Fault::malformed(site, "a payload is not in the stream")),
         }
     }
@@ -482,12 +492,12 @@ impl<'a> Domain<'a> for Symbolic<'a, '_> {
     }
 
     fn next_buffer(&mut self, _: Site) -> Result<Symbol, FaultBox> {
-        Ok(Symbol::Buffer)
+        Ok(Symbol::Buffer(u32::MAX))
     }
 
     fn readonly_buffer(&mut self, buffer: Symbol, site: Site) -> Result<Symbol, FaultBox> {
         match buffer {
-            Symbol::Buffer => Ok(buffer),
+            Symbol::Buffer(_) => Ok(buffer),
             _ if self.unrestricted => Ok(buffer),
             _ => Err(Fault::malformed(site, "READONLY_BUFFER needs an out-of-band buffer")),
         }

@@ -36,8 +36,8 @@ pub enum Symbol {
     /// A bytearray too long for a span, by its place in the side table.
     HeldByteArray(u32),
     // From here on: what containers must remember. In a row, so that telling them apart is one comparison.
-    /// An out-of-band buffer.
-    Buffer,
+    /// An out-of-band buffer: which of those kept apart, or `u32::MAX` for one given with the load.
+    Buffer(u32),
     /// A name of the stream, by its place in the table of globals.
     Global(u32),
     /// `cls.__new__` of a class among the globals: only a `functools.partial` may take it.
@@ -52,7 +52,7 @@ impl Symbol {
     /// Plain data without parts: what containers need not remember.
     #[inline(always)]
     pub fn is_atom(&self) -> bool {
-        !matches!(self, Symbol::Global(_) | Symbol::New(_) | Symbol::Node(_) | Symbol::Opaque | Symbol::Buffer)
+        !matches!(self, Symbol::Global(_) | Symbol::New(_) | Symbol::Node(_) | Symbol::Opaque | Symbol::Buffer(_))
     }
 }
 

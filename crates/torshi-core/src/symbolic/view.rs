@@ -81,7 +81,7 @@ impl View for Symbolic<'_, '_> {
             Symbol::HeldBytes(at) => self.held.get(at as usize).map_or(Shape::Opaque, |b| Shape::Bytes(b)),
             Symbol::ByteArray(span) => span.get(self.data).map_or(Shape::Opaque, Shape::ByteArray),
             Symbol::HeldByteArray(at) => self.held.get(at as usize).map_or(Shape::Opaque, |b| Shape::ByteArray(b)),
-            Symbol::Buffer => Shape::Buffer,
+            Symbol::Buffer(_) => Shape::Buffer,
             Symbol::Global(id) => {
                 let global = self.globals.get(id);
                 Shape::Global { module: &global.module, name: &global.qualname, row: global.row }
@@ -119,6 +119,12 @@ impl View for Symbolic<'_, '_> {
         let spent = self.looked.get().saturating_add(steps);
         self.looked.set(spent);
         spent <= self.limits.memory_for(self.size)
+    }
+
+    fn holds_floats(&self, buffer: Symbol) {
+        if let Symbol::Buffer(place) = buffer {
+            self.floats.borrow_mut().push(place);
+        }
     }
 
     fn unrestricted(&self) -> bool {

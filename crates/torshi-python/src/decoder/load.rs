@@ -67,7 +67,13 @@ fn check<'py>(
             verify_apart(&parted.data, parted.gaps(), parted.contents(), request.policy, request.limits, settings)
         };
         let (outcome, extensions) = with_settings(py, request, shared, look);
-        if outcome.findings.is_empty() && outcome.fault.is_none() {
+        // A check that has to see what is mapped gets a copy to go by: first of what may be an index, then of all.
+        let clean = outcome.findings.is_empty() && outcome.fault.is_none();
+        if !clean && (stream.pin(py, &outcome.plan.floats)? || stream.pin(py, &[])?) {
+            return check(py, stream, request, shared);
+        }
+        let Stream::Parted(parted) = stream else { return check_whole(py, stream.as_slice(), request, shared) };
+        if clean {
             let mut plan = outcome.plan;
             for (_, site) in &mut plan.dunder_states {
                 site.offset = parted.offset(site.offset);

@@ -36,7 +36,7 @@ impl<'py> Parted<'py> {
 
     /// Adds a payload behind the bytes.
     pub fn push(&mut self, payload: Payload<'py>) {
-        let length = payload.as_slice().len();
+        let length = payload.len();
         self.gaps.push(Gap { at: self.data.len(), length });
         self.apart = self.apart.saturating_add(length);
         self.payloads.push(payload);
@@ -56,9 +56,31 @@ impl<'py> Parted<'py> {
         &self.gaps
     }
 
-    /// The content of the payloads.
-    pub fn contents(&self) -> Vec<&[u8]> {
-        self.payloads.iter().map(Payload::as_slice).collect()
+    /// The content of the payloads, as far as a check may go by it.
+    pub fn contents(&self) -> Vec<Option<&[u8]>> {
+        self.payloads.iter().map(|payload| (!payload.is_mapped()).then(|| payload.as_slice())).collect()
+    }
+
+    /// The payloads with their places in the whole stream.
+    pub fn payloads(&self) -> impl Iterator<Item = (u64, &Payload<'py>)> {
+        let mut before = 0;
+        self.gaps.iter().zip(&self.payloads).map(move |(gap, payload)| {
+            let offset = gap.at as u64 + before;
+            before += gap.length as u64;
+            (offset, payload)
+        })
+    }
+
+    /// Copies mapped payloads but for some, so that a check may go by their content; whether there were any.
+    fn pin(&mut self, py: Python<'py>, spared: &[u32]) -> PyResult<bool> {
+        let mut any = false;
+        let is_spared = |place: usize| spared.iter().any(|&spared| spared as usize == place);
+        let payloads = self.payloads.iter_mut().enumerate();
+        for (_, payload) in payloads.filter(|(place, payload)| payload.is_mapped() && !is_spared(*place)) {
+            *payload = payload.copied(py)?;
+            any = true;
+        }
+        Ok(any)
     }
 
     /// All in one piece.
@@ -110,6 +132,14 @@ impl<'py> Stream<'py> {
         let Stream::Parted(parted) = self else { return Vec::new() };
         let payloads = std::mem::take(&mut parted.payloads);
         payloads.into_iter().map(|payload| Some(payload.into_object())).collect()
+    }
+
+    /// Copies mapped payloads but for some; whether there were any.
+    pub fn pin(&mut self, py: Python<'py>, spared: &[u32]) -> PyResult<bool> {
+        match self {
+            Stream::Parted(parted) => parted.pin(py, spared),
+            _ => Ok(false),
+        }
     }
 
     /// Brings everything into one piece.

@@ -90,7 +90,10 @@ impl<'py> Encoder<'py> {
             }
         }
         let kind = if export.is_readonly() { As::Bytes } else { As::ByteArray };
-        self.write_export(object, export, kind)?;
+        self.out.lent = true;
+        let written = self.write_export(object, export, kind);
+        self.out.lent = false;
+        written?;
         self.memoize_late(object, ways, shared, epoch)
     }
 

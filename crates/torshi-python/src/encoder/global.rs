@@ -58,6 +58,9 @@ impl<'py> Encoder<'py> {
                 format!("{what}: it's not the same object as {}.{}", shown(&module_name), shown(&name))
             }));
         }
+        if let Some(file) = &self.named {
+            file.borrow_mut().name(format!("{}:{}", shown(&module_name), shown(&name)));
+        }
         if self.protocol >= 2 && self.save_extension(object, &module_name, &name)? {
             return Ok(());
         }

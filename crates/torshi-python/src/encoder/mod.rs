@@ -73,6 +73,8 @@ pub struct Encoder<'py> {
     arrays: value::Arrays<'py>,
     /// In fast mode: the containers on the way from the root to here.
     entered: Vec<usize>,
+    /// The file that wants to know the names of the stream.
+    named: Option<std::rc::Rc<std::cell::RefCell<crate::file::FileSink>>>,
 }
 
 impl<'py> Encoder<'py> {
@@ -96,7 +98,14 @@ impl<'py> Encoder<'py> {
             plans: plan::Recent::default(),
             arrays: value::Arrays::default(),
             entered: Vec::new(),
+            named: None,
         })
+    }
+
+    /// Has the names of the stream told to a file.
+    pub fn telling(mut self, file: std::rc::Rc<std::cell::RefCell<crate::file::FileSink>>) -> Self {
+        self.named = Some(file);
+        self
     }
 
     /// Writes the whole stream for `root`; the bytes, or `None` if they went to a file. The memo stays.

@@ -1,13 +1,17 @@
 //! Opcodes into frames, frames into a result or a file.
 //!
 //! Frames are cut where C pickle cuts them: at the first object boundary past 64 KiB, and around every large
-//! run of bytes, which stands outside frames. In memory, large runs are kept as references and copied once.
+//! run of bytes, which stands outside frames. In memory, large runs are kept as references and copied once. In files of
+//! `save` long runs of bytes are aligned: a value that is dropped at once stands before them.
 use super::failure::Failed;
 use crate::ffi::output::{self, Buffer, Payload};
 use crate::ffi::{call, peek};
+use crate::file::{FileSink, Run};
 use pyo3::prelude::*;
+use std::cell::RefCell;
+use std::rc::Rc;
 
-use super::opcode::FRAME;
+use super::opcode::{BINBYTES, BINBYTES8, BYTEARRAY8, FRAME, POP, SHORT_BINBYTES};
 
 /// A frame is closed at the first boundary past this size; runs of at least this size stand outside frames.
 pub const FRAME_TARGET: usize = 64 * 1024;
@@ -29,6 +33,10 @@ pub struct Writer<'py> {
     thawed: bool,
     /// The file's `write`, if there is a file.
     sink: Option<Bound<'py, PyAny>>,
+    /// The file of a `save`, if it is one.
+    file: Option<Rc<RefCell<FileSink>>>,
+    /// Is a large run the buffer of an object, which may come back as another buffer?
+    pub lent: bool,
 }
 
 impl<'py> Writer<'py> {
@@ -42,7 +50,14 @@ impl<'py> Writer<'py> {
             payloads: Vec::new(),
             thawed: false,
             sink,
+            file: None,
+            lent: false,
         }
+    }
+
+    /// A writer into the file of a `save`.
+    pub fn saving(file: Rc<RefCell<FileSink>>) -> Self {
+        Writer { file: Some(file), ..Writer::new(None) }
     }
 
     /// From here on the output is framed.
@@ -79,7 +94,7 @@ impl<'py> Writer<'py> {
 
     /// Does a boundary or a large run hand bytes to a file, that is, run foreign code?
     pub fn has_file(&self) -> bool {
-        self.sink.is_some()
+        self.sink.is_some() || self.file.is_some()
     }
 
     /// Closes the full frame and begins another.
@@ -93,6 +108,11 @@ impl<'py> Writer<'py> {
 
     /// Hands what is buffered to the file, if there is one.
     fn flush(&mut self, py: Python<'py>) -> Result<(), Failed> {
+        if let Some(file) = &self.file {
+            file.borrow_mut().part(py, self.buffer.bytes())?;
+            self.buffer.clear();
+            return Ok(());
+        }
         let Some(sink) = &self.sink else { return Ok(()) };
         let chunk = output::copied(py, &self.buffer)?;
         call::call1(sink, &chunk)?;
@@ -132,6 +152,13 @@ impl<'py> Writer<'py> {
     ) -> Result<(), Failed> {
         self.check(py)?;
         self.close_frame();
+        if let Some(file) = self.file.clone() {
+            self.run(py, &mut file.borrow_mut(), header, payload)?;
+            if self.framing {
+                self.open_frame();
+            }
+            return Ok(());
+        }
         self.buffer.put_slice(header);
         if let Some(sink) = &self.sink {
             let chunk = output::copied(py, &self.buffer)?;
@@ -147,6 +174,31 @@ impl<'py> Writer<'py> {
             self.open_frame();
         }
         Ok(())
+    }
+
+    /// A large run into the file of a `save`, at a place where it can be mapped if it is long enough for that.
+    fn run(
+        &mut self, py: Python<'py>, file: &mut FileSink, header: &[u8], payload: Payload<'py>,
+    ) -> Result<(), Failed> {
+        let is_bytes = matches!(header.first(), Some(&(BINBYTES | BINBYTES8 | BYTEARRAY8)));
+        let long = is_bytes && payload.bytes().len() >= FileSink::LONG;
+        if long {
+            // A run of bytes and the order to drop it: three bytes or more.
+            if let Some(rest) = file.filler(self.buffer.len() + header.len()).checked_sub(3) {
+                self.buffer.put([SHORT_BINBYTES, rest as u8]);
+                self.buffer.put_slice(&[0; 255][..rest]);
+                self.buffer.put([POP]);
+            }
+        }
+        self.buffer.put_slice(header);
+        self.check(py)?;
+        file.part(py, self.buffer.bytes())?;
+        self.buffer.clear();
+        let run = match long {
+            true => Run::Buffer { lent: self.lent },
+            false => Run::Part,
+        };
+        Ok(file.run(py, payload.bytes(), run)?)
     }
 
     /// Copies the payloads others could change: to be called before foreign code runs.
@@ -167,7 +219,7 @@ impl<'py> Writer<'py> {
     pub fn finish(mut self, py: Python<'py>) -> Result<Option<Bound<'py, PyAny>>, Failed> {
         self.close_frame();
         self.check(py)?;
-        if self.sink.is_some() {
+        if self.has_file() {
             self.flush(py)?;
             return Ok(None);
         }

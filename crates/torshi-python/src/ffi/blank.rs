@@ -14,11 +14,12 @@ pub struct Blank<'py> {
     filled: usize,
 }
 
-/// A whole object, which cannot change before it is given away.
+/// A whole object, which cannot change before it is given away, unless it is mapped.
 pub struct Payload<'py> {
     object: Bound<'py, PyAny>,
     start: *const u8,
     len: usize,
+    mapped: bool,
 }
 
 impl<'py> Blank<'py> {
@@ -26,7 +27,7 @@ impl<'py> Blank<'py> {
     pub fn bytes(py: Python<'py>, len: usize) -> PyResult<Self> {
         // SAFETY: null asks for a new object of that size with its bytes unwritten; `Blank` shows only what is written.
         unsafe {
-            let object = make::owned(py, ffi::PyBytes_FromStringAndSize(std::ptr::null(), signed(len)?))?;
+            let object = make::owned(py, ffi::PyBytes_FromStringAndSize(std::ptr::null(), make::signed(len)?))?;
             let start = ffi::PyBytes_AsString(object.as_ptr()).cast::<u8>();
             Ok(Blank::new(object, start, len))
         }
@@ -36,7 +37,7 @@ impl<'py> Blank<'py> {
     pub fn bytearray(py: Python<'py>, len: usize) -> PyResult<Self> {
         // SAFETY: as for `bytes`.
         unsafe {
-            let object = make::owned(py, ffi::PyByteArray_FromStringAndSize(std::ptr::null(), signed(len)?))?;
+            let object = make::owned(py, ffi::PyByteArray_FromStringAndSize(std::ptr::null(), make::signed(len)?))?;
             let start = ffi::PyByteArray_AsString(object.as_ptr()).cast::<u8>();
             Ok(Blank::new(object, start, len))
         }
@@ -85,25 +86,49 @@ impl<'py> Blank<'py> {
     /// The whole object, if it is that.
     pub fn finish(self) -> Result<Payload<'py>, Self> {
         match self.filled == self.len {
-            true => Ok(Payload { object: self.object, start: self.start, len: self.len }),
+            true => Ok(Payload { object: self.object, start: self.start, len: self.len, mapped: false }),
             false => Err(self),
         }
     }
 }
 
 impl<'py> Payload<'py> {
+    /// An object over bytes of a mapped file.
+    ///
+    /// # Safety
+    ///
+    /// `len` bytes are at `start` as long as the object lives.
+    pub unsafe fn mapped(object: Bound<'py, PyAny>, start: *const u8, len: usize) -> Self {
+        Payload { object, start, len, mapped: true }
+    }
+
+    /// Whether its bytes are a file's, and may change: no check may go by what they are.
+    pub fn is_mapped(&self) -> bool {
+        self.mapped
+    }
+
+    /// How many bytes it has.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
     /// Its content.
     pub fn as_slice(&self) -> &[u8] {
-        // SAFETY: all of it was written, and nobody else has the object, so it stays as it is.
+        // SAFETY: all of it was written, and nobody else has the object, so it stays as it is. Of a mapped one whoever
+        // asks copies or digests the bytes, and goes by the copy or the digest alone.
         unsafe { std::slice::from_raw_parts(self.start, self.len) }
+    }
+
+    /// The same bytes in an object of their own: `bytes` for what cannot be written to, a `bytearray` for the rest.
+    pub fn copied(&self, py: Python<'py>) -> PyResult<Payload<'py>> {
+        let readonly = self.object.getattr(pyo3::intern!(py, "readonly"))?.is_truthy()?;
+        let mut blank = if readonly { Blank::bytes(py, self.len)? } else { Blank::bytearray(py, self.len)? };
+        blank.put(self.as_slice());
+        blank.finish().map_err(|_| pyo3::exceptions::PyMemoryError::new_err(()))
     }
 
     /// The object, for everyone.
     pub fn into_object(self) -> Bound<'py, PyAny> {
         self.object
     }
-}
-
-fn signed(len: usize) -> PyResult<ffi::Py_ssize_t> {
-    ffi::Py_ssize_t::try_from(len).map_err(|_| pyo3::exceptions::PyMemoryError::new_err(()))
 }

@@ -380,3 +380,8 @@ pub fn import<'py>(name: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
     // SAFETY: `name` is a live str; a new reference or null with an error set comes back.
     unsafe { owned(name.py(), ffi::PyImport_Import(name.as_ptr())) }
 }
+
+/// A length as the interpreter counts.
+pub fn signed(len: usize) -> PyResult<ffi::Py_ssize_t> {
+    ffi::Py_ssize_t::try_from(len).map_err(|_| pyo3::exceptions::PyMemoryError::new_err(()))
+}

@@ -4,17 +4,20 @@
 //! constructs with every failure handed back as an error (pyo3's own constructors panic when
 //! memory runs out), `attribute` sets attributes, `held` owns the references of a memo, `make` makes and fills objects, `gc`
 //! pauses the cyclic collector, `arena` has memory for many objects, `blank` has objects that files fill, `fresh` copies
-//! into new memory, `shape` fills dicts whose keys are known, `text` makes strings.
+//! into new memory, `shape` fills dicts whose keys are known, `text` makes strings, `descriptor` writes to and reads from files
+//! that Python opened, `mapping` has their bytes without reading them.
 
 pub mod arena;
 pub mod attribute;
 pub mod blank;
 pub mod call;
+pub mod descriptor;
 pub mod fresh;
 pub mod gc;
 pub mod held;
 pub mod instance;
 pub mod make;
+pub mod mapping;
 pub mod output;
 pub mod peek;
 pub mod shape;

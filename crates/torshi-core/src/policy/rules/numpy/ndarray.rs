@@ -221,7 +221,12 @@ pub(crate) fn frombuffer<W: View>(w: &W, v: W::V, _: Option<W::V>) -> Outcome {
     };
     match w.shape(*buffer) {
         // Out of band: its length is numpy's to compare, which it does before reading.
-        Shape::Buffer => Ok(()),
+        Shape::Buffer => {
+            if matches!(dtype.kind, 'f' | 'c') && !dtype.structured {
+                w.holds_floats(*buffer);
+            }
+            Ok(())
+        }
         Shape::Bytes(_) | Shape::ByteArray(_) | Shape::Instance { module: "builtins", .. } => {
             demand(content::length(w, *buffer) == Some(bytes), w, *buffer, format_args!("{bytes} bytes"))
         }

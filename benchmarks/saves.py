@@ -1,0 +1,243 @@
+"""`torshi.save` and `torshi.load` of paths, beside bare bytes, pickle, joblib and gzip: time, memory and size.
+
+One large float array is written and synced, and loaded again, each time in a process of its own; in turn, so that what
+else the machine does falls on all of them. Memory is the growth of the peak (VmHWM) over what the process held right
+before. Then records, floats and a fitted forest, compressed by torshi and by joblib, in one process.
+
+Examples:
+  saves.py                                 1 GB, five rounds, in the temporary folder
+  saves.py --folder /data --megabytes 256 --rounds 10
+  saves.py --only compression
+"""
+
+from __future__ import annotations
+
+import argparse
+import gzip
+import importlib.util
+import json
+import os
+import pickle
+import random
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import torshi
+
+
+def bare_save(value: Any, path: Path) -> None:
+    left = memoryview(value).cast("B")
+    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+    while left.nbytes:
+        left = left[os.write(handle, left[: 1 << 20]) :]
+    os.fsync(handle)
+    os.close(handle)
+
+
+def pickle_save(value: Any, path: Path) -> None:
+    with open(path, "wb") as file:
+        pickle.dump(value, file, 5)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def pickle_load(path: Path) -> Any:
+    with open(path, "rb") as file:
+        return pickle.load(file)
+
+
+def gzip_save(value: Any, path: Path) -> None:
+    with gzip.open(path, "wb", 1) as file:
+        pickle.dump(value, file, 5)
+
+
+def gzip_load(path: Path) -> Any:
+    with gzip.open(path, "rb") as file:
+        return pickle.load(file)
+
+
+def joblib_save(value: Any, path: Path) -> None:
+    import joblib
+
+    joblib.dump(value, path)
+    with open(path, "rb") as file:
+        os.fsync(file.fileno())
+
+
+def joblib_load(path: Path, **how: Any) -> Any:
+    import joblib
+
+    return joblib.load(path, **how)
+
+
+#: Who writes what is loaded, how, by name.
+SAVES: dict[str, Callable[[Any, Path], None]] = {
+    "bare bytes": bare_save,
+    "torshi.save": lambda value, path: torshi.save(value, path, key=False),
+    "pickle": pickle_save,
+    "joblib": joblib_save,
+    "gzip -1, pickle": gzip_save,
+}
+LOADS: dict[str, tuple[str, Callable[[Path], Any]]] = {
+    "torshi.load": ("torshi.save", torshi.load),
+    "torshi.load, verify=True": ("torshi.save", lambda path: torshi.load(path, verify=True)),
+    "torshi.load, mmap=False": ("torshi.save", lambda path: torshi.load(path, mmap=False)),
+    "pickle, of torshi's file": ("torshi.save", pickle_load),
+    "joblib": ("joblib", joblib_load),
+    "joblib, mmap_mode='c'": ("joblib", lambda path: joblib_load(path, mmap_mode="c")),
+    "gzip -1, pickle": ("gzip -1, pickle", gzip_load),
+}
+
+
+def array(megabytes: int) -> Any:
+    return np.random.default_rng(13).random((megabytes << 20) // 8)
+
+
+def status(key: str) -> int:
+    """A figure of this process in kB, as Linux counts it."""
+    for line in Path("/proc/self/status").read_text(encoding="ascii").splitlines():
+        if line.startswith(key):
+            return int(line.split()[1])
+    raise SystemExit(f"the system does not tell {key}")
+
+
+def child(side: str, name: str, path: Path, megabytes: int) -> None:
+    """Does one of them, and prints its time and by how many kB the peak grew."""
+    run: Callable[[], Any]
+    if side == "save":
+        value = array(megabytes)
+        save = SAVES[name]
+        run = lambda: save(value, path)  # noqa: E731
+        save(np.ones(3), path.with_suffix(".warm"))
+    else:
+        writer, load = LOADS[name]
+        SAVES[writer](np.ones(3), path.with_suffix(".warm"))
+        load(path.with_suffix(".warm"))
+        run = lambda: load(path)  # noqa: E731
+    before = status("VmRSS")
+    Path("/proc/self/clear_refs").write_text("5", encoding="ascii")  # the peak begins anew
+    start = time.perf_counter()
+    result = run()
+    print(json.dumps([time.perf_counter() - start, status("VmHWM") - before]), flush=True)
+    del result
+
+
+def one(side: str, name: str, path: Path, megabytes: int) -> list[float]:
+    command = [sys.executable, __file__, "--child", side, name, str(path), "--megabytes", str(megabytes)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise SystemExit(f"{side} by {name} failed:\n{done.stderr[-2000:]}")
+    found: list[float] = json.loads(done.stdout)
+    return found
+
+
+def large(folder: Path, megabytes: int, rounds: int) -> None:
+    names = [name for name in SAVES if name != "joblib" or importlib.util.find_spec("joblib")]
+    with tempfile.TemporaryDirectory(dir=folder, prefix="torshi-bench-") as made:
+        paths = {name: Path(made, f"{number}.bin") for number, name in enumerate(names)}
+        saves: dict[str, list[list[float]]] = {}
+        loads: dict[str, list[list[float]]] = {}
+        for _ in range(rounds):
+            for name in names:
+                paths[name].unlink(missing_ok=True)
+                saves.setdefault(name, []).append(one("save", name, paths[name], megabytes))
+        for _ in range(rounds):
+            for name, (writer, _) in LOADS.items():
+                if writer in paths:
+                    loads.setdefault(name, []).append(one("load", name, paths[writer], megabytes))
+        print(f"| save, {megabytes} MB, synced | least | median | peak of memory | size |\n|---|---|---|---|---|")
+        for name, found in saves.items():
+            times, peak = [time for time, _ in found], max(peak for _, peak in found)
+            size = paths[name].stat().st_size / (megabytes << 20)
+            middle = statistics.median(times)
+            print(f"| {name} | {min(times):.2f} s | {middle:.2f} s | +{peak / 1024:.0f} MB | {size:.0%} |")
+        print(f"\n| load, {megabytes} MB, in the page cache | least | median | peak of memory |\n|---|---|---|---|")
+        for name, found in loads.items():
+            times, peak = [time * 1000 for time, _ in found], max(peak for _, peak in found)
+            print(f"| {name} | {min(times):.1f} ms | {statistics.median(times):.1f} ms | +{peak / 1024:.0f} MB |")
+
+
+def compressible() -> dict[str, Any]:
+    rng = random.Random(7)
+    words = [f"word{rng.randrange(3000)}" for _ in range(5000)]
+    records = [
+        {"id": n, "name": rng.choice(words), "tags": rng.sample(words, 3), "score": round(rng.gauss(50, 20), 2)}
+        for n in range(100_000)
+    ]
+    found: dict[str, Any] = {"records": records, "floats": np.random.default_rng(3).normal(size=2_000_000).round(3)}
+    if importlib.util.find_spec("sklearn"):
+        from sklearn.ensemble import RandomForestRegressor
+
+        x = np.random.default_rng(1).random((5000, 20))
+        found["forest"] = RandomForestRegressor(60, random_state=1).fit(x, x[:, 0] * x[:, 1])
+    return found
+
+
+def compression(folder: Path, rounds: int) -> None:
+    ways: dict[str, tuple[Callable[[Any, Path], Any], Callable[[Path], Any]]] = {
+        f"torshi, {way}": (
+            lambda value, path, way=way: torshi.save(value, path, compress=way, key=False),
+            lambda path: torshi.load(path, limits=torshi.Limits(stream=1 << 32)),
+        )
+        for way in ("zstd", "zstd:10", "lz4", "gzip")
+    }
+    if importlib.util.find_spec("joblib"):
+        import joblib
+
+        for way in (("zlib", 3), ("xz", 3), *([("lz4", 3)] if importlib.util.find_spec("lz4") else [])):
+            ways[f"joblib, {way[0]}"] = (
+                lambda value, path, way=way: joblib.dump(value, path, compress=way),
+                joblib.load,
+            )
+    print("| value | by | size | of plain | save | load |\n|---|---|---|---|---|---|")
+    with tempfile.TemporaryDirectory(dir=folder, prefix="torshi-bench-") as made:
+        path = Path(made, "file")
+        for value_name, value in compressible().items():
+            torshi.save(value, path, key=False)
+            plain = path.stat().st_size
+            for name, (save, load) in ways.items():
+                times: list[list[float]] = [[], []]
+                for _ in range(rounds):
+                    path.unlink(missing_ok=True)
+                    for side, run in enumerate(
+                        (lambda save=save, value=value: save(value, path), lambda load=load: load(path))
+                    ):
+                        start = time.perf_counter()
+                        run()
+                        times[side].append(time.perf_counter() - start)
+                size = path.stat().st_size
+                print(
+                    f"| {value_name} | {name} | {size / 1e6:.1f} MB | {size / plain:.0%} | "
+                    f"{min(times[0]):.2f} s | {min(times[1]):.2f} s |"
+                )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--folder", type=Path, default=Path(tempfile.gettempdir()))
+    parser.add_argument("--megabytes", type=int, default=1024)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--only", choices=["large", "compression"])
+    parser.add_argument("--child", nargs=3, help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.child:
+        side, name, path = arguments.child
+        child(side, name, Path(path), arguments.megabytes)
+        return
+    if arguments.only != "compression":
+        large(arguments.folder, arguments.megabytes, arguments.rounds)
+        print()
+    if arguments.only != "large":
+        compression(arguments.folder, arguments.rounds)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,82 @@
+//! `save`'s native half: an object as a stream into a file that Python opened, and what the manifest has to say of it;
+//! and the bytes that follow the stream.
+
+use super::sink::{FileSink, Target};
+use crate::encoder::memo::Memo;
+use crate::encoder::writer::Writer;
+use crate::encoder::{Encoder, Hooks};
+use crate::pickler::raised;
+use pyo3::exceptions::PyValueError;
+use pyo3::prelude::*;
+use pyo3::types::PyBytes;
+use std::cell::RefCell;
+use std::rc::Rc;
+use torshi_file::compress::Way;
+use torshi_file::digest::to_hex;
+use torshi_file::layout::{render, Container};
+
+/// The protocol of files: any Python since 3.8 reads it, and large buffers stand in it as they are.
+const PROTOCOL: u8 = 5;
+
+type Saved = (u64, String, Vec<(u64, u64, String, bool)>, Vec<String>);
+
+/// Writes the stream of an object; its length, digest, large buffers and names.
+#[pyfunction]
+#[pyo3(signature = (obj, file, container="plain", level=None, progress=None))]
+fn save_stream<'py>(
+    py: Python<'py>, obj: &Bound<'py, PyAny>, file: &Bound<'py, PyAny>, container: &str, level: Option<i32>,
+    progress: Option<Py<PyAny>>,
+) -> PyResult<Saved> {
+    let way = way(container, level)?;
+    let target = match file.extract::<i32>() {
+        Ok(fd) => Target::Descriptor(fd),
+        Err(_) => Target::Object(file.clone().unbind()),
+    };
+    let sink = Rc::new(RefCell::new(FileSink::new(target, way, progress)?));
+    let writer = Writer::saving(Rc::clone(&sink));
+    let encoder = Encoder::new(py, PROTOCOL, true, writer, Memo::default(), Hooks::default(), false)?;
+    encoder.telling(Rc::clone(&sink)).dump_once(obj).map_err(|failed| raised(py, failed))?;
+    let (length, digest, buffers, names) = sink.borrow_mut().finish()?;
+    let named = |digest: &[u8]| format!("blake3:{}", to_hex(digest));
+    let buffers = buffers.into_iter().map(|(at, length, digest, lent)| (at, length, named(&digest), lent)).collect();
+    Ok((length, named(&digest), buffers, names))
+}
+
+/// How to compress, if at all.
+fn way(container: &str, level: Option<i32>) -> PyResult<Option<Way>> {
+    let Some(container) = Container::named(container) else {
+        return Err(PyValueError::new_err(format!("no such compression: {container}; there are zstd, lz4 and gzip")));
+    };
+    let levels = Way::levels(container);
+    match level {
+        Some(level) if !levels.contains(&level) => Err(PyValueError::new_err(match levels.end() {
+            0 => format!("{} has no levels", container.name()),
+            last => format!("{} has levels from {} to {last}, not {level}", container.name(), levels.start()),
+        })),
+        _ if container == Container::Plain => Ok(None),
+        _ => Ok(Some(Way { container, level })),
+    }
+}
+
+/// Raises if there is no such compression.
+#[pyfunction]
+fn check_compression(container: &str, level: Option<i32>) -> PyResult<()> {
+    way(container, level).map(drop)
+}
+
+/// What follows a stream of that length in a file of that kind.
+#[pyfunction]
+fn render_trailer<'py>(
+    py: Python<'py>, container: &str, stream: u64, manifest: &[u8], seals: &[u8],
+) -> PyResult<Bound<'py, PyBytes>> {
+    let container = Container::named(container)
+        .ok_or_else(|| PyValueError::new_err(format!("no such kind of file: {container}")))?;
+    Ok(PyBytes::new(py, &render(container, stream, manifest, seals)))
+}
+
+/// Adds the functions of this file to the module.
+pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add_function(wrap_pyfunction!(save_stream, module)?)?;
+    module.add_function(wrap_pyfunction!(check_compression, module)?)?;
+    module.add_function(wrap_pyfunction!(render_trailer, module)?)
+}

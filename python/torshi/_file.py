@@ -1,0 +1,448 @@
+"""Files: objects into files that last, and back.
+
+`save` writes a pickle that any Python reads, followed by a manifest; `load` reads what `save` wrote, and every other
+pickle; `describe` reads the manifest alone. What the bytes mean is the native module's; this file opens, replaces and
+closes. Never builds anything of a file that is not as its manifest says.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import stat
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, overload
+
+from torshi import _native
+from torshi._atomic import replacing
+from torshi._errors import LimitError, MalformedError, SealError, UntrustedError
+from torshi._manifest import Description, compose, description, metadata_checked
+from torshi._policy import Policy, resolve
+from torshi._seal import KeyChoice, Seal, chosen_keys, demand_right, examine, lent_names, records, sealed
+from torshi._typed import validate
+
+if TYPE_CHECKING:
+    from torshi._limits import Limits
+    from torshi._policy import Trust
+
+__all__ = ["Verification", "describe", "load", "save", "seal", "verify"]
+
+_T = TypeVar("_T")
+
+Compression: TypeAlias = bool | int | str | None
+"""What `compress=` accepts."""
+
+# What follows a pickle that a manifest belongs to: padding, and the manifest's first bytes.
+_BEHIND = 63 + 16
+
+# Files whose next bytes can be seen without taking them.
+_PEEKED = (io.BytesIO, io.BufferedReader)
+
+_NO_MANIFEST = "the file has no manifest: it was not written by torshi.save, or its end is missing"
+
+
+def save(
+    obj: object,
+    path: str | os.PathLike[str] | Any,
+    *,
+    compress: Compression = None,
+    key: KeyChoice = None,
+    metadata: Any = None,
+    progress: Callable[[int], object] | None = None,
+) -> None:
+    """Save an object to a file, which is replaced as a whole or not at all.
+
+    The file is a pickle that stock `pickle.load` reads, followed by a manifest: digest, versions, names, your metadata.
+    Large buffers are neither copied nor held twice. An error, a full disk or an end of the process at any moment
+    leaves an old file of the name as it was.
+
+    Args:
+        obj: any picklable object.
+        path: the file to write, or a binary file object, which then is written to as it stands.
+        compress: True for zstd, a level of it (1 to 19), or ``"zstd"``, ``"lz4"``, ``"gzip"``, with a level as in
+            ``"gzip:9"``. What does not get smaller is stored as it is. Arrays of a compressed file cannot stay in it.
+        key: who seals it: the name of a key, or several. None: your own local key, so that you get your own classes
+            back without `trust=`; where there is no place to keep one, nobody. False: nobody.
+        metadata: kept in the manifest: text, numbers, lists, dictionaries.
+        progress: called with the number of bytes written so far, every few megabytes.
+
+    Raises:
+        PicklingError: an object cannot be pickled; ``path`` says which one.
+        OSError: the file cannot be written.
+        SealError: there is no such key, or it is not to be believed.
+        TypeError, ValueError: the metadata is not JSON, there is no such compression; or as stock pickle raises them.
+
+    Example:
+        >>> import pickle, torshi
+        >>> torshi.save({"a": [1, 2]}, "data.pkl", metadata={"run": 7})
+        >>> torshi.load("data.pkl")
+        {'a': [1, 2]}
+        >>> torshi.describe("data.pkl").metadata
+        {'run': 7}
+        >>> with open("data.pkl", "rb") as file:
+        ...     pickle.load(file)
+        {'a': [1, 2]}
+    """
+    metadata_checked(metadata)
+    container, level = _compression(compress)
+    sealing = chosen_keys(key)
+
+    def write(target: Any, rest: Callable[[bytes], object]) -> None:
+        length, digest, buffers, names = _native.save_stream(obj, target, container, level, progress)
+        manifest = compose(length, digest, buffers, names, metadata)
+        rest(_native.render_trailer(container, length, manifest, records(sealing, manifest)))
+
+    if _is_path(path):
+        with replacing(path) as descriptor:
+            write(descriptor, lambda data: _write_all(descriptor, data))
+        return
+    method = getattr(path, "write", None)
+    if method is None:
+        raise TypeError(f"save wants a path or a binary file, not {type(path).__name__}")
+    write(method, method)
+
+
+def _compression(compress: Compression) -> tuple[str, int | None]:
+    """Name and level of what `compress=` asks for.
+
+    Raises:
+        TypeError: it is nothing that could be meant.
+        ValueError: there is no such compression or level.
+    """
+    name, level = "plain", None
+    if compress is True:
+        name = "zstd"
+    elif isinstance(compress, int) and compress is not False:
+        name, level = "zstd", compress
+    elif isinstance(compress, str):
+        name, colon, digits = compress.partition(":")
+        if colon and not (digits.isascii() and digits.isdecimal()):
+            raise ValueError(f"no such compression: {compress}; a level is a number, as in zstd:19")
+        level = int(digits) if colon else None
+        if name == "plain":
+            raise ValueError("no such compression: plain; there are zstd, lz4 and gzip, and None")
+    elif compress not in (None, False):
+        raise TypeError(f"compress is True, a level or a name, not {type(compress).__name__}")
+    _native.check_compression(name, level)
+    return name, level
+
+
+def _write_all(descriptor: int, data: bytes) -> None:
+    view = memoryview(data)
+    while view:
+        view = view[os.write(descriptor, view) :]
+
+
+@overload
+def load(
+    file: Any,
+    type: type[_T],
+    *,
+    fix_imports: bool = True,
+    encoding: str = "ASCII",
+    errors: str = "strict",
+    buffers: Iterable[Any] | None = (),
+    trust: Trust = None,
+    limits: Limits | None = None,
+    mmap: bool = True,
+    verify: bool = False,
+) -> _T: ...
+@overload
+def load(
+    file: Any,
+    type: Any = None,
+    *,
+    fix_imports: bool = True,
+    encoding: str = "ASCII",
+    errors: str = "strict",
+    buffers: Iterable[Any] | None = (),
+    trust: Trust = None,
+    limits: Limits | None = None,
+    mmap: bool = True,
+    verify: bool = False,
+) -> Any: ...
+def load(
+    file: Any,
+    type: Any = None,
+    *,
+    fix_imports: bool = True,
+    encoding: str = "ASCII",
+    errors: str = "strict",
+    buffers: Iterable[Any] | None = (),
+    trust: Trust = None,
+    limits: Limits | None = None,
+    mmap: bool = True,
+    verify: bool = False,
+) -> Any:
+    """Unpickle an object from a file, after checking its bytes against a policy.
+
+    Args:
+        file: a path, or a binary file with `read` and `readline`. Of a file object exactly one pickle is read: the
+            position ends right behind it. Of a path that `torshi.save` wrote the manifest is read first, and what
+            is not as it says is refused.
+        type, trust, limits, fix_imports, encoding, errors, buffers: as for `loads`.
+        mmap: large arrays of a path that `save` wrote stay in the file, and are read when they are touched; writing to
+            one changes memory alone. False: they are read now.
+        verify: compare mapped arrays with their digests too, which reads them. Everything else always is.
+
+    Raises:
+        EOFError: there is no pickle left in the file.
+        MalformedError: the file is damaged; or with `verify`, it has no manifest to go by.
+        SealError: a seal is not over this file.
+        UntrustedError, LimitError, ValidationError: as for `loads`. Without `type` and `trust` a file that your own
+            key or one you trust has sealed may also use the names in its manifest.
+
+    Example:
+        >>> import io, torshi
+        >>> torshi.load(io.BytesIO(torshi.dumps({'a': 1})))
+        {'a': 1}
+    """
+    settings = _Settings(trust, type, limits, fix_imports, encoding, errors, None if buffers == () else buffers)
+    if not _is_path(file):
+        if verify:
+            raise TypeError("verify wants a path: of a file object load reads one pickle and no further")
+        if file.__class__ in _PEEKED and _native.sniff_container(_first(file)) != "plain":
+            packed = _native.StoredFile.open(file.read())
+            if packed is not None:
+                return settings.checked(settings.load(packed, mmap=False, verify=False))
+        return settings.load_pickle(file)
+    with open(file, "rb") as opened:
+        stored = _stored(opened)
+        if verify and (stored is None or stored.manifest is None):
+            raise MalformedError(_NO_MANIFEST)
+        if stored is None:
+            value = settings.load_pickle(opened)
+            _look_behind(opened)
+            return value
+        value = settings.load(stored, mmap=mmap, verify=verify)
+    return settings.checked(value)
+
+
+@dataclass(frozen=True)
+class _Settings:
+    """What the caller of a load asks for, whatever the file is."""
+
+    trust: Trust
+    type: Any
+    limits: Limits | None
+    fix_imports: bool
+    encoding: str
+    errors: str
+    buffers: Iterable[Any] | None
+
+    def load_pickle(self, file: Any) -> Any:
+        """The next pickle of a file object, compared with the type."""
+        return _native.load(
+            file,
+            self.type,
+            fix_imports=self.fix_imports,
+            encoding=self.encoding,
+            errors=self.errors,
+            buffers=self.buffers,
+            trust=self.trust,
+            limits=self.limits,
+        )
+
+    def load(self, stored: _native.StoredFile, *, mmap: bool, verify: bool) -> Any:
+        """The object of a file: under the policy asked for; without one, under what the seals of the file lend."""
+        seals = examine(stored) if verify else ()
+        demand_right(seals)
+        try:
+            return self._build(stored, resolve(self.trust, self.type), mmap, verify, vouched=False)
+        except (UntrustedError, LimitError) as refusal:
+            # Who says what to trust has said it. Limits hold for everyone, but for how far a file may unpack.
+            asked = self.trust is not None or self.type is not None
+            unpacks = stored.container != "plain"
+            if not stored.seals or asked or (isinstance(refusal, LimitError) and not unpacks):
+                raise
+            seals = examine(stored)
+            names = lent_names(seals, stored)
+            if names is None:
+                refusal.add_note("no key that you trust has sealed it: " + "; ".join(map(str, seals)))
+                raise
+        policy = Policy.default().allow(*names)
+        return self._build(stored, policy._inner, mmap, verify=True, vouched=True)
+
+    def _build(
+        self, stored: _native.StoredFile, policy: _native.Policy, mmap: bool, verify: bool, *, vouched: bool
+    ) -> Any:
+        return stored.load(
+            policy,
+            self.limits,
+            self.fix_imports,
+            self.encoding,
+            self.errors,
+            self.buffers,
+            mmap,
+            verify,
+            vouched,
+        )
+
+    def checked(self, value: Any) -> Any:
+        """The value, compared with the type."""
+        return value if self.type is None else validate(value, self.type)
+
+
+def _first(file: Any) -> bytes:
+    """The next bytes of a file of the standard library, which stay to be read."""
+    if isinstance(file, io.BytesIO):
+        at = file.tell()
+        return bytes(file.getbuffer()[at : at + 4])
+    return bytes(file.peek(4)[:4])
+
+
+def _look_behind(opened: io.BufferedReader) -> None:
+    """Looks at what follows a pickle in a file that does not end as one with a manifest does.
+
+    Raises:
+        MalformedError: a manifest; so the file was cut, or something was appended.
+    """
+    if not opened.read(_BEHIND).lstrip(b"\0").startswith(_native.MANIFEST_HEAD):
+        return
+    if opened.seekable():
+        raise MalformedError(
+            "the file is damaged: it has a manifest but does not end with it: it was cut, or something was appended"
+        )
+    while opened.read(1 << 20):  # who writes to a pipe wants to write all of it
+        pass
+
+
+def describe(path: str | os.PathLike[str]) -> Description:
+    """Reads what a file says of itself, without loading it. Takes as long for a large file as for a small one.
+
+    Args:
+        path: a file that `torshi.save` wrote.
+
+    Raises:
+        MalformedError: the file has no manifest, or a damaged one.
+        OSError: the file cannot be read.
+
+    Example:
+        >>> import torshi
+        >>> torshi.save([1, 2], "list.pkl", metadata="two numbers")
+        >>> description = torshi.describe("list.pkl")
+        >>> description.metadata, description.stream, description.globals
+        ('two numbers', 20, ())
+    """
+    with open(path, "rb") as opened:
+        stored, manifest = _with_manifest(opened)
+        size = os.fstat(opened.fileno()).st_size
+        try:
+            seals = tuple(map(str, examine(stored)))
+        except (SealError, OSError):  # whatever is wrong with the keys here, the file says what it says
+            seals = tuple(f"{kind} {identity.hex()[:16]}" for kind, identity in stored.seals)
+        return description(manifest, stored.container, size, seals)
+
+
+@dataclass(frozen=True)
+class Verification:
+    """What `verify` found: a file as it was written, and who vouches for it.
+
+    Attributes:
+        description: what the file says of itself.
+        seals: its seals. None is wrong, or `verify` would have raised.
+        sealed: whether a key that the reader trusts has sealed it.
+    """
+
+    description: Description
+    seals: tuple[Seal, ...]
+    sealed: bool
+
+
+Verification.__module__ = "torshi"
+
+
+def verify(path: str | os.PathLike[str]) -> Verification:
+    """Compares all of a file with its manifest, mapped or not, and its seals with the keys of this user. Loads nothing.
+
+    Args:
+        path: a file that `torshi.save` wrote.
+
+    Raises:
+        MalformedError: the file is damaged, or has no manifest.
+        SealError: a seal is not over this file.
+        OSError: the file cannot be read.
+
+    Example:
+        >>> import torshi
+        >>> torshi.save([1, 2], "list.pkl")
+        >>> torshi.verify("list.pkl").sealed
+        True
+    """
+    with open(path, "rb") as opened:
+        stored, manifest = _with_manifest(opened)
+        seals = examine(stored)
+        demand_right(seals)
+        trusted = any(seal.trusted for seal in seals)
+        stored.verify(vouched=trusted)
+        size = os.fstat(opened.fileno()).st_size
+        return Verification(description(manifest, stored.container, size, tuple(map(str, seals))), seals, trusted)
+
+
+def seal(path: str | os.PathLike[str], key: KeyChoice = None) -> tuple[Seal, ...]:
+    """Adds seals to a file: whoever holds the keys vouches for it, and for every class and function it names.
+
+    Look at it first (`torshi.inspect`, `torshi.describe`): on your own key you will load it without being asked. The
+    file is replaced as a whole or not at all; what was in it before stays as it is.
+
+    Args:
+        path: a file that `torshi.save` wrote.
+        key: the name of a key, or several; the local key if absent.
+
+    Returns:
+        All seals of the file.
+
+    Raises:
+        MalformedError: the file is damaged, or has no manifest.
+        SealError: there is no such key, or a seal that is there already is wrong.
+        OSError: the file cannot be read or written, or the local key not be made.
+
+    Example:
+        >>> import torshi
+        >>> torshi.save([1, 2], "list.pkl", key=False)
+        >>> [seal.name for seal in torshi.seal("list.pkl")]
+        ['local']
+    """
+    chosen = chosen_keys(True if key is None else key)
+    with open(path, "rb") as opened, replacing(path) as descriptor:
+        stored, manifest = _with_manifest(opened)
+        demand_right(examine(stored))
+        left = stored.end
+        while left > 0 and (piece := opened.read(min(left, 1 << 20))):
+            _write_all(descriptor, piece)
+            left -= len(piece)
+        trailer = _native.render_trailer(stored.container, stored.length, manifest, sealed(stored, chosen))
+        _write_all(descriptor, trailer)
+        # What is vouched for is what was written, whatever happened to the old file meanwhile.
+        written = _native.StoredFile.open(descriptor, os.fstat(descriptor).st_size)
+        if written is None:
+            raise MalformedError("the file changed while it was sealed")
+        seals = examine(written)
+        written.verify(vouched=True)
+    return seals
+
+
+def _with_manifest(opened: io.BufferedReader) -> tuple[_native.StoredFile, bytes]:
+    """The file and its manifest.
+
+    Raises:
+        MalformedError: it has none.
+    """
+    stored = _stored(opened)
+    manifest = stored.manifest if stored is not None else None
+    if stored is None or manifest is None:
+        raise MalformedError(_NO_MANIFEST)
+    return stored, manifest
+
+
+def _is_path(file: Any) -> bool:
+    return isinstance(file, str) or hasattr(file, "__fspath__")
+
+
+def _stored(opened: io.BufferedReader) -> _native.StoredFile | None:
+    """The file, if it is one with a manifest."""
+    status = os.fstat(opened.fileno())
+    if not stat.S_ISREG(status.st_mode):
+        return None
+    return _native.StoredFile.open(opened.fileno(), status.st_size)

@@ -1,0 +1,262 @@
+"""Manifests: what a file says of itself, written by `save` and read by `describe`.
+
+Lengths, digests and names in, JSON out; JSON in, a `Description` out. Looks at classes that the saved object uses,
+which are there already, and imports none. What a load goes by is read by the native module alone.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import enum
+import json
+import os
+import platform
+import sys
+from dataclasses import dataclass
+from importlib import metadata as distribution_metadata
+from typing import Any
+
+from torshi._version import __version__
+
+__all__ = ["Description", "SavedBuffer", "compose", "description"]
+
+_VERSION = 1
+_MOST_FIELDS = 1000
+
+# What a process has asked of its environment, by the first part of a module's name.
+_known: dict[str, tuple[str, str] | None] = {}
+
+
+@dataclass(frozen=True)
+class SavedBuffer:
+    """A large buffer of a file.
+
+    Attributes:
+        offset: where it begins in the pickle, in bytes.
+        length: how many bytes it has.
+        digest: BLAKE3 of these, as ``blake3:`` and hexadecimal digits.
+    """
+
+    offset: int
+    length: int
+    digest: str
+
+
+@dataclass(frozen=True)
+class Description:
+    """What a file that `torshi.save` wrote says of itself. Nothing of it is checked here; `torshi.verify` does that.
+
+    Attributes:
+        format: version of the file format.
+        container: how the pickle is held: ``plain``, ``zstd``, ``lz4`` or ``gzip``.
+        size: bytes of the file.
+        stream: bytes of the pickle, uncompressed.
+        digest: BLAKE3 of the pickle, as ``blake3:`` and hexadecimal digits.
+        globals: names the pickle uses, ``module:qualname``.
+        classes: for each class among these what it was like: ``fields``, and ``version`` where it declares one.
+        distributions: versions of the distributions these come from.
+        buffers: the large buffers.
+        metadata: what the one who saved it added.
+        created: when it was written, in UTC.
+        writer: what wrote it.
+        python: version of the Python that wrote it.
+        platform: system and machine that wrote it.
+        seals: who sealed it, one line each.
+    """
+
+    format: int
+    container: str
+    size: int
+    stream: int
+    digest: str
+    globals: tuple[str, ...]
+    classes: dict[str, dict[str, Any]]
+    distributions: dict[str, str]
+    buffers: tuple[SavedBuffer, ...]
+    metadata: Any
+    created: datetime.datetime | None
+    writer: str
+    python: str
+    platform: str
+    seals: tuple[str, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data, for JSON."""
+        plain = dataclasses.asdict(self)
+        plain["created"] = self.created.isoformat() if self.created else None
+        return plain
+
+
+Description.__module__ = "torshi"
+SavedBuffer.__module__ = "torshi"
+
+
+def compose(
+    length: int, digest: str, buffers: list[tuple[int, int, str, bool]], names: list[str], metadata: Any
+) -> bytes:
+    """The manifest of a stream that has just been written.
+
+    Args:
+        length: bytes of the stream.
+        digest: its digest.
+        buffers: offset, length and digest of each large buffer, and whether it may come back as another buffer.
+        names: ``module:qualname`` of everything the stream names.
+        metadata: what the user adds; JSON.
+
+    Raises:
+        TypeError: the metadata is not JSON.
+        ValueError: it has numbers that JSON has not, or refers to itself.
+    """
+    classes: dict[str, dict[str, Any]] = {}
+    distributions: dict[str, str] = {}
+    for name in names:
+        module, _, qualname = name.partition(":")
+        distribution = _distribution(module)
+        if distribution:
+            distributions[distribution[0]] = distribution[1]
+        fingerprint = _fingerprint(module, qualname)
+        if fingerprint is not None:
+            classes[name] = fingerprint
+    record = {
+        "torshi": _VERSION,
+        "writer": f"torshi {__version__}",
+        "created": _now().strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "python": platform.python_version(),
+        "implementation": platform.python_implementation(),
+        "platform": f"{sys.platform}-{platform.machine()}",
+        "stream": length,
+        "digest": digest,
+        "globals": names,
+        "classes": classes,
+        "distributions": dict(sorted(distributions.items())),
+        "buffers": buffers,
+        "metadata": metadata,
+    }
+    return json.dumps(record, allow_nan=False, separators=(",", ":")).encode("ascii")
+
+
+def metadata_checked(metadata: Any) -> None:
+    """Raises what `compose` would raise of the metadata, before anything is written."""
+    try:
+        json.dumps(metadata, allow_nan=False)
+    except TypeError as error:
+        raise TypeError(f"metadata must be JSON: text, numbers, lists and dictionaries; {error}") from None
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"metadata must be JSON: {error}") from None
+
+
+def description(text: bytes, container: str, size: int, seals: tuple[str, ...] = ()) -> Description:
+    """What a manifest says; what is missing or of another type is left empty."""
+    record = json.loads(text)
+
+    def of(key: str, kind: type, default: Any) -> Any:
+        value = record.get(key, default)
+        return value if isinstance(value, kind) else default
+
+    return Description(
+        format=of("torshi", int, 0),
+        container=container,
+        size=size,
+        stream=of("stream", int, 0),
+        digest=of("digest", str, ""),
+        globals=tuple(of("globals", list, [])),
+        classes=of("classes", dict, {}),
+        distributions=of("distributions", dict, {}),
+        buffers=tuple(SavedBuffer(*entry[:3]) for entry in of("buffers", list, [])),
+        metadata=record.get("metadata"),
+        created=_time(of("created", str, "")),
+        writer=of("writer", str, ""),
+        python=of("python", str, ""),
+        platform=of("platform", str, ""),
+        seals=seals,
+    )
+
+
+def _now() -> datetime.datetime:
+    """The time, or what it is for builds that want equal bytes (reproducible-builds.org, SOURCE_DATE_EPOCH)."""
+    epoch = os.environ.get("SOURCE_DATE_EPOCH", "")
+    if epoch.isdecimal():
+        return datetime.datetime.fromtimestamp(int(epoch), datetime.UTC)
+    return datetime.datetime.now(datetime.UTC)
+
+
+def _time(text: str) -> datetime.datetime | None:
+    try:
+        return datetime.datetime.strptime(text, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=datetime.UTC)
+    except ValueError:
+        return None
+
+
+def _distribution(module: str) -> tuple[str, str] | None:
+    """Name and version of the distribution a module comes from; None for the standard library and loose files."""
+    top = module.partition(".")[0]
+    if not top or top in sys.stdlib_module_names or top in ("__main__", "__mp_main__"):
+        return None
+    return _installed(top)
+
+
+def _installed(top: str) -> tuple[str, str] | None:
+    if top not in _known:
+        _known[top] = _look_up(top)
+    return _known[top]
+
+
+def _look_up(top: str) -> tuple[str, str] | None:
+    try:
+        return top, distribution_metadata.version(top)
+    except (distribution_metadata.PackageNotFoundError, ValueError):
+        pass
+    # Reads what every distribution has installed, some milliseconds each: for names that are not their distribution's.
+    for name in distribution_metadata.packages_distributions().get(top, ()):
+        try:
+            return name, distribution_metadata.version(name)
+        except distribution_metadata.PackageNotFoundError:
+            continue
+    return None
+
+
+def _fingerprint(module: str, qualname: str) -> dict[str, Any] | None:
+    """What a class looks like from outside: the names of its fields, and the version it declares."""
+    found: Any = sys.modules.get(module)
+    for part in qualname.split("."):
+        try:
+            found = vars(found).get(part) if found is not None else None
+        except TypeError:
+            return None
+    if not isinstance(found, type) or module.partition(".")[0] in sys.stdlib_module_names:
+        return None
+    fields = _fields(found)
+    version = vars(found).get("__torshi_version__")
+    known: dict[str, Any] = {}
+    if fields:
+        known["fields"] = fields[:_MOST_FIELDS]
+    if isinstance(version, int) and not isinstance(version, bool):
+        known["version"] = version
+    return known or None
+
+
+def _fields(cls: type) -> list[list[str]]:
+    """Pairs of name and annotation, in order."""
+    if dataclasses.is_dataclass(cls):
+        return [[field.name, _annotation(field.type)] for field in dataclasses.fields(cls)]
+    attributes = getattr(cls, "__attrs_attrs__", None)
+    if isinstance(attributes, tuple):
+        return [[field.name, _annotation(field.type)] for field in attributes]
+    names = getattr(cls, "_fields", None)
+    if issubclass(cls, tuple) and isinstance(names, tuple):
+        return [[name, ""] for name in names if isinstance(name, str)]
+    if issubclass(cls, enum.Enum):
+        return [[name, ""] for name in cls.__members__]
+    slots = [vars(base).get("__slots__", ()) for base in reversed(cls.__mro__)]
+    return [
+        [name, ""] for part in slots for name in ((part,) if isinstance(part, str) else part) if isinstance(name, str)
+    ]
+
+
+def _annotation(annotation: Any) -> str:
+    if annotation is None:
+        return ""
+    if isinstance(annotation, str):
+        return annotation
+    return annotation.__qualname__ if isinstance(annotation, type) else str(annotation)

@@ -1,0 +1,80 @@
+"""`torshi describe`: files in, what their manifests say out. Reads the ends of files, and loads none."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from typing import Any
+
+from torshi._errors import UnpicklingError
+from torshi._file import describe
+from torshi._manifest import Description
+from torshi._printable import printable
+from torshi.cli._files import CLEAN, UNREADABLE, complain
+
+__all__ = ["add_to"]
+
+_EPILOG = """\
+Shows what a file that torshi.save wrote says of itself: when, by what and with which versions it was written, which
+names it uses, who sealed it, and the metadata its writer added. Nothing of it is compared with the content: torshi
+verify does that.
+
+examples:
+  torshi describe state.pkl
+  torshi describe --json state.pkl | jq .distributions
+
+exit codes: 0 done, 2 a file is not readable, or has no manifest
+"""
+
+
+def add_to(commands: Any) -> None:
+    """Adds the command to the parser."""
+    parser: argparse.ArgumentParser = commands.add_parser(
+        "describe",
+        help="what a file says of itself",
+        description="Show the manifests of files that torshi.save wrote.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("files", metavar="FILE", nargs="+", help="file to describe")
+    parser.add_argument("--json", action="store_true", help="one JSON object a file, one a line")
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Describes each file; returns the worst exit code."""
+    code = CLEAN
+    for name in arguments.files:
+        try:
+            told = describe(name)
+        except OSError as error:
+            complain(printable(name), error.strerror or str(error))
+            code = UNREADABLE
+        except UnpicklingError as error:
+            complain(printable(name), str(error))
+            code = UNREADABLE
+        else:
+            if arguments.json:
+                print(json.dumps({"path": name, **told.to_dict()}))
+            else:
+                _show(name, told)
+    return code
+
+
+def _show(name: str, told: Description) -> None:
+    print(printable(name))
+    created = f"{told.created:%Y-%m-%d %H:%M:%S} UTC" if told.created else "unknown"
+    lines = [
+        ("written", f"{created} by {told.writer}, Python {told.python}, {told.platform}"),
+        ("size", f"{told.size} bytes ({told.container}), of which the pickle has {told.stream} unpacked"),
+        ("digest", told.digest),
+        ("buffers", f"{len(told.buffers)}, {sum(buffer.length for buffer in told.buffers)} bytes"),
+        ("versions", ", ".join(f"{name} {version}" for name, version in told.distributions.items()) or "none"),
+        ("metadata", json.dumps(told.metadata)),
+    ]
+    for label, text in lines:
+        print(f"  {label:9} {printable(text)}")
+    for label, texts in (("names", told.globals), ("seals", told.seals)):
+        print(f"  {label:9} {printable(texts[0]) if texts else 'none'}")
+        for text in texts[1:]:
+            print(f"  {'':9} {printable(text)}")
