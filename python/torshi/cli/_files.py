@@ -24,6 +24,7 @@ __all__ = [
     "complain_about_rest",
     "contents",
     "place",
+    "worst",
 ]
 
 CLEAN = 0
@@ -50,6 +51,12 @@ def contents(names: Iterable[str]) -> Iterator[tuple[str, bytes | None]]:
             yield shown, None
             continue
         yield shown, data
+
+
+def worst(codes: Iterable[int]) -> int:
+    """The exit code of several files: findings in one count more than that another could not be read."""
+    every = set(codes)
+    return FINDINGS if FINDINGS in every else UNREADABLE if UNREADABLE in every else CLEAN
 
 
 def place(name: str, number: int, start: int) -> str:
