@@ -40,8 +40,9 @@ def test_check_gives_a_verdict_a_file_and_the_worst_code(files: Path, capsys: py
     assert main(["check", str(files / "good.pkl"), str(files / "evil.pkl")]) == 1
     out = capsys.readouterr().out
     assert f"{files}/evil.pkl: 1 finding under policy default\n  posix.system is not trusted" in out
-    assert main(["check", str(files / "page.pkl"), str(files / "evil.pkl")]) == 2
-    assert main(["check", str(files / "absent.pkl")]) == 2
+    assert main(["check", str(files / "page.pkl"), str(files / "evil.pkl")]) == 1
+    assert main(["check", str(files / "absent.pkl"), str(files / "evil.pkl"), str(files / "absent.pkl")]) == 1
+    assert main(["check", str(files / "good.pkl"), str(files / "absent.pkl")]) == 2
     assert "No such file" in capsys.readouterr().err
 
 

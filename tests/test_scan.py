@@ -6,6 +6,7 @@ with findings for one without.
 
 from __future__ import annotations
 
+import dataclasses
 import gzip
 import io
 import json
@@ -51,10 +52,10 @@ def test_a_folder_is_walked_in_order_whatever_the_threads(folder: Path) -> None:
         "good.pkl": "no findings",
         "readme.txt": "no findings",
         "evil.bin.gz": "findings",
-        "cut.pkl": "undecided",
+        "cut.pkl": "findings",
         "own.pkl": "findings",
     }
-    assert (one.verdict, one.exit_code) == ("findings", 2)
+    assert (one.verdict, one.exit_code) == ("findings", 1)
 
 
 def test_a_result_says_what_where_and_why(folder: Path) -> None:
@@ -172,13 +173,13 @@ def run(*arguments: object, stdin: bytes = b"", cwd: Path | None = None) -> subp
 
 
 def test_text_names_verdicts_and_sums_up(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["scan", str(folder)]) == 2
+    assert main(["scan", str(folder)]) == 1
     out = capsys.readouterr().out
     assert "evil.bin.gz: 1 finding under policy default [gzip > pickle]\n  T101 posix.system is not trusted" in out
-    assert "cut.pkl: undecided [pickle]\n  T901 pickle data was truncated" in out
+    assert "cut.pkl: 1 finding under policy default [pickle]\n  T113 pickle data was truncated" in out
     assert "good.pkl" not in out
     assert out.splitlines()[-1].startswith("5 files, 4 pickles, ")
-    assert "2 no findings, 2 findings, 1 undecided (policy default)" in out
+    assert "2 no findings, 3 findings (policy default)" in out
     assert main(["scan", "--verbose", str(folder / "a" / "good.pkl")]) == 0
     assert "no findings under policy default (1 pickle) [pickle]" in capsys.readouterr().out
 
@@ -186,13 +187,33 @@ def test_text_names_verdicts_and_sums_up(folder: Path, capsys: pytest.CaptureFix
 def test_exit_codes(folder: Path) -> None:
     assert run("a/good.pkl", "a/readme.txt", cwd=folder).returncode == 0
     assert run("a", cwd=folder).returncode == 1
-    assert run("cut.pkl", cwd=folder).returncode == 2
+    assert run("cut.pkl", cwd=folder).returncode == 1
     assert run("absent", cwd=folder).returncode == 2
+    assert run("absent", "a/good.pkl", cwd=folder).returncode == 2
+    for form in ([], ["--json"], ["--jsonl"], ["--sarif"]):  # a finding counts more than what could not be seen
+        assert run(*form, "absent", "a", "absent", cwd=folder).returncode == 1
     assert run("--trust", "no name", "a", cwd=folder).returncode == 2
     assert run("--jobs", "0", "a", cwd=folder).returncode == 2
     assert run("--policy", "absent.toml", "a", cwd=folder).returncode == 2
     assert run(cwd=folder).returncode == 2
     assert run("--trust", "typed_models.Point", "own.pkl", cwd=folder).returncode == 0
+
+
+def test_remarks_are_told_and_change_no_verdict(folder: Path) -> None:
+    (folder / "kept.pkl").write_bytes(torshi.dumps({"raw": EVIL}))
+    done = run("kept.pkl", "a/readme.txt", "a/good.pkl", cwd=folder)
+    assert done.returncode == 0
+    lines = done.stdout.decode().splitlines()
+    assert lines[0] == "kept.pkl: no findings under policy default (1 pickle) [pickle]"
+    assert lines[1].startswith(
+        "  remark: T301 a value of the pickle is itself a pickle, in which posix.system is not trusted"
+    )
+    assert b"T301" in run("--sarif", "kept.pkl", cwd=folder).stdout
+    result = torshi.scan(folder / "kept.pkl").results[0]
+    assert (result.verdict, result.remarks[0].severity) == ("no findings", "note")
+    record = result.to_record()
+    del record["remarks"]  # as results of earlier versions are kept in ledgers
+    assert torshi.FileResult.from_record(record) == dataclasses.replace(result, remarks=())
 
 
 def test_standard_input(folder: Path) -> None:
@@ -205,13 +226,13 @@ def test_standard_input(folder: Path) -> None:
 def test_json_and_jsonl_have_all_that_the_api_has(folder: Path) -> None:
     report = torshi.scan(folder)
     whole = run("--json", folder)
-    assert whole.returncode == 2
+    assert whole.returncode == 1
     record = json.loads(whole.stdout)
     assert [torshi.FileResult.from_record(file) for file in record["files"]] == list(report)
     assert (record["tool"], record["policy"], record["verdict"]) == ("torshi", "default", "findings")
-    assert record["counts"] == {"no findings": 2, "findings": 2, "undecided": 1}
+    assert record["counts"] == {"no findings": 2, "findings": 3, "undecided": 0}
     lines = run("--jsonl", folder)
-    assert lines.returncode == 2
+    assert lines.returncode == 1
     read = [torshi.FileResult.from_record(json.loads(line)) for line in lines.stdout.splitlines()]
     assert read == list(report)
 
@@ -228,5 +249,5 @@ def test_control_characters_of_a_file_do_not_reach_the_terminal(folder: Path) ->
         archive.writestr("\x1b[2Jname", b"cpo\x1b[2Jsix\nsystem\n(S'true'\ntR.")
     (folder / "e\x1b[31mvil.zip").write_bytes(out.getvalue())
     done = run(folder)
-    assert done.returncode == 2
+    assert done.returncode == 1
     assert b"\x1b" not in done.stdout

@@ -36,11 +36,12 @@ def log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
     (tmp_path / "sub dir").mkdir()
     (tmp_path / "sub dir" / "evil é.pkl").write_bytes(EVIL)
     (tmp_path / "good.pkl").write_bytes(torshi.dumps([1]))
+    (tmp_path / "kept.pkl").write_bytes(torshi.dumps([EVIL]))
     (tmp_path / "cut.pkl").write_bytes(torshi.dumps([1])[:-1])
     (tmp_path / "model.zip").write_bytes(CONTAINERS["zip, wrong checksum"](EVIL))
     (tmp_path / "model.gz").write_bytes(gzip.compress(EVIL))
-    code = main(["scan", "--sarif", "sub dir", "good.pkl", "cut.pkl", "model.zip", "model.gz", "absent"])
-    assert code == 2
+    code = main(["scan", "--sarif", "sub dir", "good.pkl", "kept.pkl", "cut.pkl", "model.zip", "model.gz", "absent"])
+    assert code == 1
     return json.loads(capsys.readouterr().out)
 
 
@@ -69,13 +70,15 @@ def test_results_lead_to_rule_file_and_byte(log: Any) -> None:
     by_file = {
         result["locations"][0]["physicalLocation"]["artifactLocation"]["uri"]: result for result in run["results"]
     }
-    assert set(by_file) == {"sub%20dir/evil%20%C3%A9.pkl", "cut.pkl", "model.zip", "model.gz", "absent"}
+    assert set(by_file) == {"sub%20dir/evil%20%C3%A9.pkl", "kept.pkl", "cut.pkl", "model.zip", "model.gz", "absent"}
     plain = by_file["sub%20dir/evil%20%C3%A9.pkl"]
     assert (plain["ruleId"], plain["kind"], plain["level"]) == ("T101", "fail", "error")
     assert plain["locations"][0]["physicalLocation"]["region"] == {"byteOffset": 0, "byteLength": 1}
     # An offset in an unpacked entry is no place in the file.
     assert by_file["model.gz"]["locations"][0]["physicalLocation"]["region"] == {"startLine": 1}
-    assert by_file["cut.pkl"]["kind"] == "open"
+    assert (by_file["cut.pkl"]["kind"], by_file["cut.pkl"]["level"]) == ("fail", "warning")
+    assert (by_file["kept.pkl"]["ruleId"], by_file["kept.pkl"]["level"]) == ("T301", "note")
+    assert by_file["absent"]["kind"] == "open"
     assert by_file["model.zip"]["ruleId"] == "T201"
     assert by_file["absent"]["ruleId"] == "T911"
 

@@ -129,6 +129,10 @@ def quoted(text: str) -> str:
     return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
+def bare(key: str) -> str:
+    return key if key.isidentifier() else quoted(key)
+
+
 def row(names: list[str], review: Review) -> str:
     lines = ["[[row]]"]
     if sum(map(len, names)) < 90:
@@ -142,8 +146,7 @@ def row(names: list[str], review: Review) -> str:
     fields = uses.pop("fields", None)
     assert not uses, uses
     if fields:
-        lines.append("[row.fields]")
-        lines += [f"{key if key.isidentifier() else quoted(key)} = {quoted(text)}" for key, text in fields.items()]
+        lines += ["[row.fields]", *(f"{bare(key)} = {quoted(text)}" for key, text in fields.items())]
     return "\n".join(lines) + "\n"
 
 

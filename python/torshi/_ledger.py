@@ -160,6 +160,7 @@ def _schema(pyarrow: Any) -> Any:
             ("failed", flag),
             ("findings", pyarrow.list_(finding)),
             ("undecided", pyarrow.list_(finding)),
+            ("remarks", pyarrow.list_(finding)),
             ("entries", pyarrow.list_(entry)),
         ]
     )

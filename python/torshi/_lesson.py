@@ -33,6 +33,8 @@ USES = {
 
 # A name can come to light only after another is allowed. Each round adds one, and no stream needs this many.
 _ROUNDS = 64
+# Codes of what a scan could not read to its end.
+_BROKEN = {"T110", "T112", "T113"}
 
 _HEADER = """\
 # A policy for torshi {version}, learnt from {count}.
@@ -126,12 +128,13 @@ class Lesson:
             LimitError: a pickle asks for more than the limits of a load grant.
         """
         text, pickles = _native.pickles_of(data, source, self._base)
-        undecided = json.loads(text)["undecided"]
-        if undecided or not pickles:
+        record = json.loads(text)
+        unread = record["undecided"] + [told for told in record["findings"] if told["code"] in _BROKEN]
+        if unread or not pickles:
             start = 0
             while start < len(data) or start == 0:  # raises, and says where, if it is a pickle that is amiss
                 start += _native.check(data, _native.Policy.unrestricted(), None, start)
-            raise MalformedError(undecided[0]["message"] if undecided else "no pickle found")
+            raise MalformedError(unread[0]["message"] if unread else "no pickle found")
         for entry, offset, pickle in pickles:
             self.study(pickle, f"{source}!{entry}" if entry else source, begins=offset)
 

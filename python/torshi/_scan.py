@@ -30,17 +30,18 @@ __all__ = [
     "ScanProgress",
     "ScanReport",
     "Verdict",
+    "exit_code",
     "results",
     "scan",
     "scan_bytes",
     "scan_codes",
+    "worst",
 ]
 
 Path: TypeAlias = str | os.PathLike[str]
 Verdict: TypeAlias = Literal["no findings", "findings", "undecided"]
 
-# Exit codes and order of verdicts, worst last, as `torshi check` has them.
-_RANK: dict[str, int] = {"no findings": 0, "findings": 1, "undecided": 2}
+_EXIT_CODES: dict[Verdict, int] = {"no findings": 0, "findings": 1, "undecided": 2}
 _POLL_SECONDS = 0.1
 
 
@@ -81,12 +82,12 @@ class ScanLimits:
 
 @dataclass(frozen=True)
 class ScanFinding:
-    """One finding, or one reason to stay undecided.
+    """One finding, one remark, or one reason to stay undecided.
 
     Attributes:
         code: stable code, such as ``T101``; `scan_codes` explains each.
         rule: the same as words, such as ``untrusted-global``.
-        severity: ``high``, ``medium`` or ``low``.
+        severity: ``high``, ``medium`` or ``low``; of a remark ``note``.
         message: what is wrong.
         entry: which entry of the file, ``!`` between archives inside archives; empty for the file itself.
         format: how to get there, such as ``zip > gzip > pickle``.
@@ -152,7 +153,8 @@ class FileResult:
         pickles: pickles found.
         findings: what is against the policy.
         undecided: what could not be seen.
-        left_out: findings and reasons beyond the 500 of each that are kept.
+        remarks: what is worth knowing and no part of the verdict.
+        left_out: findings, reasons and remarks beyond the 500 of each that are kept.
         entries: what is in it.
         entries_left_out: entries beyond the 10,000 that are kept.
     """
@@ -169,6 +171,7 @@ class FileResult:
     left_out: int
     entries: tuple[ScanEntry, ...]
     entries_left_out: int
+    remarks: tuple[ScanFinding, ...] = ()
 
     @classmethod
     def from_record(cls, record: Mapping[str, Any]) -> FileResult:
@@ -179,6 +182,7 @@ class FileResult:
                 "findings": tuple(ScanFinding(**finding) for finding in record["findings"]),
                 "undecided": tuple(ScanFinding(**finding) for finding in record["undecided"]),
                 "entries": tuple(ScanEntry(**entry) for entry in record["entries"]),
+                "remarks": tuple(ScanFinding(**remark) for remark in record.get("remarks") or ()),
             }
         )
 
@@ -231,17 +235,16 @@ class ScanReport:
     @property
     def verdict(self) -> Verdict:
         """The worst verdict: ``findings`` if any file has some, else ``undecided`` if any is."""
-        verdicts = {result.verdict for result in self.results}
-        return "findings" if "findings" in verdicts else "undecided" if "undecided" in verdicts else "no findings"
+        return worst(result.verdict for result in self.results)
 
     @property
     def exit_code(self) -> int:
-        """What the command line exits with: 0 no findings, 1 findings, 2 a file that is undecided."""
-        return max((_RANK[result.verdict] for result in self.results), default=0)
+        """What the command line exits with: 1 if any file has findings, else 2 if any is undecided, else 0."""
+        return _EXIT_CODES[self.verdict]
 
     def to_json(self) -> str:
         """The report as one JSON object: tool, policy, counts and files."""
-        counts = {verdict: sum(result.verdict == verdict for result in self.results) for verdict in _RANK}
+        counts = {verdict: sum(result.verdict == verdict for result in self.results) for verdict in _EXIT_CODES}
         record = {
             "tool": "torshi",
             "version": __version__,
@@ -260,8 +263,8 @@ class ScanCode:
     Attributes:
         id: the code.
         rule: the same as words.
-        kind: ``finding`` or ``undecided``.
-        severity: ``high``, ``medium`` or ``low``.
+        kind: ``finding``, ``remark`` or ``undecided``.
+        severity: ``high``, ``medium`` or ``low``; of a remark ``note``.
         title: what it is, in one line.
         text: what it means.
         advice: what to do about it.
@@ -274,6 +277,17 @@ class ScanCode:
     title: str
     text: str
     advice: str
+
+
+def worst(verdicts: Iterable[Verdict]) -> Verdict:
+    """The verdict of all: ``findings`` if any has some, else ``undecided`` if any is."""
+    every = set(verdicts)
+    return "findings" if "findings" in every else "undecided" if "undecided" in every else "no findings"
+
+
+def exit_code(verdicts: Iterable[Verdict]) -> int:
+    """What the command line exits with."""
+    return _EXIT_CODES[worst(verdicts)]
 
 
 def scan_codes() -> tuple[ScanCode, ...]:

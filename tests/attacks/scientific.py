@@ -392,10 +392,78 @@ def neighbours() -> Labelled:
     yield "distance_of_function", stream(function)
 
 
+# -- scipy's distributions and matrices of lists
+
+TEMPLATE = """
+def _parse_args(self, {names} loc=0, scale=1):
+    return ({names}), loc, scale
+
+def _parse_args_rvs(self, {names} loc=0, scale=1, size=None):
+    return self._argcheck_rvs({names} loc, scale, size=size)
+
+def _parse_args_stats(self, {names} loc=0, scale=1, moments='mv'):
+    return ({names}), loc, scale, moments
+"""
+TOUCH = "open('canary', 'w')"
+
+
+def distributions() -> Labelled:
+    """The text in the state of a distribution is run when it is set."""
+
+    def norm(template: str, **more: Any) -> bytes:
+        state = {"_parse_arg_template": template, "numargs": 0, "moment_type": 1, **more}
+        return made("scipy.stats._continuous_distns", "norm_gen", state)
+
+    honest = TEMPLATE.format(names=" ").replace("( )", "()")
+    yield "template_other", stream(norm(TOUCH))
+    yield "template_longer", stream(norm(honest + TOUCH))
+    yield "template_before", stream(norm(TOUCH + honest))
+    yield "template_default", stream(norm(TEMPLATE.format(names=f"a={TOUCH}, ")))
+    yield "template_annotated", stream(norm(TEMPLATE.format(names=f"a:{TOUCH}, ")))
+    yield "template_of_keys", stream(norm(TEMPLATE.format(names=f"{TOUCH}, ")))
+    yield "method", stream(made("scipy.stats._continuous_distns", "norm_gen", {"_pdf": name("numpy", "ndarray")}))
+    frozen = {"args": (), "kwds": {}, "dist": name("os", "system"), "a": 0.0, "b": 1.0}
+    yield "frozen_of_function", stream(made("scipy.stats._distn_infrastructure", "rv_continuous_frozen", frozen))
+    density = {
+        "dataset": array("f8", (1, 2), (0.0, 1.0)), "d": 1, "n": 2, "_weights": array("f8", (1,), (1.0,)),
+        "covariance": array("f8", (1, 1), (1.0,)),
+    }  # fmt: skip
+    yield "weights_shorter", stream(made("scipy.stats._kde", "gaussian_kde", density))
+
+
+def lists() -> Labelled:
+    """Values are copied to where the indices end, without counting."""
+
+    def lil(rows: Any, data: Any) -> bytes:
+        return matrix(
+            "lil", (1, 3), dtype=dtype("f8"), rows=array("O8", (1,), (rows,)), data=array("O8", (1,), (data,))
+        )
+
+    yield "values_longer", stream(lil(value([0]), value([1.0] * 9)))
+    yield "values_shorter", stream(lil(value([0, 1]), value([1.0])))
+    yield "column_outside", stream(lil(value([7]), value([1.0])))
+    yield "columns_unordered", stream(lil(value([1, 0]), value([1.0, 2.0])))
+    yield (
+        "rows_missing",
+        stream(
+            matrix(
+                "lil",
+                (9, 3),
+                dtype=dtype("f8"),
+                rows=array("O8", (1,), (value([0]),)),
+                data=array("O8", (1,), (value([1.0]),)),
+            )
+        ),
+    )
+    kept = value([1.0]) + op.BINPUT(0)
+    yield "values_added_later", stream(lil(value([0]), kept), op.BINGET(0), 2.0, op.APPEND(), op.POP())
+
+
 def cases() -> Iterator[Case]:
     for mechanism, group in (
         ("pandas-lie", frames), ("pandas-code", codes), ("arrow-lie", arrows), ("zone-lie", zones),
-        ("sparse-lie", sparse), ("tree-lie", trees), ("machine-lie", machines), ("neighbour-lie", neighbours),
+        ("sparse-lie", sparse), ("list-lie", lists), ("distribution-code", distributions),
+        ("tree-lie", trees), ("machine-lie", machines), ("neighbour-lie", neighbours),
     ):  # fmt: skip
         for label, data in group():
             yield Case(f"{mechanism}/{label}", mechanism, data)

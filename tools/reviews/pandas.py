@@ -207,11 +207,20 @@ REVIEWS = [
         ["DatetimeTZDtype"],
         {"construct": "()", "state": "!pandas.zone_dtype", "fragile": True},
     ),
-    Review("a frequency as a short text, parsed by the class", ["PeriodDtype"], {"call": "(str[60])"}),
+    Review(
+        "a frequency as a short text, parsed by the class, or as an offset",
+        ["PeriodDtype"],
+        {"call": "(str[60] | !pandas.freq)"},
+    ),
     Review(
         "a storage and what stands for missing",
         ["StringDtype"],
-        {"call": "('python' | 'pyarrow' | 'pyarrow_numpy'?, float | none | @pandas:NA?)"},
+        {
+            "call": "('python' | 'pyarrow' | 'pyarrow_numpy'?, float | none | @pandas:NA?)",
+            "construct": "()",  # before pandas 2.3
+            "state": "attrs",
+            "fields": {"storage": "'python' | 'pyarrow' | 'pyarrow_numpy'", "*": "none"},
+        },
     ),
     Review(
         "a number of units since 1970, a unit, a time zone of a known class",

@@ -291,7 +291,7 @@ REVIEWS = [
         "a dict whose entries are attributes too",
         ["sklearn.utils._bunch:Bunch"],
         {"construct": "()", "items": True, "state": "attrs"},
-        ["sklearn.utils:Bunch", "sklearn.datasets.base:Bunch"],
+        ["sklearn.utils:Bunch"],
     ),
     Review(
         "a loss in Python over a compiled one: its parameters in attributes",

@@ -1,7 +1,8 @@
 //! Old names in, today's names out.
 //!
-//! Two tables: what Python 2 called modules and names of the standard library (`python2_names.txt`, CPython's own
-//! list), used for protocols 0 to 2 with `fix_imports`; and modules that libraries moved, in both directions.
+//! Two tables of one form: what Python 2 called modules and names of the standard library (`python2_names.txt`, CPython's
+//! own list), used for protocols 0 to 2 with `fix_imports`; and what libraries called theirs in earlier releases
+//! (`library_names.txt`), used always. Beside them stand modules of which either name may be today's.
 //! Only names are mapped here: nothing is imported, and a mapped name still has to pass the policy.
 use std::sync::OnceLock;
 
@@ -9,16 +10,15 @@ use rustc_hash::FxHashMap;
 
 type Names = FxHashMap<(&'static str, &'static str), (&'static str, &'static str)>;
 
-struct Python2 {
+struct Renames {
     modules: FxHashMap<&'static str, &'static str>,
     names: Names,
 }
 
-fn python2() -> &'static Python2 {
-    static TABLE: OnceLock<Python2> = OnceLock::new();
-    TABLE.get_or_init(|| {
-        let mut table = Python2 { modules: FxHashMap::default(), names: FxHashMap::default() };
-        for line in include_str!("python2_names.txt").lines().filter(|line| !line.starts_with('#')) {
+impl Renames {
+    fn read(text: &'static str) -> Renames {
+        let mut table = Renames { modules: FxHashMap::default(), names: FxHashMap::default() };
+        for line in text.lines().filter(|line| !line.starts_with('#')) {
             let words: Vec<&'static str> = line.split(' ').collect();
             match words[..] {
                 [old, new] => table.modules.extend([(old, new)]),
@@ -27,7 +27,17 @@ fn python2() -> &'static Python2 {
             }
         }
         table
-    })
+    }
+}
+
+fn python2() -> &'static Renames {
+    static TABLE: OnceLock<Renames> = OnceLock::new();
+    TABLE.get_or_init(|| Renames::read(include_str!("python2_names.txt")))
+}
+
+fn libraries() -> &'static Renames {
+    static TABLE: OnceLock<Renames> = OnceLock::new();
+    TABLE.get_or_init(|| Renames::read(include_str!("library_names.txt")))
 }
 
 /// What Python 3 calls a Python 2 name that moved on its own (`__builtin__.xrange`); such a name is looked up before its module.
@@ -40,7 +50,20 @@ pub fn python3_module(module: &str) -> Option<&'static str> {
     python2().modules.get(module).copied()
 }
 
-/// Old and new prefix of modules that libraries renamed; both spellings are one policy row.
+/// What a library calls today what it called so in an earlier release; `None` if it was not renamed.
+///
+/// A stream with the old name is checked as if it had the new one, and the builder imports the new one. Only where that
+/// is not there, since the library is of an earlier release itself, it imports the old one, which then is what was meant.
+pub fn present<'n>(module: &str, name: &'n str) -> Option<(&'static str, &'n str)> {
+    let table = libraries();
+    match table.names.get(&(module, name)) {
+        Some(names) => Some(*names),
+        None => table.modules.get(module).map(|module| (*module, name)),
+    }
+}
+
+/// Old and new prefix of modules that libraries renamed in a release that is still in use on both sides; both spellings
+/// are one policy row.
 const MOVED: &[(&str, &str)] = &[("numpy.core", "numpy._core")];
 
 /// The other spelling of a module a library renamed: `numpy.core.multiarray` for `numpy._core.multiarray` and back.
@@ -66,6 +89,26 @@ mod tests {
         assert_eq!(python3_module("copy_reg"), Some("copyreg"));
         assert_eq!(python3_module("builtins"), None);
         assert_eq!((python2().modules.len(), python2().names.len()), (55, 88));
+    }
+
+    /// A name of which the table says two things, or that leads on to another old one, would be checked as one name and
+    /// imported as another.
+    #[test]
+    fn names_of_libraries_lead_to_the_present_in_one_step() {
+        assert_eq!(
+            present("sklearn.tree.tree", "DecisionTreeClassifier"),
+            Some(("sklearn.tree._classes", "DecisionTreeClassifier"))
+        );
+        assert_eq!(present("pandas.core.indexes.numeric", "Int64Index"), Some(("pandas.core.indexes.base", "Index")));
+        assert_eq!(present("pandas.core.indexes.numeric", "NumericIndex"), None);
+        assert_eq!(present("sklearn.tree", "tree"), None);
+        let table = libraries();
+        let lines = include_str!("library_names.txt").lines().filter(|line| !line.starts_with('#') && !line.is_empty());
+        assert_eq!(lines.count(), table.modules.len() + table.names.len());
+        for (module, name) in table.names.values() {
+            assert_eq!(present(module, name), None);
+        }
+        assert!(table.modules.values().all(|module| !table.modules.contains_key(module)));
     }
 
     #[test]

@@ -83,6 +83,8 @@ pub struct Memo<V> {
     elsewhere: u64,
     /// How many slots are filled, those elsewhere included.
     len: u64,
+    /// The highest slot that was filled with a gap before it; 0 if none was.
+    farthest: u64,
     keeping: Keeping,
 }
 
@@ -103,7 +105,7 @@ impl<V> Memo<V> {
     }
 
     fn with(keeping: Keeping) -> Self {
-        Memo { dense: Vec::new(), sparse: FxHashMap::default(), elsewhere: 0, len: 0, keeping }
+        Memo { dense: Vec::new(), sparse: FxHashMap::default(), elsewhere: 0, len: 0, farthest: 0, keeping }
     }
 
     /// The same memo, with room for what a stream of this many bytes commonly fills.
@@ -142,6 +144,12 @@ impl<V> Memo<V> {
         self.len
     }
 
+    /// The highest slot that was filled with a gap before it; 0 if none was. A reader that keeps its slots in an array, as
+    /// stock pickle does, makes room for so many.
+    pub fn farthest(&self) -> u64 {
+        self.farthest
+    }
+
     /// Whether no slot is filled.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
@@ -176,6 +184,7 @@ impl<V> Memo<V> {
             self.sparse.remove(&index);
             self.dense.push(Some(value));
         } else {
+            self.farthest = self.farthest.max(index);
             self.sparse.insert(index, value);
         }
     }

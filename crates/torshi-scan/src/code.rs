@@ -13,6 +13,8 @@ pub enum Severity {
     Medium,
     /// The file says two things; nothing in it is known to use that.
     Low,
+    /// Worth knowing, and nothing against the policy.
+    Note,
 }
 
 /// What kind of statement a code is.
@@ -23,6 +25,8 @@ pub enum Class {
     Finding,
     /// The scan could not see all there is: exit code 2.
     Undecided,
+    /// Said beside the verdict, and no part of it.
+    Remark,
 }
 
 /// A row of the table.
@@ -32,7 +36,7 @@ pub struct CodeRow {
     pub id: &'static str,
     /// The same as words.
     pub rule: &'static str,
-    /// Finding or reason to stay undecided.
+    /// Finding, remark or reason to stay undecided.
     pub class: Class,
     /// How much it weighs.
     pub severity: Severity,
@@ -93,8 +97,20 @@ codes! {
     Resources "T111" "resources" Finding High: "a pickle that asks for more than the limits grant",
         "It declares sizes, hashing work or nesting out of proportion to its length.",
         "If the file is yours, raise the limit that the message names.";
-    Nested "T120" "nested" Finding Medium: "a pickle with findings inside a value of a pickle",
-        "A bytes or text value of the pickle is itself a pickle, with the finding named. Loading the outer one leaves it alone; the program may load it next.",
+    Invalid "T112" "invalid-stream" Finding Medium: "a pickle that breaks the rules of the format",
+        "Every load refuses it where the message says: a stack without what an instruction takes from it, an impossible argument, a byte that is no instruction. Nothing before that is against the policy. No program writes such a pickle; readers written in C have crashed on them.",
+        "Fetch the file anew; if it stays so, do not load it.";
+    CutOff "T113" "cut-off" Finding Medium: "a pickle that is cut off",
+        "It ends before its STOP, or declares more bytes than are there, which makes some readers ask for the memory first. Every load refuses it. Nothing before that is against the policy.",
+        "Fetch the file anew.";
+    MissingBuffers "T114" "missing-buffers" Finding Medium: "a pickle whose buffers are not in the file",
+        "It asks for out-of-band buffers, which a program hands to the load beside the stream. As a file it cannot be loaded.",
+        "Read it with the program that keeps its buffers, or write it anew without `buffer_callback`.";
+    FarSlot "T115" "memo-index" Finding Medium: "a memo index out of proportion",
+        "It numbers an object higher than it has bytes. torshi loads it; stock pickle makes room for all the numbers below, which takes gigabytes for a few bytes.",
+        "Do not load the file with stock pickle.";
+    Nested "T120" "nested" Finding Medium: "a pickle with findings inside a value of a pickle that may load it",
+        "A bytes or text value of the pickle is itself a pickle, with the finding named, and the same stream calls or fills something that the policy allows and no table has reviewed, which may load it.",
         "Judge the inner pickle like a file of its own.";
     Hidden "T130" "hidden" Finding High: "a pickle with findings hidden in other data",
         "It stands behind or within data of another format, where most tools do not look and a loader that seeks to it finds it.",
@@ -120,9 +136,12 @@ codes! {
     ZipFlag "T207" "zip-false-encryption" Finding Medium: "a zip entry that only claims to be encrypted",
         "The flag for encryption is set and the contents are plain: readers that ignore the flag load them, scanners that believe it skip them. The contents were checked.",
         "Repack the archive with an ordinary tool.";
-    Malformed "T901" "malformed" Undecided Medium: "a pickle that cannot be read to its end",
-        "Nothing before the fault is against the policy, and what stands behind it was not reached. A loader would fail here too, unless it reads the format more loosely.",
-        "Fetch the file anew; it may be cut off.";
+    NestedData "T301" "nested-data" Remark Note: "a pickle with findings kept as data in a value of a pickle",
+        "A bytes or text value of the pickle is itself a pickle, with the finding named. Loading the outer one leaves it alone: this is a remark and no part of the verdict. The program that gets the value may load it next.",
+        "Judge the inner pickle like a file of its own before something loads it.";
+    Malformed "T901" "malformed" Undecided Medium: "data that begins like a pickle and does not end like one",
+        "It has too little of a pickle to be called a broken one (T112, T113). Nothing before the fault is against the policy, and what stands behind it was not reached.",
+        "Fetch the file anew, if it should be a pickle.";
     Expanded "T902" "limit-expanded" Undecided Medium: "more unpacked than the limit",
         "What was unpacked up to the limit was checked, the rest was not.",
         "Raise `ScanLimits.expanded`, if there is memory for it.";
@@ -178,7 +197,7 @@ pub fn table_markdown() -> String {
     let mut page = String::from(
         "# Findings\n\nThis page is made from the table in `crates/torshi-scan/src/code.rs`. Codes keep their meaning; \
          new ones may come.\n\nA file has *findings* if any code T1.. or T2.. applies, is *undecided* if only codes T9.. do, \
-         and has *no findings* otherwise. See [scanning](scanning.md).\n\n| code | name | severity | what it is |\n|---|---|---|---|\n",
+         and has *no findings* otherwise. Codes T3.. are remarks, which change no verdict. See [scanning](scanning.md).\n\n| code | name | severity | what it is |\n|---|---|---|---|\n",
     );
     for row in TABLE {
         let severity = severity_word(row);
@@ -200,6 +219,7 @@ pub fn table_markdown() -> String {
 fn severity_word(row: &CodeRow) -> &'static str {
     match (row.class, row.severity) {
         (Class::Undecided, _) => "undecided",
+        (Class::Remark, _) | (_, Severity::Note) => "remark",
         (_, Severity::High) => "high",
         (_, Severity::Medium) => "medium",
         (_, Severity::Low) => "low",
@@ -234,6 +254,8 @@ mod tests {
         }
         for row in TABLE {
             assert_eq!(row.id.starts_with("T9"), row.class == Class::Undecided, "{}", row.id);
+            assert_eq!(row.id.starts_with("T3"), row.class == Class::Remark, "{}", row.id);
+            assert_eq!(row.severity == Severity::Note, row.class == Class::Remark, "{}", row.id);
         }
         assert_eq!(Code::Failed.row().id, "T999");
     }

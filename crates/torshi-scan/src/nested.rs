@@ -1,5 +1,5 @@
 //! Pickles inside values of pickles: a stream that was checked in, the bytes and texts in it that are pickles with
-//! findings out. Where values stand is the core reader's to say; what an inner pickle does, the core machine's.
+//! findings out, each told under the code that the caller gives. Where values stand is the core reader's to say; what an inner pickle does, the core machine's.
 
 use crate::code::Code;
 use crate::hidden;
@@ -17,7 +17,7 @@ const MOST_NESTED: usize = 20;
 const SHORTEST: usize = 8;
 
 /// Looks into every bytes and text value of a pickle that was read to its end.
-pub(crate) fn nested(walk: &mut Walk<'_>, data: &[u8], arrays: &[Range<usize>], place: &Place) {
+pub(crate) fn nested(walk: &mut Walk<'_>, data: &[u8], arrays: &[Range<usize>], place: &Place, role: Code) {
     // Its own header aside. Escapes of text protocols can stand for any byte.
     let behind = data.get(2..).unwrap_or_default();
     if !hidden::has_likely_place(behind) && memchr::memchr(b'\\', behind).is_none() {
@@ -29,7 +29,7 @@ pub(crate) fn nested(walk: &mut Walk<'_>, data: &[u8], arrays: &[Range<usize>], 
         if let Some(array) = arrays.next_if(|array| array.start == reader.offset()) {
             reader = Reader::from_offset(data, array.end);
             if let Some(pickle) = data.get(array.clone()).filter(|data| has_header(data)) {
-                nested(walk, pickle, &[], &place.at(array.start)); // of an array of objects
+                nested(walk, pickle, &[], &place.at(array.start), role); // of an array of objects
             }
         }
         let Ok(opcode) = reader.opcode() else { return };
@@ -45,20 +45,20 @@ pub(crate) fn nested(walk: &mut Walk<'_>, data: &[u8], arrays: &[Range<usize>], 
             | Opcode::Binbytes8
             | Opcode::Bytearray8
             | Opcode::Binstring
-            | Opcode::ShortBinstring => inner(walk, value, place, offset),
+            | Opcode::ShortBinstring => inner(walk, value, place, offset, role),
             Opcode::Binunicode | Opcode::ShortBinunicode | Opcode::Binunicode8 => {
                 if let Some(bytes) = std::str::from_utf8(value).ok().and_then(latin1) {
-                    inner(walk, &bytes, place, offset);
+                    inner(walk, &bytes, place, offset, role);
                 }
             }
             Opcode::Unicode => {
                 if let Some(bytes) = raw_unicode_escape(value).as_deref().and_then(latin1) {
-                    inner(walk, &bytes, place, offset);
+                    inner(walk, &bytes, place, offset, role);
                 }
             }
             Opcode::String => {
                 if let Some(bytes) = unescape(&value[1..value.len() - 1]) {
-                    inner(walk, &bytes, place, offset);
+                    inner(walk, &bytes, place, offset, role);
                 }
             }
             _ => {}
@@ -82,7 +82,7 @@ fn latin1(text: &str) -> Option<Vec<u8>> {
 }
 
 /// A value that may be a pickle: told only if it has findings.
-fn inner(walk: &mut Walk<'_>, value: &[u8], place: &Place, offset: usize) {
+fn inner(walk: &mut Walk<'_>, value: &[u8], place: &Place, offset: usize, role: Code) {
     let header = has_header(value);
     if value.len() < SHORTEST || !(header || value.ends_with(b".") && memchr::memchr(b'\n', value).is_some()) {
         return;
@@ -103,9 +103,9 @@ fn inner(walk: &mut Walk<'_>, value: &[u8], place: &Place, offset: usize) {
     }
     for finding in checked.outcome.findings.iter().take(MOST_NESTED) {
         let message = format!("a value of the pickle is itself a pickle, in which {}", finding.message);
-        tell(walk, Code::Nested, Finding { message, ..finding.clone() }, &here);
+        tell(walk, role, Finding { message, ..finding.clone() }, &here);
     }
     if let (None, end) = (&checked.outcome.fault, checked.outcome.plan.end) {
-        nested(walk, &value[..end], checked.arrays.as_deref().unwrap_or_default(), &here);
+        nested(walk, &value[..end], checked.arrays.as_deref().unwrap_or_default(), &here, role);
     }
 }

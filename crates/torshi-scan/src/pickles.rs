@@ -19,6 +19,10 @@ use torshi_core::symbolic::{is_wrapper, usage, verify, verify_joblib, Encoding, 
 
 /// Instructions that tell a broken pickle without a header from other data.
 const ENOUGH: usize = 16;
+/// Of what is so short that little else tells it: its last byte does.
+const LONGEST_SHORT: usize = 4096;
+/// A memo slot from which on an array of that many takes more memory than a small pickle should.
+const FAR_SLOT: u64 = 1 << 20;
 
 /// What a scan offers a stream: nothing of any program.
 fn settings(persistent: bool) -> Settings<'static> {
@@ -40,6 +44,8 @@ pub(crate) struct Checked {
     pub persistent: Option<Fault>,
     /// In joblib's layout: where arrays stand between the instructions.
     pub arrays: Option<Vec<Range<usize>>>,
+    /// In joblib's layout it ends at an array of which nobody can say how long it is.
+    pub obscure: bool,
     /// Bytes that were read.
     pub read: usize,
 }
@@ -56,7 +62,16 @@ pub(crate) fn check(data: &[u8], policy: &Policy, limits: &Limits, torch: bool) 
         return stock;
     }
     let mut laid = verify_joblib(data, policy, limits, &settings(true));
-    let Some(first) = laid.foreign.first().map(|array| array.start) else { return stock };
+    let Some(first) = laid.foreign.first().map(|array| array.start) else {
+        let mut stock = Checked { obscure: laid.obscure, ..stock };
+        // Broken off within its first array, which stock pickle has taken for instructions.
+        if let (Some(fault), Some(told), true) =
+            (&laid.outcome.fault, &mut stock.outcome.fault, stock.outcome.findings.is_empty())
+        {
+            told.clone_from(fault);
+        }
+        return stock;
+    };
     // What the bytes of an array come to as instructions counts only where it can be meant.
     let meant = |outcome: &Outcome| {
         outcome.plan.globals.iter().any(|global| {
@@ -73,6 +88,7 @@ pub(crate) fn check(data: &[u8], policy: &Policy, limits: &Limits, torch: bool) 
         outcome: laid.outcome,
         persistent: stock.persistent.filter(|fault| fault.offset < first),
         arrays: Some(laid.foreign),
+        obscure: laid.obscure,
     }
 }
 
@@ -83,9 +99,9 @@ fn check_stock(data: &[u8], policy: &Policy, limits: &Limits, torch: bool) -> Ch
             let first = (**fault).clone();
             // A program that answers the id goes on behind it.
             let outcome = verify(data, policy, limits, &settings(true));
-            Checked { read: 2 * read(&outcome), outcome, persistent: Some(first), arrays: None }
+            Checked { read: 2 * read(&outcome), outcome, persistent: Some(first), arrays: None, obscure: false }
         }
-        _ => Checked { read: read(&outcome), outcome, persistent: None, arrays: None },
+        _ => Checked { read: read(&outcome), outcome, persistent: None, arrays: None, obscure: false },
     }
 }
 
@@ -113,7 +129,8 @@ pub(crate) fn row(walk: &mut Walk<'_>, data: &[u8], place: &Place, quiet: bool) 
                     kept.push(FoundPickle { entry: here.name.clone(), offset: here.base, data: rest[..end].to_vec() });
                 }
                 report(walk, &rest[..end], &checked, &here);
-                nested(walk, &rest[..end], checked.arrays.as_deref().unwrap_or_default(), &here);
+                let role = role_of_values(&checked);
+                nested(walk, &rest[..end], checked.arrays.as_deref().unwrap_or_default(), &here, role);
                 (at, count) = (at + end, count + 1);
             }
             Some(ref fault) => {
@@ -125,7 +142,7 @@ pub(crate) fn row(walk: &mut Walk<'_>, data: &[u8], place: &Place, quiet: bool) 
                         at += fault.offset;
                     }
                     Broken::Begun if !quiet => {
-                        malformed(walk, fault, &here);
+                        malformed(walk, rest, &checked, fault, &here);
                         count += 1;
                         at += fault.offset;
                     }
@@ -211,8 +228,7 @@ fn is_text(data: &[u8]) -> bool {
 
 /// Whether the data are instructions from beginning to end, three at least.
 fn ends_in_stop(data: &[u8]) -> bool {
-    const LONGEST: usize = 4096; // of what is so short that nothing else tells it
-    if data.len() > LONGEST {
+    if data.len() > LONGEST_SHORT {
         return false;
     }
     let mut reader = Reader::new(data);
@@ -279,6 +295,17 @@ pub(crate) fn calls(outcome: &Outcome) -> bool {
         || outcome.findings.iter().any(|finding| finding.kind != FindingKind::UntrustedGlobal)
 }
 
+/// What a pickle in a value of this one is: a finding where the stream hands values to something that only the policy's
+/// user knows, and which may load them; else data. What nobody allowed is a finding by itself, and reviewed names load nothing.
+pub(crate) fn role_of_values(checked: &Checked) -> Code {
+    const ACTS: u8 = usage::CALL | usage::CONSTRUCT | usage::STATE | usage::ITEMS;
+    let acts = |global: &GlobalUse| global.trusted() && global.uses & ACTS != 0;
+    match checked.outcome.plan.globals.iter().any(acts) {
+        true => Code::Nested,
+        false => Code::NestedData,
+    }
+}
+
 /// Tells the findings of a pickle, with their paths.
 fn report(walk: &mut Walk<'_>, data: &[u8], checked: &Checked, place: &Place) {
     if let Some(first) = &checked.persistent {
@@ -287,6 +314,7 @@ fn report(walk: &mut Walk<'_>, data: &[u8], checked: &Checked, place: &Place) {
         let offset = Some(place.base + first.offset as u64);
         walk.add(Statement { offset, ..statement }, &Place { format: place.chain("pickle"), ..place.clone() });
     }
+    without_a_reader(walk, data, checked, place);
     if checked.outcome.findings.is_empty() {
         return;
     }
@@ -336,11 +364,52 @@ fn say_broken(walk: &mut Walk<'_>, fault: &Fault, place: &Place) {
     walk.say(code, message, &place, Some(fault.offset as u64));
 }
 
-fn malformed(walk: &mut Walk<'_>, fault: &Fault, place: &Place) {
+/// What the policy has nothing to say of, and yet no program can load as it stands, or not within its bounds.
+fn without_a_reader(walk: &mut Walk<'_>, data: &[u8], checked: &Checked, place: &Place) {
+    let plan = &checked.outcome.plan;
+    let inside = Place { format: place.chain("pickle"), ..place.clone() };
+    if let Some(site) = plan.buffer {
+        let message = "asks for an out-of-band buffer, which is not in the file".to_owned();
+        let told = Statement { opcode: Some(site.opcode.name()), ..statement(Code::MissingBuffers, message) };
+        walk.add(Statement { offset: Some(place.base + site.offset as u64), ..told }, &inside);
+    }
+    // A memo that goes on from pickle to pickle of a file has no more slots than the file has bytes.
+    if plan.farthest >= FAR_SLOT && plan.farthest > place.base.saturating_add(data.len() as u64) {
+        let message = format!("fills the memo slot {}, of a stream of {} bytes", plan.farthest, data.len());
+        walk.say(Code::FarSlot, message, &inside, None);
+    }
+}
+
+/// A broken pickle that does nothing against the policy before it breaks: no load takes it. Of data that only begin like
+/// one nobody can say that it was meant to be one.
+fn malformed(walk: &mut Walk<'_>, data: &[u8], checked: &Checked, fault: &Fault, place: &Place) {
+    let code = match &fault.kind {
+        _ if checked.obscure => Code::UnknownLayout,
+        _ if !is_surely_one(data, fault) => Code::Malformed,
+        FaultKind::Limit { .. } => Code::Resources,
+        _ if is_cut_off(fault) => Code::CutOff,
+        _ => Code::Invalid,
+    };
     let place = Place { format: place.chain("pickle"), ..place.clone() };
     let message = match place.base {
         0 => fault.to_string(),
         base => format!("from byte {base} on there is no whole pickle: {fault}"),
     };
-    walk.say(Code::Malformed, message, &place, Some(fault.offset as u64));
+    walk.say(code, message, &place, Some(fault.offset as u64));
+}
+
+fn is_cut_off(fault: &Fault) -> bool {
+    matches!(fault.kind, FaultKind::EndOfStream | FaultKind::Truncated { .. } | FaultKind::UnendedLine)
+}
+
+/// Whether data that begin like a pickle were one: they have a header and go on like one, or are instructions up to a STOP.
+fn is_surely_one(data: &[u8], fault: &Fault) -> bool {
+    const FRAMED: &[u8] = &[Opcode::Frame as u8];
+    if !has_header(data) {
+        return ends_in_stop(data);
+    }
+    let short = data.len() <= LONGEST_SHORT;
+    data[1] >= 4 && data[2..].starts_with(FRAMED)
+        || short && (data.ends_with(b".") || is_cut_off(fault))
+        || matches!(run_before(data, fault.offset), Run { steps, distinct } if steps >= 3 && distinct >= 2)
 }

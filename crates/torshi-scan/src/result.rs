@@ -1,6 +1,6 @@
 //! What a scan says of one file: plain data, the same for the same bytes, written as JSON.
 
-use crate::code::{Class, Code, Severity};
+use crate::code::{Code, Severity};
 use serde::Serialize;
 
 /// Findings and reasons kept for one file: enough to show a person, few enough to bound memory.
@@ -22,7 +22,7 @@ pub enum Verdict {
     Undecided,
 }
 
-/// One finding, or one reason to stay undecided.
+/// One finding, one remark, or one reason to stay undecided.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Statement {
     /// The stable code.
@@ -83,7 +83,9 @@ pub struct FileResult {
     pub findings: Vec<Statement>,
     /// What could not be seen.
     pub undecided: Vec<Statement>,
-    /// Findings and reasons beyond the bound of the lists.
+    /// What is worth knowing and no part of the verdict.
+    pub remarks: Vec<Statement>,
+    /// Findings, reasons and remarks beyond the bound of the lists.
     pub left_out: u64,
     /// What is in it.
     pub entries: Vec<Entry>,
@@ -104,6 +106,7 @@ impl FileResult {
             pickles: 0,
             findings: Vec::new(),
             undecided: Vec::new(),
+            remarks: Vec::new(),
             left_out: 0,
             entries: Vec::new(),
             entries_left_out: 0,
@@ -118,10 +121,13 @@ impl FileResult {
         result
     }
 
-    /// Notes a finding or a reason.
+    /// Notes a finding, a reason or a remark: its code says which.
     pub fn add(&mut self, statement: Statement) {
-        let undecided = statement.code.starts_with("T9");
-        let list = if undecided { &mut self.undecided } else { &mut self.findings };
+        let list = match statement.code.as_bytes() {
+            [_, b'9', ..] => &mut self.undecided,
+            [_, b'3', ..] => &mut self.remarks,
+            _ => &mut self.findings,
+        };
         if list.len() < MOST_KEPT {
             list.push(statement);
         } else {
@@ -160,7 +166,6 @@ impl FileResult {
 /// A statement without a place.
 pub fn statement(code: Code, message: String) -> Statement {
     let row = code.row();
-    debug_assert!(matches!(row.class, Class::Finding | Class::Undecided));
     Statement {
         code: row.id,
         rule: row.rule,

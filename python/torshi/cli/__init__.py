@@ -34,7 +34,7 @@ examples:
   torshi policy learn known-good/*.pkl     the policy that lets these files load, for review
   torshi verify backup/*.pkl               as they were written, and by whom
 
-exit codes: 0 no findings, 1 findings, 2 not readable, not a pickle or undecided
+exit codes: 0 no findings, 1 findings, 2 not readable, not a pickle or undecided; of several files, 1 comes before 2
 """
 
 

@@ -26,6 +26,7 @@ __all__ = [
     "complain_about_rest",
     "contents",
     "place",
+    "worst",
 ]
 
 CLEAN = 0
@@ -56,6 +57,12 @@ def contents(names: Iterable[str]) -> Iterator[tuple[str, bytes | None]]:
         except UnpicklingError as error:
             complain(shown, str(error))
             yield shown, None
+
+
+def worst(codes: Iterable[int]) -> int:
+    """The exit code of several files: findings in one count more than that another could not be read."""
+    every = set(codes)
+    return FINDINGS if FINDINGS in every else UNREADABLE if UNREADABLE in every else CLEAN
 
 
 def place(name: str, number: int, start: int) -> str:

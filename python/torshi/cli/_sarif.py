@@ -1,7 +1,7 @@
 """Scan results in, a SARIF 2.1.0 log out, for code-scanning services and editors.
 
 Findings are results of kind ``fail``; what could not be seen is a result of kind ``open``, which the standard
-keeps for just that.
+keeps for just that. Remarks are failures of the level ``note``, which stop nothing.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from torshi._version import __version__
 __all__ = ["sarif"]
 
 _SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
-_LEVELS = {"high": "error", "medium": "warning", "low": "note"}
+_LEVELS = {"high": "error", "medium": "warning", "low": "note", "note": "note"}
 
 
 def sarif(results: Iterable[FileResult]) -> dict[str, Any]:
@@ -33,7 +33,7 @@ def sarif(results: Iterable[FileResult]) -> dict[str, Any]:
             "shortDescription": {"text": code.title},
             "fullDescription": {"text": code.text},
             "help": {"text": f"{code.text} {code.advice}"},
-            "defaultConfiguration": {"level": _LEVELS[code.severity] if code.kind == "finding" else "none"},
+            "defaultConfiguration": {"level": _LEVELS[code.severity] if code.kind != "undecided" else "none"},
         }
         for code in codes
     ]
@@ -45,7 +45,7 @@ def sarif(results: Iterable[FileResult]) -> dict[str, Any]:
         "results": [
             _result(result, finding, at, index[finding.code], kind)
             for at, result in enumerate(every)
-            for kind, findings in (("fail", result.findings), ("open", result.undecided))
+            for kind, findings in (("fail", (*result.findings, *result.remarks)), ("open", result.undecided))
             for finding in findings
         ],
         "columnKind": "unicodeCodePoints",

@@ -20,6 +20,7 @@ from torshi.cli._files import (
     complain_about_rest,
     contents,
     place,
+    worst,
 )
 
 __all__ = ["add_to"]
@@ -35,7 +36,8 @@ examples:
   torshi check --policy team.toml model.pkl
   cat data.pkl | torshi check -
 
-exit codes: 0 no findings, 1 findings, 2 a file is not readable, not a pickle, or not a pickle from somewhere on
+exit codes: 0 no findings, 1 findings, 2 a file is not readable, not a pickle, or not a pickle from somewhere on;
+with both, 1
 """
 
 
@@ -54,16 +56,14 @@ def add_to(commands: Any) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Judges each file; returns the worst exit code."""
+    """Judges each file; returns the exit code of all."""
     try:
         policy = chosen_policy(arguments)
     except PolicyProblem as problem:
         complain("policy", str(problem))
         return UNREADABLE
-    code = CLEAN
-    for name, data in contents(arguments.files):
-        code = max(code, UNREADABLE if data is None else _judge(name, data, policy))
-    return code
+    files = contents(arguments.files)
+    return worst([UNREADABLE if data is None else _judge(name, data, policy) for name, data in files])
 
 
 def _judge(name: str, data: bytes, policy: Policy) -> int:

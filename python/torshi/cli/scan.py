@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from torshi._policy import Policy
-from torshi._scan import FileResult, ScanReport, results, scan_bytes
+from torshi._scan import FileResult, ScanReport, Verdict, exit_code, results, scan_bytes
 from torshi.cli import _remote
 from torshi.cli._bar import Bar
 from torshi.cli._files import UNREADABLE, PolicyProblem, add_policy_options, chosen_policy, complain
@@ -24,7 +24,7 @@ Finds every pickle in files and folders and says what loading it would do that t
 Formats are told by content: gzip, bzip2, xz, lzma, zlib, zstd, lz4, zip, PyTorch, tar, .npy and .npz, joblib,
 several pickles in a row, pickles hidden behind or within other data, and archives inside archives.
 
-Files without findings are listed where they were named one by one, or with --verbose.
+Files without findings are listed where they were named one by one or have remarks, or with --verbose.
 
 examples:
   torshi scan model.pt data/                everything below data/, and one file
@@ -34,7 +34,7 @@ examples:
   torshi scan s3://models/uploads --dask tcp://scheduler:8786 -o results.parquet
   torshi scan --jsonl data/ | jq -r 'select(.verdict != "no findings") | .path'
 
-exit codes: 0 no findings, 1 findings, 2 a file is undecided or not readable; with both, 2
+exit codes: 0 no findings, 1 findings, 2 a file is undecided or not readable; with both, 1
 """
 
 
@@ -77,7 +77,7 @@ def _jobs(text: str) -> int:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Scans; returns the worst exit code."""
+    """Scans; returns the exit code of all files together."""
     try:
         policy = chosen_policy(arguments)
     except PolicyProblem as problem:
@@ -94,9 +94,9 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _write(every: Iterator[FileResult], arguments: argparse.Namespace, policy: Policy, bar: Bar) -> int:
-    """Writes the results in the form that was asked for; returns the worst exit code."""
+    """Writes the results in the form that was asked for; returns the exit code of all."""
     if arguments.jsonl:
-        return max((_write_line(result) for result in every), default=0)
+        return exit_code(_write_line(result) for result in every)
     if arguments.json or arguments.sarif:
         report = ScanReport(tuple(every), policy.name)
         bar.wipe()
@@ -118,24 +118,19 @@ def _scanned(arguments: argparse.Namespace, policy: Policy, bar: Bar) -> Iterato
         yield from _remote.results(remote, arguments, policy, bar.update)
 
 
-def _code(result: FileResult) -> int:
-    return ScanReport((result,), "").exit_code
-
-
-def _write_line(result: FileResult) -> int:
+def _write_line(result: FileResult) -> Verdict:
     print(json.dumps(result.to_record()), flush=True)
-    return _code(result)
+    return result.verdict
 
 
 def _write_text(every: Iterator[FileResult], arguments: argparse.Namespace, policy: Policy, bar: Bar) -> int:
     named = {*arguments.paths, "<stdin>"}
-    tally, code, began = Tally(), 0, time.monotonic()
+    tally, began = Tally(), time.monotonic()
     for result in every:
         tally.add(result)
-        code = max(code, _code(result))
-        if result.verdict != "no findings" or arguments.verbose or result.path in named:
+        if result.verdict != "no findings" or result.remarks or arguments.verbose or result.path in named:
             bar.wipe()
             print("\n".join(lines(result, policy.name)))
     bar.wipe()
     print(tally.line(policy.name, time.monotonic() - began))
-    return code
+    return exit_code(tally.verdicts())

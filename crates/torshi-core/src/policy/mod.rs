@@ -192,7 +192,8 @@ impl Policy {
         self.inner.deny.iter().map(Selector::text)
     }
 
-    /// What may be done with a global. `module` and `name` are Python 3 names; `name` may be dotted.
+    /// What may be done with a global. `module` and `name` are Python 3 names, of today or of an earlier release of their
+    /// library; `name` may be dotted.
     pub fn find(&self, module: &str, name: &str) -> Verdict<'static> {
         match self.look(module, name) {
             Ok((row, _)) => Verdict::Allowed(row),
@@ -207,12 +208,15 @@ impl Policy {
 
     fn look(&self, module: &str, name: &str) -> Result<(&'static Row, Matched), Denial> {
         let other = crate::compat::moved(module);
-        let spellings = || std::iter::once(module).chain(other.as_deref());
-        let denies = |entry: &&Selector| spellings().any(|module| entry.denies(module, name));
+        let spellings = || {
+            let moved = other.as_deref().map(|module| (module, name));
+            std::iter::once((module, name)).chain(moved).chain(crate::compat::present(module, name))
+        };
+        let denies = |entry: &&Selector| spellings().any(|(module, name)| entry.denies(module, name));
         if let Some(entry) = self.inner.deny.iter().find(denies) {
             return Err(Denial::DeniedBy(entry.text().to_owned()));
         }
-        let row = |all| spellings().find_map(|module| table::tables().find(module, name, all));
+        let row = |all| spellings().find_map(|(module, name)| table::tables().find(module, name, all));
         match self.inner.base {
             // Rows matter even here: they say how an instance takes items and what a call makes.
             Base::Unrestricted => return Ok((row(true).unwrap_or_else(|| trusted(ALL_USES)), Matched::Unrestricted)),
@@ -221,9 +225,8 @@ impl Policy {
                 if let Some(row) = row(base == Base::Default) {
                     // A row that only lets a name stand as data gives way to a caller who vouches for
                     // the name; one that knows the dangers of its arguments never does.
-                    let exact =
-                        || spellings().find_map(|module| self.vouches(module, name)).filter(|_| row.is_value_only());
-                    return match exact() {
+                    let exact = || spellings().find_map(|(module, name)| self.vouches(module, name));
+                    return match exact().filter(|_| row.is_value_only()) {
                         Some(uses) => Ok((trusted(uses | usage::VALUE), Matched::Exact)),
                         None => Ok((row, Matched::Table)),
                     };
@@ -233,13 +236,13 @@ impl Policy {
         if !selector::reachable(name) {
             return Err(Denial::Unreachable);
         }
-        let exact = spellings().find_map(|module| self.vouches(module, name));
+        let exact = spellings().find_map(|(module, name)| self.vouches(module, name));
         if exact == Some(ALL_USES) {
             return Ok((trusted(ALL_USES), Matched::Exact));
         }
         // Entries add up: one with a few uses takes nothing from a star that has the name too.
         let glob = |entry: &Selector| {
-            let found = spellings().find_map(|module| entry.allows(module, name));
+            let found = spellings().find_map(|(module, name)| entry.allows(module, name));
             found.filter(|matched| matches!(matched, Matched::Glob(_)))
         };
         match (self.inner.allow.iter().find_map(glob), exact) {

@@ -119,8 +119,8 @@ impl Symbolic<'_, '_> {
         while let Some(symbol) = todo.pop() {
             let Symbol::Node(id) = symbol else { continue };
             if !std::mem::replace(&mut self.arena.node_mut(id).frozen, true) {
-                todo.extend_from_slice(self.tuple_items(symbol));
-                todo.extend(self.arena.children(id));
+                // Lists in an array of objects too, which are in the array's state.
+                self.arena.each_part(id, |part| todo.push(Symbol::Node(part)));
             }
         }
     }

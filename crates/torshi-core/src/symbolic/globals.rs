@@ -1,5 +1,5 @@
 //! The globals of a stream: each name once, with what the policy says of it and what the stream does
-//! with it. It translates Python 2 names, asks the policy, and imports nothing.
+//! with it. It translates names of Python 2 and of earlier releases of libraries, asks the policy, and imports nothing.
 
 use crate::compat;
 use crate::error::Site;
@@ -65,7 +65,7 @@ pub enum Origin {
 /// One global of the stream.
 #[derive(Clone, Debug)]
 pub struct GlobalUse {
-    /// Python 3 module.
+    /// Today's module.
     pub module: String,
     /// Qualified name in it.
     pub qualname: String,
@@ -81,6 +81,8 @@ pub struct GlobalUse {
     pub uses: u8,
     /// Spelled as Python 2 spells it, and translated.
     pub python2: bool,
+    /// Module and name in Python 3 of an earlier release of its library, where that is how it is named.
+    pub old: Option<(String, String)>,
     /// How the stream came to it.
     pub origin: Origin,
     pub(super) cost: Cost,
@@ -145,7 +147,12 @@ impl Globals {
 fn judge(policy: &Policy, module: &str, name: &str, python2: bool, origin: Origin, site: Site) -> GlobalUse {
     let spelled = (module.to_owned(), name.to_owned());
     let (module, name) = if python2 { modern(module, name) } else { (module, name) };
-    let (row, denial) = match policy.find(module, name) {
+    let (old, (module, name)) = match compat::present(module, name) {
+        Some(present) => (Some((module.to_owned(), name.to_owned())), present),
+        None => (None, (module, name)),
+    };
+    let (asked_module, asked_name) = old.as_ref().map_or((module, name), |(module, name)| (module, name));
+    let (row, denial) = match policy.find(asked_module, asked_name) {
         Verdict::Allowed(row) => (Some(row), None),
         Verdict::Denied(denial) => (None, Some(denial)),
     };
@@ -159,6 +166,7 @@ fn judge(policy: &Policy, module: &str, name: &str, python2: bool, origin: Origi
         site,
         uses: 0,
         python2,
+        old,
         origin,
         cost: match (costs, row) {
             (Some(known), _) => known.2,

@@ -7,7 +7,7 @@ use super::globals::Origin;
 use super::value::Symbol;
 use super::{Outcome, Plan, Settings, Symbolic};
 use crate::domain::Domain;
-use crate::error::{Fault, FaultBox, Site};
+use crate::error::{Fault, FaultBox, FaultKind, Site};
 use crate::limits::Limits;
 use crate::machine::Machine;
 use crate::memo::Memo;
@@ -28,7 +28,11 @@ pub struct Laid {
     pub outcome: Outcome,
     /// Where raw bytes and inner pickles stand, which are no instructions of this stream.
     pub foreign: Vec<Range<usize>>,
+    /// It ends at an array of which nobody can say how long it is: not broken, but not understood.
+    pub obscure: bool,
 }
+
+const OBSCURE: &str = "an array wrapper whose dtype does not say how many bytes follow";
 
 /// Whether a name is that of joblib's array wrapper, so that a stream with it is also read in joblib's layout.
 pub fn is_wrapper(module: &str, qualname: &str) -> bool {
@@ -43,19 +47,14 @@ pub fn verify_joblib(data: &[u8], policy: &Policy, limits: &Limits, settings: &S
     let mut walk = Walk { machine, reader: Reader::new(data), data, terms, foreign: Vec::new() };
     let fault = walk.run().err();
     let Walk { mut machine, reader, foreign, .. } = walk;
-    let (protocol, stored) = (machine.protocol(), machine.memo.len());
+    let (protocol, stored, farthest) = (machine.protocol(), machine.memo.len(), machine.memo.farthest());
     let (_, reads) = machine.memo.take_parts();
-    let Symbolic { mut globals, findings, dunder_states, .. } = machine.domain;
-    let plan = Plan {
-        stored,
-        reads,
-        end: reader.offset(),
-        protocol,
-        dunder_states,
-        globals: globals.take(),
-        ..Plan::default()
-    };
-    Laid { outcome: Outcome { plan, findings, fault, freed: 0 }, foreign }
+    let Symbolic { mut globals, findings, dunder_states, buffer, .. } = machine.domain;
+    let (end, globals) = (reader.offset(), globals.take());
+    let plan = Plan { stored, farthest, buffer, reads, end, protocol, dunder_states, globals, ..Plan::default() };
+    let obscure =
+        fault.as_ref().is_some_and(|fault| matches!(&fault.kind, FaultKind::Malformed(what) if what == OBSCURE));
+    Laid { outcome: Outcome { plan, findings, fault, freed: 0 }, foreign, obscure }
 }
 
 /// What a stream is checked by.
@@ -105,7 +104,7 @@ impl Walk<'_, '_> {
             return Err(Fault::malformed(site, "an array wrapper that does not say shape, order and dtype"));
         };
         let Some(extent) = array_extent(domain, wrapped.shape, wrapped.dtype) else {
-            return Err(Fault::malformed(site, "an array wrapper whose dtype does not say how many bytes follow"));
+            return Err(Fault::malformed(site, OBSCURE));
         };
         let from = self.reader.offset();
         let array = match extent {

@@ -93,6 +93,10 @@ pub struct Plan {
     pub rows: Rows,
     /// Memo slots that are filled.
     pub stored: u64,
+    /// The highest memo slot that was filled with a gap before it; 0 if none was.
+    pub farthest: u64,
+    /// Where the first out-of-band buffer is asked for.
+    pub buffer: Option<Site>,
     /// Offset right behind STOP.
     pub end: usize,
     /// The protocol declared last.
@@ -162,9 +166,10 @@ pub fn verify_apart<'a>(
     let fault = machine.run().err();
     let (stack, marks) = machine.take_memory();
     let (end, protocol, stored) = (machine.offset(), machine.protocol(), machine.memo.len());
+    let farthest = machine.memo.farthest();
     let (slots, reads) = machine.memo.take_parts();
     let rows = machine.rows.noted();
-    let Symbolic { mut arena, mut globals, findings, dunder_states, floats, .. } = machine.domain;
+    let Symbolic { mut arena, mut globals, findings, dunder_states, floats, buffer, .. } = machine.domain;
     let footprint = arena.footprint()
         + (stack.capacity() + slots.len()) * size_of::<Symbol>()
         + marks.capacity() * size_of::<usize>();
@@ -175,7 +180,7 @@ pub fn verify_apart<'a>(
         freed = 0;
     }
     let (globals, floats) = (globals.take(), floats.into_inner());
-    let plan = Plan { stored, reads, rows, end, protocol, dunder_states, globals, floats };
+    let plan = Plan { stored, farthest, buffer, reads, rows, end, protocol, dunder_states, globals, floats };
     Outcome { plan, findings, fault, freed }
 }
 
@@ -196,6 +201,8 @@ pub struct Symbolic<'a, 'p> {
     held: Vec<Cow<'a, [u8]>>,
     findings: Vec<Finding>,
     dunder_states: Vec<(u32, Site)>,
+    /// Where the first out-of-band buffer is asked for.
+    buffer: Option<Site>,
     hash_steps: u64,
     memory: u64,
     /// Bytes that calls and states copy of their arguments.
@@ -227,6 +234,7 @@ impl<'a, 'p> Symbolic<'a, 'p> {
             held: Vec::new(),
             findings: Vec::new(),
             dunder_states: Vec::new(),
+            buffer: None,
             hash_steps: 0,
             memory: 0,
             copied: 0,
@@ -491,7 +499,8 @@ impl<'a> Domain<'a> for Symbolic<'a, '_> {
         })
     }
 
-    fn next_buffer(&mut self, _: Site) -> Result<Symbol, FaultBox> {
+    fn next_buffer(&mut self, site: Site) -> Result<Symbol, FaultBox> {
+        self.buffer.get_or_insert(site);
         Ok(Symbol::Buffer(u32::MAX))
     }
 

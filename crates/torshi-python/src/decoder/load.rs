@@ -137,7 +137,7 @@ fn with_settings<'py>(
 fn check_joblib(py: Python<'_>, data: &[u8], request: &Request<'_, '_>) -> PyResult<(Plan, ExtensionNames)> {
     within(py, request.limits, data.len() as u64)?;
     let look = |settings: &Settings<'_>| {
-        let Laid { mut outcome, foreign } = verify_joblib(data, request.policy, request.limits, settings);
+        let Laid { mut outcome, foreign, .. } = verify_joblib(data, request.policy, request.limits, settings);
         if !outcome.findings.is_empty() {
             add_paths_around(data, &mut outcome.findings, settings, &foreign);
         }

@@ -57,7 +57,11 @@ impl<'py, 'l> Names<'py, 'l> {
             _ => {}
         }
         let dotted = self.dotted || global.origin == Origin::Attribute;
-        let object = resolve(py, self.policy, &global.module, &global.qualname, dotted)?;
+        let (module, name) = match &global.old {
+            Some((module, name)) => (module, name),
+            None => (&global.module, &global.qualname),
+        };
+        let object = resolve(py, self.policy, module, name, dotted)?;
         shortcuts.note(&global.module, &global.qualname, &object);
         if global.origin == Origin::Named {
             self.set_key(&global.spelled.0, &global.spelled.1, global.python2);
@@ -147,11 +151,13 @@ pub fn find_class<'py>(
 
 fn resolve<'py>(py: Python<'py>, policy: &Policy, module: &str, qualname: &str, dotted: bool) -> PyResult<Object<'py>> {
     make::audit_find_class(&make::text(py, module.as_bytes())?, &make::text(py, qualname.as_bytes())?)?;
-    let (object, through_module) = match locate(py, module, qualname, dotted) {
-        Err(error) if is_missing(py, &error) => match compat::moved(module) {
-            Some(moved) => locate(py, &moved, qualname, dotted).map_err(|_| error)?,
-            None => return Err(error),
-        },
+    let present = compat::present(module, qualname).map(|(module, name)| locate(py, module, name, dotted));
+    let (object, through_module) = match present.unwrap_or_else(|| locate(py, module, qualname, dotted)) {
+        Err(error) if is_missing(py, &error) => {
+            // Its library is of another release: an earlier one, or a later one than the name.
+            let other = compat::moved(module);
+            locate(py, other.as_deref().unwrap_or(module), qualname, dotted).map_err(|_| error)?
+        }
         found => found?,
     };
     if let Matched::Glob(prefix) = policy.matched(module, qualname) {

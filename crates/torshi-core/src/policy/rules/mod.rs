@@ -102,6 +102,10 @@ rules! {
     "pandas.zone_dtype" => PandasZoneDtype pandas::extension::zone_dtype;
     "random.state" => RandomState number::random_state;
     "re.flags" => ReFlags text::re_flags;
+    "scipy.distribution" => ScipyDistribution scipy::stats::distribution;
+    "scipy.frozen" => ScipyFrozen scipy::stats::frozen;
+    "scipy.keys" => ScipyKeys scipy::lists::keys;
+    "scipy.lists" => ScipyLists scipy::lists::lists;
     "scipy.sparse" => ScipySparse scipy::sparse;
     "scipy.spline" => ScipySpline scipy::spline;
     "sklearn.booster" => SklearnBooster sklearn::boosting::booster;

@@ -3,6 +3,9 @@ use super::numpy::contents::array;
 use super::{demand, int, refuse, Outcome};
 use crate::policy::pattern::{Shape, View};
 
+pub(super) mod lists;
+pub(super) mod stats;
+
 /// Rows or columns.
 const LENGTH: u64 = 1 << 48;
 
@@ -24,17 +27,24 @@ pub(crate) fn compressed<W: View>(w: &W, v: W::V, format: &str) -> Option<(u64, 
     }
 }
 
+/// A dict of these names and no others, each once, that is the first state of its owner.
+fn attributes<W: View>(w: &W, v: W::V, target: Option<W::V>, names: &[&str]) -> Outcome {
+    let first = target.is_none_or(|target| matches!(w.shape(target), Shape::Instance { state: None, .. }));
+    demand(first, w, v, "the only state")?;
+    demand(matches!(w.shape(v), Shape::Dict { .. }) && w.whole(v), w, v, "attributes that are all known")?;
+    for (key, value) in w.pairs(v) {
+        let known = matches!(w.shape(key), Shape::Text(key) if names.contains(&key));
+        demand(known, w, value, "only attributes that the class has")?;
+    }
+    Ok(())
+}
+
 /// The attributes of a sparse matrix or array.
 pub(super) fn sparse<W: View>(w: &W, v: W::V, target: Option<W::V>) -> Outcome {
-    let Some(Shape::Instance { name, state: None, .. }) = target.map(|target| w.shape(target)) else {
-        return refuse(w, v, "a matrix without a state so far");
+    let Some(Shape::Instance { name, .. }) = target.map(|target| w.shape(target)) else {
+        return refuse(w, v, "a state of a matrix");
     };
-    let plain = matches!(w.shape(v), Shape::Dict { attrs: true }) && w.whole(v);
-    demand(plain, w, v, "attributes that are all known")?;
-    for (key, value) in w.pairs(v) {
-        let known = matches!(w.shape(key), Shape::Text(key) if KEYS.contains(&key));
-        demand(known, w, value, "only attributes of a sparse matrix")?;
-    }
+    attributes(w, v, target, KEYS)?;
     let flags =
         ["_has_canonical_format", "_has_sorted_indices", "has_canonical_format", "_maxprint", "maxprint", "blocksize"];
     let small = flags.iter().all(|key| {
