@@ -3,10 +3,14 @@
 //!
 //! It only ever advises: a system that does not know the advice copies as fast as it always did.
 
+use std::time::{Duration, Instant};
+
 /// Bytes from which on huge pages are asked for.
 pub const HUGE: usize = 4 << 20;
 /// Bytes from which on asking for all pages at once takes less time than it saves.
 pub const LARGE: usize = 32 << 10;
+/// Bytes copied between two looks at the clock. Huge pages take a third of a nanosecond for each, small ones up to one.
+const STEP: usize = 16 << 20;
 /// The end of the heap is untouched at most this far down: what the C library asks for beyond what it needs (128 kB).
 #[cfg(target_os = "linux")]
 const PADDING: usize = 160 << 10;
@@ -19,11 +23,62 @@ const PAGE: usize = 4096;
 ///
 /// `to` is room for all of `data`, in an object that nobody else has seen, and `data` is not in it.
 pub unsafe fn copy(data: &[u8], to: *mut u8) {
-    if data.len() >= LARGE {
-        expect(to, data.len());
-    }
     // SAFETY: as the caller promises.
-    unsafe { std::ptr::copy_nonoverlapping(data.as_ptr(), to, data.len()) };
+    unsafe { Filling::new(to, data.len()).put(data) };
+}
+
+/// New memory that is filled from its beginning.
+///
+/// Where memory is in small pieces, the system may work long on each huge page it is asked for. So the first steps are
+/// timed, and where they take longer than small pages would, the rest is had in small pages.
+pub struct Filling {
+    at: *mut u8,
+    left: usize,
+    huge: bool,
+    small: bool,
+}
+
+impl Filling {
+    /// # Safety
+    ///
+    /// `to` is room for `length` bytes, in an object that nobody else has seen, as long as this is used.
+    pub unsafe fn new(to: *mut u8, length: usize) -> Self {
+        if length >= LARGE {
+            expect(to, length);
+        }
+        Filling { at: to, left: length, huge: length >= HUGE, small: false }
+    }
+
+    /// Copies `data` behind what was put there before.
+    ///
+    /// # Safety
+    ///
+    /// There is room left for it, and it is not in there itself.
+    pub unsafe fn put(&mut self, data: &[u8]) {
+        for step in data.chunks(STEP) {
+            let begun = (self.huge && step.len() >= HUGE).then(Instant::now);
+            #[cfg(target_os = "linux")]
+            if self.small && step.len() >= LARGE {
+                advise(self.at as usize, step.len(), libc::MADV_POPULATE_WRITE);
+            }
+            // SAFETY: as the caller promises, here and of `new`.
+            unsafe {
+                std::ptr::copy_nonoverlapping(step.as_ptr(), self.at, step.len());
+                self.at = self.at.add(step.len());
+            }
+            self.left -= step.len();
+            if begun.is_some_and(|begun| begun.elapsed() > Duration::from_nanos(step.len() as u64)) {
+                self.give_up_huge();
+            }
+        }
+    }
+
+    #[cold]
+    fn give_up_huge(&mut self) {
+        (self.huge, self.small) = (false, true);
+        #[cfg(target_os = "linux")]
+        advise(self.at as usize, self.left, libc::MADV_NOHUGEPAGE);
+    }
 }
 
 /// Tells the system that memory of ours is about to be written.

@@ -290,7 +290,9 @@ pub fn join<'py>(py: Python<'py>, pieces: &[&[u8]]) -> PyResult<Bound<'py, PyAny
         };
         let mut to = ffi::PyBytes_AsString(object.as_ptr()).cast::<u8>();
         if total >= fresh::LARGE {
-            fresh::expect(to, total);
+            let mut room = fresh::Filling::new(to, total);
+            pieces.iter().for_each(|piece| room.put(piece));
+            return Ok(object);
         }
         for piece in pieces {
             std::ptr::copy_nonoverlapping(piece.as_ptr(), to, piece.len());
