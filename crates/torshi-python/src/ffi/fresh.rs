@@ -3,8 +3,6 @@
 //!
 //! It only ever advises: a system that does not know the advice copies as fast as it always did.
 
-use std::time::{Duration, Instant};
-
 /// Bytes from which on huge pages are asked for.
 pub const HUGE: usize = 4 << 20;
 /// Bytes from which on asking for all pages at once takes less time than it saves.
@@ -36,6 +34,8 @@ pub struct Filling {
     left: usize,
     huge: bool,
     small: bool,
+    /// By how many nanoseconds this took longer than one for each byte.
+    late: i64,
 }
 
 impl Filling {
@@ -46,7 +46,7 @@ impl Filling {
         if length >= LARGE {
             expect(to, length);
         }
-        Filling { at: to, left: length, huge: length >= HUGE, small: false }
+        Filling { at: to, left: length, huge: length >= HUGE, small: false, late: 0 }
     }
 
     /// Copies `data` behind what was put there before.
@@ -56,7 +56,7 @@ impl Filling {
     /// There is room left for it, and it is not in there itself.
     pub unsafe fn put(&mut self, data: &[u8]) {
         for step in data.chunks(STEP) {
-            let begun = (self.huge && step.len() >= HUGE).then(Instant::now);
+            let begun = (self.huge && step.len() >= HUGE).then(worked);
             #[cfg(target_os = "linux")]
             if self.small && step.len() >= LARGE {
                 advise(self.at as usize, step.len(), libc::MADV_POPULATE_WRITE);
@@ -67,8 +67,11 @@ impl Filling {
                 self.at = self.at.add(step.len());
             }
             self.left -= step.len();
-            if begun.is_some_and(|begun| begun.elapsed() > Duration::from_nanos(step.len() as u64)) {
-                self.give_up_huge();
+            if let Some(begun) = begun {
+                self.late += worked() - begun - step.len() as i64;
+                if self.late > STEP as i64 {
+                    self.give_up_huge();
+                }
             }
         }
     }
@@ -91,6 +94,21 @@ pub fn expect(start: *mut u8, len: usize) {
     }
     #[cfg(not(target_os = "linux"))]
     let _ = (start, len);
+}
+
+/// Nanoseconds that this thread has worked, in the system too. Not how late it is: the thread may have had to wait.
+#[cfg(target_os = "linux")]
+fn worked() -> i64 {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: the clock is written to a place of ours; where there is none, the place stays as it is.
+    unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &raw mut time) };
+    time.tv_sec * 1_000_000_000 + time.tv_nsec
+}
+
+/// Where nothing is advised, nothing is given up.
+#[cfg(not(target_os = "linux"))]
+fn worked() -> i64 {
+    0
 }
 
 /// Whether memory that ends there is likely to be fresh: at the end of the heap, or mapped for itself, beyond it. Asking
