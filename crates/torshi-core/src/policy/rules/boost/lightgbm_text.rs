@@ -222,7 +222,8 @@ fn children(lines: &mut Lines<'_>, leaves: usize) -> Verdict {
 /// Does a number fit a float as it is? One that is too large or too small for that is an exception where these are
 /// parsed, and lightgbm ends the process over an exception in a tree.
 fn fits(word: &str) -> bool {
-    let zero = || word.split(['e', 'E']).next().is_some_and(|digits| !digits.contains(|c: char| matches!(c, '1'..='9')));
+    let zero =
+        || word.split(['e', 'E']).next().is_some_and(|digits| !digits.contains(|c: char| matches!(c, '1'..='9')));
     match word.parse::<f64>() {
         Ok(0.0) => zero(),
         Ok(value) if value.is_infinite() => word.ends_with(['f', 'F']),
