@@ -244,6 +244,8 @@ def lightgbm() -> Labelled:
         "line_twice": "label_index=0 -> label_index=0\nlabel_index=0",
     }.items():
         yield label, stream(light(text(change)))
+    lines = "is_linear=1\nleaf_const=1 1 1\nnum_features=0 0 1\nleaf_features=  0  \nleaf_coeff=  1e-320  "
+    yield "too_small_for_a_float", stream(light(text(f"is_linear=0 -> {lines}")))
     yield "sizes_lie", stream(light(text().replace(f"tree_sizes={len(TREE)}", "tree_sizes=99999999")))
     yield "cut", stream(light(text()[: len(TEXT) // 2]))
     yield "nought", stream(light(text() + "\0"))
@@ -279,7 +281,9 @@ def lightgbm() -> Labelled:
 
 
 def sound_models() -> list[bytes]:
-    return [stream(booster(bytearray(boosted()))), stream(light(text()))]
+    lines = "is_linear=1\nleaf_const=1 1 1\nnum_features=0 0 1\nleaf_features=  0  \nleaf_coeff=  1e-300  "
+    linear = light(text(f"is_linear=0 -> {lines}"))
+    return [stream(booster(bytearray(boosted()))), stream(light(text())), stream(linear)]
 
 
 def cases() -> Iterator[Case]:

@@ -219,9 +219,23 @@ fn children(lines: &mut Lines<'_>, leaves: usize) -> Verdict {
     need(reached, || "left_child and right_child".to_owned())
 }
 
+/// Does a number fit a float as it is? One that is too large or too small for that is an exception where these are
+/// parsed, and lightgbm ends the process over an exception in a tree.
+fn fits(word: &str) -> bool {
+    let zero =
+        || word.split(['e', 'E']).next().is_some_and(|digits| !digits.contains(|c: char| matches!(c, '1'..='9')));
+    match word.parse::<f64>() {
+        Ok(0.0) => zero(),
+        Ok(value) if value.is_infinite() => word.ends_with(['f', 'F']),
+        Ok(value) => value.is_normal() || value.is_nan(),
+        Err(_) => false,
+    }
+}
+
 /// A line of each leaf: a constant, and a coefficient of each of its features.
 fn linear(lines: &mut Lines<'_>, leaves: usize, features: i64) -> Verdict {
-    lines.reals("leaf_const", leaves)?;
+    let constants = lines.value("leaf_const")?;
+    need(reals(constants) == Some(leaves) && words(constants).all(fits), || "leaf_const".to_owned())?;
     let counts = lines.wholes("num_features", leaves, 0, features)?;
     let count = counts.iter().sum::<i64>();
     // Two blanks stand between those of two leaves.
@@ -232,7 +246,8 @@ fn linear(lines: &mut Lines<'_>, leaves: usize, features: i64) -> Verdict {
     let used = lines.value("leaf_features")?;
     let feature = |word: &str| word.parse().is_ok_and(|feature: i64| (0..features).contains(&feature));
     need(listed(used, &feature), || "leaf_features".to_owned())?;
-    need(listed(lines.value("leaf_coeff")?, &is_real), || "leaf_coeff".to_owned())
+    let coefficient = |word: &str| is_real(word) && fits(word);
+    need(listed(lines.value("leaf_coeff")?, &coefficient), || "leaf_coeff".to_owned())
 }
 
 /// What stands behind the trees.
@@ -353,6 +368,13 @@ mod tests {
             assert!(sound(&whole.replacen(from, to, 1)).is_err(), "{to}");
         }
         assert!(sound(&format!("{whole}\0")).is_err());
+    }
+
+    /// lightgbm ends the process over these.
+    #[test]
+    fn lines_of_leaves_have_numbers_that_fit() {
+        assert!(["0", "-0.0", "1.5e-300", "nan", "-inf", "0e5"].into_iter().all(super::fits));
+        assert!(!["1e400", "-1e400", "1e-400", "5e-324", "-1e-320"].into_iter().any(super::fits));
     }
 
     #[test]
