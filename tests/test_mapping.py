@@ -37,6 +37,16 @@ def is_mapped(array: Any, path: Path) -> bool:
     return False
 
 
+class Holder:
+    """Hands its memory over as a buffer."""
+
+    def __init__(self, held: Any) -> None:
+        self.held = held
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        return Holder, (pickle.PickleBuffer(self.held),)
+
+
 ARRAYS = {
     "floats": np.arange(400_000, dtype=np.float64),
     "matrix": np.arange(400_000, dtype=np.int32).reshape(1000, 400),
@@ -216,7 +226,19 @@ def test_floats_that_a_check_looks_at_are_copied_too(tmp_path: Path) -> None:
         torshi.load(path)
 
 
+def test_classes_of_ones_own_get_the_buffer(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    torshi.save(Holder(bytearray(b"x" * LONG)), path)
+    for way in ({}, {"trust": torshi.unrestricted("the test wrote it")}):
+        loaded = torshi.load(path, **way)
+        assert isinstance(loaded.held, memoryview)
+        loaded.held[:3] = b"abc"
+        assert bytes(loaded.held[:4]) == b"abcx"
+    assert isinstance(torshi.load(path, mmap=False).held, bytearray)
+
+
 def test_pyarrow(tmp_path: Path) -> None:
+    """Equal, and read: its rules look at everything."""
     pa = pytest.importorskip("pyarrow")
     path = tmp_path / "file"
     buffer = pa.py_buffer(os.urandom(2 * LONG))
