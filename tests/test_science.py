@@ -27,7 +27,7 @@ import torshi
 from science.equality import Difference, compare
 from science.values import Value
 
-LIBRARIES = ("pandas", "pyarrow", "scipy", "sklearn")
+LIBRARIES = ("pandas", "polars", "pyarrow", "scipy", "sklearn")
 COMPRESSIONS: dict[str, tuple[Callable[[bytes], bytes], Callable[[bytes], bytes]]] = {
     "plain": (bytes, bytes),
     "gzip": (lambda data: gzip.compress(data, 1), gzip.decompress),
@@ -82,7 +82,10 @@ def test_the_corpus_is_as_large_as_it_says() -> None:
     for library in LIBRARIES:
         if importlib.util.find_spec(library):
             files = sum(len(value.protocols) for value in values(library).values())
-            assert files >= {"pandas": 1600, "pyarrow": 800, "scipy": 750, "sklearn": 1600}[library], (library, files)
+            assert files >= {"pandas": 1600, "polars": 1000, "pyarrow": 800, "scipy": 750, "sklearn": 1600}[library], (
+                library,
+                files,
+            )
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
