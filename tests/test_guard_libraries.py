@@ -267,10 +267,10 @@ def test_a_loader_of_torchs_shape(tmp_path: Path, canary: Path) -> None:
     """The stand-in, so that the shape is tested where torch is not installed."""
     module = stand_in()
     path = tmp_path / "model.pt"
-    write_zip(path, b"\x80\x02]q\x00(X\x07\x00\x00\x00storagectorch\nFloatStorage\nX\x01\x00\x00\x000tQa.")
-    with torshi.guard(), pytest.raises(torshi.UntrustedError, match=r"torch\.FloatStorage"):
+    write_zip(path, b"\x80\x02]q\x00(X\x07\x00\x00\x00storagectoast\nFloatStorage\nX\x01\x00\x00\x000tQa.")
+    with torshi.guard(), pytest.raises(torshi.UntrustedError, match=r"toast\.FloatStorage"):
         module.load(path)
-    with torshi.guard(trust=["torch.FloatStorage"]):
+    with torshi.guard(trust=["toast.FloatStorage"]):
         assert module.load(path, encoding="utf-8") == [b"\0" * 8]
     evil = pickle.dumps(Evil(), 2)
     forget(canary)

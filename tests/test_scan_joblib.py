@@ -178,11 +178,10 @@ TRUST = ["torch._utils._rebuild_tensor_v2", "torch.FloatStorage"]
 
 
 @pytest.mark.parametrize("make", [torch_zip, torch_legacy])
-def test_torch_files_have_only_their_classes_as_findings(make: Any) -> None:
+def test_torch_files_of_tensors_have_no_findings(make: Any) -> None:
     data = make({"weight": Tensor("0")})
     assert torshi.scan_bytes(data, trust=TRUST).verdict == "no findings"
-    names = {finding.name for finding in torshi.scan_bytes(data).findings}
-    assert names == {"torch._utils._rebuild_tensor_v2", "torch.FloatStorage"}
+    assert torshi.scan_bytes(data).verdict == "no findings"
     evil = make({"weight": Tensor("0"), "hook": Evil()})
     assert {finding.name for finding in torshi.scan_bytes(evil, trust=TRUST).findings} == {"posix.system"}
 

@@ -25,6 +25,7 @@ import sys
 import time
 import warnings
 from collections.abc import Iterator
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,7 @@ from science.mutation import count, mutant
 from science.values import Value
 
 LIBRARIES = ("numpy", "pandas", "scipy", "sklearn", "pyarrow", "polars", "xgboost", "lightgbm", "statsmodels", "torch")
+THREADED = ("polars",)
 PROTOCOLS = (2, 4, 5)
 BATCH = 200
 SECONDS = 6
@@ -45,14 +47,23 @@ class Corpus:
     """The values of a library that are small enough, and how many parts of each can be changed."""
 
     def __init__(self, library: str, only: str = "") -> None:
-        self.values: list[tuple[Value, Any, int]] = []
-        for value in importlib.import_module(f"science.{library}_values").values():
-            if only not in value.name:
+        self.library, self.only = library, only
+        # A child has none of its parent's threads, and would wait for them for ever.
+        if library not in THREADED:
+            self.values
+
+    @cached_property
+    def values(self) -> list[tuple[Value, Any, int]]:
+        """Each value with its name, and how many parts of it can be changed."""
+        found: list[tuple[Value, Any, int]] = []
+        for value in importlib.import_module(f"science.{self.library}_values").values():
+            if self.only not in value.name:
                 continue
             made = value.make()
             with contextlib.suppress(Exception):
                 if len(pickle.dumps(made, 4)) <= LARGEST:
-                    self.values.append((value, made, count(made, 4)))
+                    found.append((value, made, count(made, 4)))
+        return found
 
     def stream(self, seed: int) -> tuple[Value, bytes]:
         """The mutant of a seed."""
@@ -75,6 +86,8 @@ def one(corpus: Corpus, seed: int) -> str:
         return "refused"
     except Exception:
         return "failed to load"
+    except BaseException as error:
+        return panicked(error, "failed to load")
     try:
         if value.use is not None:
             value.use(loaded)
@@ -82,7 +95,16 @@ def one(corpus: Corpus, seed: int) -> str:
         del loaded
     except Exception:
         return "unusable"
+    except BaseException as error:
+        return panicked(error, "unusable")
     return "used"
+
+
+def panicked(error: BaseException, outcome: str) -> str:
+    """What becomes of a mutant with an error that is no Exception: Rust code that stopped in good order raises one."""
+    if type(error).__name__ != "PanicException":
+        raise error
+    return outcome
 
 
 class Slow(Exception):
@@ -151,6 +173,11 @@ def run(corpus: Corpus, first: int, mutants: int, quiet: bool = True) -> Iterato
             seed = at + 1
 
 
+def named(corpus: Corpus, seed: int) -> tuple[str, bytes]:
+    value, data = corpus.stream(seed)
+    return value.name, data
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("library", nargs="*", default=list(LIBRARIES))
@@ -179,16 +206,16 @@ def main() -> int:
         for seed, number, counts in run(corpus, options.seed, options.mutants):
             totals = [a + b for a, b in zip(totals, counts, strict=True)]
             if number:
-                value, data = corpus.stream(seed)
+                name, data = ("(see --one)", b"") if library in THREADED else named(corpus, seed)
                 what = signal.Signals(number).name if number > 0 else f"exit {-number}"
                 if what == "SIGKILL":
                     found["hang"] += 1
-                    print(f"  {library} seed {seed}: {value.name}: hang", flush=True)
+                    print(f"  {library} seed {seed}: {name}: hang", flush=True)
                     continue
                 deaths += 1
                 found[what] += 1
-                print(f"  {library} seed {seed}: {value.name}: {what}", flush=True)
-                if options.save:
+                print(f"  {library} seed {seed}: {name}: {what}", flush=True)
+                if options.save and data:
                     options.save.mkdir(parents=True, exist_ok=True)
                     (options.save / f"{library}-{seed}.pkl").write_bytes(data)
         told = ", ".join(f"{n} {name}" for n, name in zip(totals, OUTCOMES, strict=True))

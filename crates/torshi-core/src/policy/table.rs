@@ -18,11 +18,13 @@ const SOURCES: &[(&str, bool, &str)] = &[
     ("joblib", false, include_str!("tables/joblib.toml")),
     ("dateutil", false, include_str!("tables/dateutil.toml")),
     ("pandas", false, include_str!("tables/pandas.toml")),
+    ("polars", false, include_str!("tables/polars.toml")),
     ("pyarrow", false, include_str!("tables/pyarrow.toml")),
     ("scipy", false, include_str!("tables/scipy.toml")),
     ("sklearn", false, include_str!("tables/sklearn.toml")),
     ("xgboost", false, include_str!("tables/xgboost.toml")),
     ("lightgbm", false, include_str!("tables/lightgbm.toml")),
+    ("torch", false, include_str!("tables/torch.toml")),
 ];
 
 #[derive(Deserialize)]

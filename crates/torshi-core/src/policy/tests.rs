@@ -31,11 +31,13 @@ fn every_rule_is_used_and_found_by_its_name() {
         include_str!("tables/numpy.toml"),
         include_str!("tables/joblib.toml"),
         include_str!("tables/pandas.toml"),
+        include_str!("tables/polars.toml"),
         include_str!("tables/pyarrow.toml"),
         include_str!("tables/scipy.toml"),
         include_str!("tables/sklearn.toml"),
         include_str!("tables/xgboost.toml"),
         include_str!("tables/lightgbm.toml"),
+        include_str!("tables/torch.toml"),
     ];
     for (name, rule) in rules::Rule::ALL {
         assert_eq!(rules::Rule::parse(name), Some(*rule));

@@ -7,7 +7,7 @@ use super::value::Symbol;
 use super::{Symbolic, NO_GLOBAL};
 use crate::error::{FaultBox, Site};
 use crate::finding::FindingKind;
-use crate::policy::{Kind, Makes, Mismatch, Row};
+use crate::policy::{rules, Kind, Makes, Mismatch, Row};
 
 impl Symbolic<'_, '_> {
     /// REDUCE.
@@ -110,6 +110,20 @@ impl Symbolic<'_, '_> {
         if self.globals.get(global).row.is_some_and(|row| row.freezes) {
             self.freeze(state);
         }
+    }
+
+    /// What a persistent id of a PyTorch file stands for: an instance of the class of storages in it, to which nothing can
+    /// be done but what takes one as an argument. Of any other id nothing is known.
+    pub(super) fn storage(&mut self, id: Symbol) -> Option<Symbol> {
+        let [kind, class, ..] = *self.tuple_items(id) else { return None };
+        let Symbol::Global(class) = class else { return None };
+        let global = self.globals.get(class);
+        let known = global.row.is_some() && rules::torch::is_storage(&global.module, &global.qualname);
+        if !known || self.known_text(kind) != Some("storage") {
+            return None;
+        }
+        let storage = self.instance(class, id, false);
+        Some(storage)
     }
 
     /// The containers of a state that its owner keeps by reference may not change any more: what was

@@ -692,7 +692,7 @@ impl<'a> Domain<'a> for Symbolic<'a, '_> {
             return Err(Fault::malformed(site, what));
         }
         self.place(id, site);
-        Ok(Symbol::Opaque)
+        Ok(self.storage(id).unwrap_or(Symbol::Opaque))
     }
 
     fn stop(&mut self, value: Symbol, site: Site) -> Result<Symbol, FaultBox> {

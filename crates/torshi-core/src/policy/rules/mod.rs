@@ -11,6 +11,7 @@ mod boost;
 mod callable;
 pub(crate) mod content;
 mod datetime;
+mod ipc;
 mod number;
 pub(super) mod numpy;
 mod object;
@@ -20,6 +21,7 @@ pub(super) mod sklearn;
 #[cfg(test)]
 mod tests;
 mod text;
+pub(crate) mod torch;
 
 pub(crate) use numpy::ndarray::{extent as array_extent, Extent};
 
@@ -100,6 +102,8 @@ rules! {
     "pandas.timedelta_index" => PandasTimedeltaIndex pandas::index::new_timedelta;
     "pandas.unpickle" => PandasUnpickle pandas::extension::unpickle;
     "pandas.zone_dtype" => PandasZoneDtype pandas::extension::zone_dtype;
+    "polars.frame" => PolarsFrame ipc::frame;
+    "polars.series" => PolarsSeries ipc::series;
     "random.state" => RandomState number::random_state;
     "re.flags" => ReFlags text::re_flags;
     "scipy.distribution" => ScipyDistribution scipy::stats::distribution;
@@ -119,6 +123,9 @@ rules! {
     "sklearn.svm" => SklearnSvm sklearn::svm::state;
     "sklearn.tree" => SklearnTree sklearn::tree::tree;
     "sklearn.tree_state" => SklearnTreeState sklearn::tree::state;
+    "torch.loader" => TorchLoader torch::loader;
+    "torch.parameter" => TorchParameter torch::parameter;
+    "torch.tensor" => TorchTensor torch::tensor;
     "types.argument" => TypeArgument callable::type_argument;
     "unicode.error" => UnicodeError text::unicode_error;
     "uuid.state" => UuidState number::uuid_state;
