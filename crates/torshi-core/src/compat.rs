@@ -13,13 +13,22 @@ type Names = FxHashMap<(&'static str, &'static str), (&'static str, &'static str
 struct Renames {
     modules: FxHashMap<&'static str, &'static str>,
     names: Names,
+    /// The packages that anything was renamed in: most names are of others.
+    packages: Vec<&'static str>,
+}
+
+fn package(module: &str) -> &str {
+    module.split_once('.').map_or(module, |(package, _)| package)
 }
 
 impl Renames {
     fn read(text: &'static str) -> Renames {
-        let mut table = Renames { modules: FxHashMap::default(), names: FxHashMap::default() };
+        let mut table = Renames { modules: FxHashMap::default(), names: FxHashMap::default(), packages: Vec::new() };
         for line in text.lines().filter(|line| !line.starts_with('#')) {
             let words: Vec<&'static str> = line.split(' ').collect();
+            if !table.packages.contains(&package(words[0])) {
+                table.packages.push(package(words[0]));
+            }
             match words[..] {
                 [old, new] => table.modules.extend([(old, new)]),
                 [module, name, new_module, new_name] => table.names.extend([((module, name), (new_module, new_name))]),
@@ -56,6 +65,9 @@ pub fn python3_module(module: &str) -> Option<&'static str> {
 /// is not there, since the library is of an earlier release itself, it imports the old one, which then is what was meant.
 pub fn present<'n>(module: &str, name: &'n str) -> Option<(&'static str, &'n str)> {
     let table = libraries();
+    if !table.packages.contains(&package(module)) {
+        return None;
+    }
     match table.names.get(&(module, name)) {
         Some(names) => Some(*names),
         None => table.modules.get(module).map(|module| (*module, name)),
