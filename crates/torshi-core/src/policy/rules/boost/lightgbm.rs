@@ -84,7 +84,7 @@ pub(in super::super) fn booster<W: View>(w: &W, v: W::V, target: Option<W::V>) -
             "_train_data_name" => matches!(shape, Shape::Text(_)),
             _ => false,
         };
-        demand(sound, w, value, &format!("an attribute {key:.40} as lightgbm writes it"))?;
+        demand(sound, w, value, format_args!("an attribute {key:.40} as lightgbm writes it"))?;
     }
     Ok(())
 }
@@ -114,7 +114,7 @@ pub(in super::super) fn estimator<W: View>(w: &W, v: W::V, target: Option<W::V>)
             sound,
             w,
             value,
-            &format!("an attribute {key:.40} that is a parameter of lightgbm which names no file"),
+            format_args!("an attribute {key:.40} that is a parameter of lightgbm which names no file"),
         )?;
     }
     Ok(())

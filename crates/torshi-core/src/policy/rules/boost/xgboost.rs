@@ -45,7 +45,7 @@ pub(in super::super) fn booster<W: View>(w: &W, v: W::V, target: Option<W::V>) -
             "feature_names" | "feature_types" => matches!(shape, Shape::None | Shape::List),
             _ => false,
         };
-        demand(sound, w, value, &format!("an attribute {key:.40} as xgboost writes it"))?;
+        demand(sound, w, value, format_args!("an attribute {key:.40} as xgboost writes it"))?;
     }
     Ok(())
 }

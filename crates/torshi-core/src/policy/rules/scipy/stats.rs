@@ -51,7 +51,7 @@ pub(in super::super) fn distribution<W: View>(w: &W, v: W::V, target: Option<W::
             "numargs" => int(w, value).is_some_and(|count| (0..=MOST).contains(&count)),
             _ => is_plain(w, value, 3),
         };
-        demand(sound, w, value, &format!("{key} of a distribution"))?;
+        demand(sound, w, value, format_args!("{key} of a distribution"))?;
     }
     Ok(())
 }
