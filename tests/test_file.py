@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import enum
 import errno
+import inspect
 import io
 import json
 import os
@@ -95,6 +96,15 @@ def test_file_objects(tmp_path: Path, name: str) -> None:
     (tmp_path / "other").write_bytes(buffer.getvalue())
     assert torshi.load(tmp_path / "other", verify=True) == VALUES[name]
     assert torshi.load(io.BytesIO(buffer.getvalue())) == VALUES[name]
+
+
+def test_load_has_the_parameters_of_stock_first() -> None:
+    """If this fails, programs that look at the signature of what they are given take `load` for something else."""
+    stock = inspect.signature(pickle.load).parameters.values()
+    ours = list(inspect.signature(torshi.load).parameters.values())
+    assert [(p.name, p.default) for p in ours[: len(stock)]] == [(p.name, p.default) for p in stock]
+    assert [p.kind for p in ours[1:]] == [inspect.Parameter.KEYWORD_ONLY] * (len(ours) - 1)
+    assert torshi.load(io.BytesIO(torshi.dumps(1)), int) == 1
 
 
 def test_without_long_buffers_the_stream_is_what_dumps_writes(tmp_path: Path) -> None:

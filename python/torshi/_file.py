@@ -7,6 +7,7 @@ closes. Never builds anything of a file that is not as its manifest says.
 
 from __future__ import annotations
 
+import inspect
 import io
 import os
 import stat
@@ -217,6 +218,19 @@ def load(
             return value
         value = settings.load(stored, mmap=mmap, verify=verify)
     return settings.checked(value)
+
+
+def _stock_first(function: Callable[..., Any]) -> inspect.Signature:
+    """The signature of a loading function as stock pickle's is, with what is new behind it: some programs look."""
+    signature = inspect.signature(function)
+    names = ["file", "fix_imports", "encoding", "errors", "buffers"]
+    given = dict(signature.parameters)
+    given["type"] = given["type"].replace(kind=inspect.Parameter.KEYWORD_ONLY)
+    names += [name for name in given if name not in names]
+    return signature.replace(parameters=[given[name] for name in names])
+
+
+load.__signature__ = _stock_first(load)  # type: ignore[attr-defined]
 
 
 @dataclass(frozen=True)
