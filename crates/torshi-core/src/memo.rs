@@ -132,9 +132,13 @@ impl<V> Memo<V> {
         (std::mem::take(&mut self.dense), reads)
     }
 
-    /// The same memo, going on behind `filled` slots that another memo holds.
+    /// The same memo, going on behind `filled` slots that another memo holds. Of a memo that pickles share everything is
+    /// kept, so none of its reads are noted: the next pickle may read what this one does not.
     pub fn behind(mut self, filled: u64) -> Self {
         (self.elsewhere, self.len) = (filled, filled);
+        if filled > 0 && matches!(self.keeping, Keeping::Noting(_)) {
+            self.keeping = Keeping::All;
+        }
         self
     }
 
@@ -329,6 +333,18 @@ mod tests {
         let mut second = Memo::keeping_only(first.take_parts().1);
         second.put(100_000, || 'b');
         assert_eq!(second.get(100_000), Some(&'b'));
+    }
+
+    /// Marks for all slots of earlier pickles, made anew for each pickle of a long file, once took time in the square
+    /// of their number.
+    #[test]
+    fn a_memo_behind_another_marks_nothing() {
+        let mut memo = Memo::noting().behind(1 << 40);
+        memo.put(memo.len(), || 'a');
+        assert_eq!(memo.get(1 << 40), Some(&'a'));
+        assert_eq!(memo.reads().marks.len(), 0);
+        assert!(memo.keeps(1 << 40));
+        assert!(memo.into_reads().is_empty());
     }
 
     /// A second pickle of one unpickler counts on from the first, or its MEMOIZE would overwrite.
