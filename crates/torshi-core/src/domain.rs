@@ -3,6 +3,7 @@
 //! setting state mean for its kind of value. A domain never sees an opcode's layout, the stack or the memo.
 
 use crate::error::{Fault, FaultBox, Site};
+use crate::reader::{Atoms, Chunk, CHUNK};
 
 /// What the machine must know of a value to hold the type rules of the format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -144,6 +145,32 @@ pub trait Domain<'a> {
         Self::Slot: 's,
     {
         false
+    }
+    /// Whether `atom_row` does anything.
+    const ATOM_ROWS: bool = false;
+    /// Appends these atoms of the stream, which are not on the stack, to an exact list. `false` where it cannot, and
+    /// nothing has been done then.
+    fn atom_row(&mut self, _list: &Self::Value, _atoms: Atoms) -> bool {
+        false
+    }
+    /// Pushes atoms of a stream that were told apart, in their order, having made all of one kind after the other.
+    #[inline(always)]
+    fn atoms(&mut self, stack: &mut Vec<Self::Value>, data: &'a [u8], atoms: Chunk<'_>) -> Result<(), Self::Error> {
+        let mut made: [Option<Self::Value>; CHUNK] = [const { None }; CHUNK];
+        for (number, constant) in atoms.constants(data) {
+            made[number] = Some(self.constant(constant));
+        }
+        for (number, n) in atoms.integers(data) {
+            made[number] = Some(self.integer(n)?);
+        }
+        for (number, x) in atoms.floats(data) {
+            made[number] = Some(self.float(x)?);
+        }
+        for (number, utf8) in atoms.texts(data) {
+            made[number] = Some(self.text(utf8)?);
+        }
+        stack.extend(made.into_iter().take(atoms.len()).flatten());
+        Ok(())
     }
     /// A value for the second time, as DUP asks for it.
     fn duplicate(&mut self, value: &Self::Value) -> Result<Self::Value, Self::Error> {

@@ -193,6 +193,38 @@ impl<V> Memo<V> {
         }
     }
 
+    /// How many slots are filled, if all were filled in order so that the next ones can be taken back by `rewind`.
+    #[inline(always)]
+    pub fn in_order(&self) -> Option<u64> {
+        let plain = self.sparse.is_empty() && self.len == self.elsewhere + self.dense.len() as u64;
+        (plain && !matches!(self.keeping, Keeping::Nothing)).then_some(self.len)
+    }
+
+    /// Takes back the slots filled since `in_order` gave this number, of which none was read.
+    #[cold]
+    pub fn rewind(&mut self, len: u64) {
+        self.dense.truncate((len - self.elsewhere) as usize);
+        self.len = len;
+    }
+
+    /// Fills so many slots in order with values that nobody asks for; `false` where one of them is asked for, and nothing
+    /// has been done then.
+    pub fn pass(&mut self, slots: usize) -> bool {
+        match &self.keeping {
+            Keeping::Nothing => true,
+            Keeping::Only(reads) if self.sparse.is_empty() && self.len == self.elsewhere + self.dense.len() as u64 => {
+                let next = self.len as usize;
+                if (next..next + slots).any(|slot| reads.contains(slot)) {
+                    return false;
+                }
+                self.dense.resize_with(self.dense.len() + slots, || None);
+                self.len += slots as u64;
+                true
+            }
+            _ => false,
+        }
+    }
+
     /// Whether what is put into a slot can be read again.
     #[inline(always)]
     pub fn keeps(&self, index: u64) -> bool {

@@ -2,6 +2,7 @@
 //! stack or into a container in between. Each comes to just what its instructions come to one by one, and
 //! `advance`, which goes instruction by instruction, does none of them.
 
+use super::rows::KnownAtoms;
 use super::Machine;
 use crate::domain::{Constant, Domain, Items, Kind};
 use crate::reader::{Reader, Row, StateForm};
@@ -81,9 +82,25 @@ impl<'a, D: Domain<'a>> Machine<'a, D> {
         Ok(())
     }
 
-    /// Behind a MARK: memo reads, and at once the APPENDS that gives all of them to a list, where the domain can do that.
+    /// Behind a MARK: atoms or memo reads, and at once the APPENDS that gives all of them to a list, where the domain can
+    /// do that.
     #[inline(always)]
     pub(super) fn list_run<const FUSE: bool>(&mut self, reader: &mut Reader<'a>) -> Result<(), D::Error> {
+        if FUSE && D::ATOM_ROWS && reader.atom_follows() && self.fills_list() {
+            if let Some(row) = self.atom_row(reader.row())? {
+                reader.leave_row(row);
+                self.pop_mark(reader.site())?;
+            }
+            return Ok(());
+        }
+        if FUSE {
+            if let Some(known) = self.rows.known_atoms(reader.offset()) {
+                if self.known_atom_row(known)? {
+                    reader.leap(known.atoms.to);
+                }
+                return Ok(());
+            }
+        }
         if !FUSE || !reader.get_follows() || !self.fills_list() {
             return Ok(());
         }
@@ -102,6 +119,40 @@ impl<'a, D: Domain<'a>> Machine<'a, D> {
     fn fills_list(&self) -> bool {
         let below = self.marks.len().checked_sub(2).map_or(0, |outer| self.marks[outer]);
         self.stack.len() > below && self.stack.last().is_some_and(|list| self.domain.kind(list) == Kind::List)
+    }
+
+    /// A row of atoms and APPENDS, if that is what follows and the domain takes it; else nothing has been done.
+    #[inline(never)] // as for `fetch_row`
+    fn atom_row(&mut self, mut row: Row<'a>) -> Result<Option<Row<'a>>, D::Error> {
+        let Some(before) = self.memo.in_order() else { return Ok(None) };
+        let (memo, domain, mut failed) = (&mut self.memo, &mut self.domain, None);
+        let atoms = self.rows.pass(&mut row, |utf8| match domain.text(utf8) {
+            Ok(text) => memo.put(memo.len(), || domain.keep(&text)),
+            Err(error) => failed = Some(error),
+        });
+        if let Some(error) = failed {
+            return Err(error);
+        }
+        let list = self.stack.last().filter(|_| row.following_appends());
+        let taken = list.is_some_and(|list| self.domain.atom_row(list, atoms));
+        self.rows.settle(atoms, taken);
+        if !taken {
+            self.memo.rewind(before);
+        }
+        Ok(taken.then_some(row))
+    }
+
+    /// Pushes the atoms of a row that the check wrote down, all of one kind after the other; `false` where one of its
+    /// texts is read again, and nothing has been done then.
+    #[cold] // once for a thousand items
+    fn known_atom_row(&mut self, known: KnownAtoms) -> Result<bool, D::Error> {
+        if !self.memo.pass(known.atoms.memoized) {
+            return Ok(false);
+        }
+        for chunk in self.rows.chunks_of(known) {
+            self.domain.atoms(&mut self.stack, self.data, chunk)?;
+        }
+        Ok(true)
     }
 
     /// A row of memo reads and APPENDS, if that is what follows and the domain takes it; else nothing has been done.

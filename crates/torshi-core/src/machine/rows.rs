@@ -1,10 +1,11 @@
-//! Rows of memo reads: which slots a run of BINGET and LONG_BINGET reads. The check writes the long ones down and the
-//! builder takes them from there: which of the two opcodes comes next is for no processor to foretell, so that reading a
-//! row costs more than going by it. It never holds more than four bytes for each read of the stream.
+//! Rows: which slots a run of BINGET and LONG_BINGET reads, and which atoms of mixed kinds a list has. The check writes
+//! the long ones down and the builder takes them from there: which opcode comes next is for no processor to foretell, so
+//! that reading a row costs more than going by it. It never holds more than four bytes for each read or atom of the
+//! stream.
 
 use std::cell::Cell;
 
-use crate::reader::Row;
+use crate::reader::{Atoms, Chunk, Chunks, Row, Sorter};
 
 /// Memo reads of a row that are looked at together: a batch of pickle's has a thousand.
 const ROW: usize = 1024;
@@ -24,8 +25,17 @@ struct Known {
     count: usize,
 }
 
+/// A row of atoms, all told apart.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct KnownAtoms {
+    pub atoms: Atoms,
+    /// Where its chunks are, and how many they are.
+    first: usize,
+    chunks: usize,
+}
+
 /// The rows of a stream, in order.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Rows {
     known: Vec<Known>,
     slots: Vec<u32>,
@@ -36,10 +46,39 @@ pub struct Rows {
     /// The row read last: who finds that it is not what was looked for comes here a second time.
     last: Option<Known>,
     noting: bool,
+    sorter: Option<Box<Sorter>>,
+    atoms: Vec<KnownAtoms>,
+    chunks: Chunks,
+    /// How many chunks belong to rows written down.
+    settled: usize,
+    /// The known row of atoms to come, and where it begins.
+    next_atoms: usize,
+    /// See `next_atoms`; nowhere if there is none.
+    atoms_at: usize,
 }
 
 thread_local! {
     static SPARE: Cell<(Vec<Known>, Vec<u32>)> = const { Cell::new((Vec::new(), Vec::new())) };
+    static SORTER: Cell<Option<Box<Sorter>>> = const { Cell::new(None) };
+}
+
+impl Default for Rows {
+    fn default() -> Self {
+        Rows {
+            known: Vec::new(),
+            slots: Vec::new(),
+            used: 0,
+            next: 0,
+            last: None,
+            noting: false,
+            sorter: None,
+            atoms: Vec::new(),
+            chunks: Chunks::default(),
+            settled: 0,
+            next_atoms: 0,
+            atoms_at: usize::MAX,
+        }
+    }
 }
 
 impl Rows {
@@ -53,7 +92,60 @@ impl Rows {
     /// What was written down, for who reads the same stream again.
     pub fn noted(mut self) -> Self {
         (self.noting, self.next, self.last) = (false, 0, None);
+        self.next_atoms = 0;
+        self.look_ahead();
         self
+    }
+
+    fn look_ahead(&mut self) {
+        self.atoms_at = self.atoms.get(self.next_atoms).map_or(usize::MAX, |known| known.atoms.from);
+    }
+
+    /// Passes over the atoms of a row; the texts that are memoized are given to `memoized`. To be followed by `settle`.
+    #[inline(always)]
+    pub(super) fn pass<'a>(&mut self, row: &mut Row<'a>, memoized: impl FnMut(&'a [u8])) -> Atoms {
+        let sorter = self.sorter.get_or_insert_with(|| SORTER.take().unwrap_or_default());
+        row.following_atoms(sorter, &mut self.chunks, memoized)
+    }
+
+    /// Writes a row down for who builds, or lets go of it.
+    #[inline(always)]
+    pub(super) fn settle(&mut self, atoms: Atoms, taken: bool) {
+        let first = self.settled;
+        if taken && atoms.are_mixed && self.noting {
+            self.settled = self.chunks.len();
+            self.atoms.push(KnownAtoms { atoms, first, chunks: self.settled - first });
+        } else {
+            self.chunks.truncate(first);
+        }
+    }
+
+    /// The row of atoms that begins here, if it is known.
+    #[inline(always)]
+    pub(super) fn known_atoms(&mut self, at: usize) -> Option<KnownAtoms> {
+        if at < self.atoms_at {
+            return None;
+        }
+        self.next_known_atoms(at)
+    }
+
+    #[cold]
+    fn next_known_atoms(&mut self, at: usize) -> Option<KnownAtoms> {
+        while self.atoms_at < at {
+            self.next_atoms += 1;
+            self.look_ahead();
+        }
+        let found = self.atoms.get(self.next_atoms).filter(|known| known.atoms.from == at).copied();
+        if found.is_some() {
+            self.next_atoms += 1;
+            self.look_ahead();
+        }
+        found
+    }
+
+    /// The chunks of such a row.
+    pub(super) fn chunks_of(&self, known: KnownAtoms) -> impl Iterator<Item = Chunk<'_>> {
+        (known.first..known.first + known.chunks).filter_map(|chunk| self.chunks.get(chunk))
     }
 
     /// Takes memo reads of a row; the numbers of their slots.
@@ -115,6 +207,9 @@ impl Rows {
 impl Drop for Rows {
     /// Keeps the memory for the next stream of this thread.
     fn drop(&mut self) {
+        if let Some(sorter) = self.sorter.take() {
+            let _ = SORTER.try_with(|spare| spare.set(Some(sorter))); // as below
+        }
         if !self.slots.is_empty() && self.slots.len() <= MOST_SPARE {
             self.known.clear();
             let kept = (std::mem::take(&mut self.known), std::mem::take(&mut self.slots));

@@ -6,9 +6,11 @@ use crate::error::{Fault, FaultBox, FaultKind, Site};
 use crate::opcode::{ArgumentKind, Opcode, TABLE};
 use memchr::memchr;
 
+mod atom;
 mod gap;
 mod row;
 
+pub use atom::{Atoms, Chunk, Chunks, Sorter, CHUNK};
 pub use gap::{whole_offset, Gap, Payload, APART};
 pub use row::Row;
 
@@ -210,10 +212,22 @@ impl<'a> Reader<'a> {
         self.data.get(self.at).is_some_and(|&byte| row::is_get(byte))
     }
 
+    /// Whether a constant, a number or a short text comes next.
+    #[inline(always)]
+    pub fn atom_follows(&self) -> bool {
+        self.data.get(self.at).is_some_and(|&byte| atom::is_atom(byte))
+    }
+
     /// What comes next, as a row.
     #[inline(always)]
     pub fn row(&self) -> Row<'a> {
         Row { data: self.data, at: self.at, last: self.site.offset }
+    }
+
+    /// Goes on at `at`, behind a row that is known.
+    #[inline(always)]
+    pub fn leap(&mut self, at: usize) {
+        self.at = at;
     }
 
     /// Goes on behind what was taken of a row; the opcode of the present site stays that of what stood before.

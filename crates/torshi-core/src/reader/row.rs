@@ -48,7 +48,13 @@ pub(super) fn is_integer(byte: u8, length: u8) -> bool {
 
 #[inline(always)]
 pub(super) fn is_constant(byte: u8) -> bool {
-    CONSTANTS[byte as usize].is_some()
+    constant(byte).is_some()
+}
+
+/// The constant that an opcode stands for.
+#[inline(always)]
+pub(super) fn constant(byte: u8) -> Option<Constant> {
+    CONSTANTS[byte as usize]
 }
 
 #[inline(always)]
@@ -57,6 +63,12 @@ pub(super) fn is_get(byte: u8) -> bool {
 }
 
 impl<'a> Row<'a> {
+    /// What comes at `at`, which must be where an instruction begins.
+    #[inline(always)]
+    pub(super) fn at_offset(data: &'a [u8], at: usize) -> Self {
+        Row { data, at, last: at }
+    }
+
     /// Where the next instruction begins.
     #[inline(always)]
     pub fn at(&self) -> usize {
@@ -110,7 +122,7 @@ impl<'a> Row<'a> {
     /// Takes NONE, NEWTRUE or NEWFALSE if one comes next.
     #[inline(always)]
     pub fn following_constant(&mut self) -> Option<Constant> {
-        let constant = CONSTANTS[*self.data.get(self.at)? as usize]?;
+        let constant = constant(*self.data.get(self.at)?)?;
         self.at += 1;
         Some(constant)
     }

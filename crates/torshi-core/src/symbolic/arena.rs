@@ -3,6 +3,7 @@
 //! that are containers themselves. It never keeps text, numbers or bytes.
 
 use super::value::Symbol;
+use crate::reader::Atoms;
 
 /// What a node is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,6 +78,8 @@ enum Holds {
     Pairs,
     /// Items all of which are nodes, in `ids`.
     Nodes,
+    /// Atoms that stand in the stream, one place in `rows`.
+    Row,
 }
 
 /// All nodes of a stream.
@@ -97,6 +100,8 @@ pub struct Arena {
     symbols: Vec<Symbol>,
     /// Nodes that lists hold: a quarter of the memory of symbols, and lists of shared objects are long.
     ids: Vec<u32>,
+    /// Items that were left in the stream.
+    rows: Vec<Atoms>,
     chunks: Vec<Chunk>,
 }
 
@@ -107,6 +112,7 @@ impl Arena {
         self.gists.clear();
         self.symbols.clear();
         self.ids.clear();
+        self.rows.clear();
         self.chunks.clear();
         self.grown_late = false;
         self.empty = None;
@@ -120,6 +126,7 @@ impl Arena {
         self.nodes.len() * (size_of::<Node>() + size_of::<Gist>())
             + self.symbols.len() * size_of::<Symbol>()
             + self.ids.len() * size_of::<u32>()
+            + self.rows.len() * size_of::<Atoms>()
             + self.chunks.len() * size_of::<Chunk>()
     }
 
@@ -289,6 +296,19 @@ impl Arena {
         self.weigh(id, u32::try_from(weight).unwrap_or(u32::MAX), depth);
         self.linked(id, first, kept, count, Holds::Nodes);
         true
+    }
+
+    /// `fill`, for atoms that stay in the stream; where they stand is noted if somebody may ask for them.
+    pub fn fill_atoms(&mut self, id: u32, atoms: Atoms) {
+        let node = &self.nodes[id as usize];
+        let short = atoms.has_none && atoms.count <= SHORT as usize && node.count + atoms.count as u32 <= SHORT;
+        let kept = usize::from(short || self.atoms > 0);
+        let first = self.rows.len();
+        if kept > 0 {
+            self.rows.push(atoms);
+        }
+        self.weigh(id, atoms.count as u32, 0);
+        self.linked(id, first, kept, atoms.count, Holds::Row);
     }
 
     /// From here on lists and dicts keep atoms: rules will look at them.
@@ -469,19 +489,21 @@ impl Arena {
                     let values = self.symbols[range].iter().skip(1).step_by(2);
                     all.extend(values.filter(|value| !value.is_atom()));
                 }
+                Holds::Row => {}
             }
         }
         all
     }
 
-    /// All items of a list in their order, if none of them was let go.
-    pub fn elements(&self, id: u32) -> Option<Vec<Symbol>> {
+    /// All items of a list in their order, if none of them was let go; `read` reads those that stand in the stream.
+    pub fn elements(&self, id: u32, read: impl Fn(Atoms, &mut Vec<Symbol>)) -> Option<Vec<Symbol>> {
         let chunks: Vec<_> = self.chunks_of(id).collect();
         let mut all = Vec::new();
         for (range, holds) in chunks.into_iter().rev() {
             match holds {
                 Holds::Nodes => all.extend(self.ids[range].iter().map(|&child| Symbol::Node(child))),
                 Holds::Items => all.extend_from_slice(&self.symbols[range]),
+                Holds::Row => self.rows[range].iter().for_each(|atoms| read(*atoms, &mut all)),
                 Holds::Pairs => return None,
             }
         }
@@ -496,6 +518,7 @@ impl Arena {
             match holds {
                 Holds::Nodes => self.ids[range].iter().copied().for_each(&mut each),
                 Holds::Items => nodes_of(&self.symbols[range]).for_each(&mut each),
+                Holds::Row => {}
                 Holds::Pairs => {
                     self.symbols[range].chunks_exact(2).flat_map(|pair| nodes_of(&pair[1..])).for_each(&mut each)
                 }

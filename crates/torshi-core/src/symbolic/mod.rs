@@ -22,7 +22,7 @@ use crate::machine::{Machine, Rows};
 use crate::memo::{Memo, SlotSet};
 use crate::opcode::Opcode;
 use crate::policy::Policy;
-use crate::reader::{Gap, APART};
+use crate::reader::{Atoms, Gap, APART};
 use arena::{Arena, NodeKind, NO_GLOBAL};
 use globals::Globals;
 use std::borrow::Cow;
@@ -389,6 +389,19 @@ impl<'a> Domain<'a> for Symbolic<'a, '_> {
         match *list {
             // What is to be told of a list is told where there is a place to tell.
             Symbol::Node(id) if !self.arena.node(id).frozen => self.arena.fill_row(id, slots, get),
+            _ => false,
+        }
+    }
+
+    const ATOM_ROWS: bool = true;
+
+    #[inline(always)]
+    fn atom_row(&mut self, list: &Symbol, atoms: Atoms) -> bool {
+        match *list {
+            Symbol::Node(id) if !self.arena.node(id).frozen => {
+                self.arena.fill_atoms(id, atoms);
+                true
+            }
             _ => false,
         }
     }

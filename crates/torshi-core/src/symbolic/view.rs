@@ -1,9 +1,12 @@
 //! What the policy's patterns and rules see of symbols. It only translates; it judges nothing.
 
 use super::arena::{NodeKind, NO_GLOBAL};
-use super::value::Symbol;
+use super::value::{Span, Symbol};
 use super::Symbolic;
+use crate::literal::small_integer;
+use crate::opcode::Opcode;
 use crate::policy::{Shape, View};
+use crate::reader::{Argument, Atoms, Reader};
 
 impl Symbolic<'_, '_> {
     /// Text whose characters are known.
@@ -39,6 +42,28 @@ impl Symbolic<'_, '_> {
             self.attributes.set((id, count));
         }
         true
+    }
+
+    /// The symbols of atoms that were left in the stream.
+    fn atoms(&self, atoms: Atoms) -> impl Iterator<Item = Symbol> + '_ {
+        let mut reader = Reader::from_offset(&self.data[..atoms.to], atoms.from);
+        std::iter::from_fn(move || {
+            let opcode = reader.opcode().ok()?;
+            Some((opcode, reader.argument().ok()?))
+        })
+        .filter(|(opcode, _)| *opcode != Opcode::Memoize)
+        .map(|(opcode, argument)| match (opcode, argument) {
+            (Opcode::None, _) => Symbol::None,
+            (Opcode::Newfalse, _) => Symbol::Bool(false),
+            (Opcode::Newtrue, _) => Symbol::Bool(true),
+            (_, Argument::Int(n)) => Symbol::Int(n),
+            (_, Argument::Float(x)) => Symbol::Float(x),
+            (Opcode::Long1, Argument::Bytes(bytes)) => {
+                small_integer(bytes).map_or_else(|| Symbol::BigInt(Span::of(self.data, bytes)), Symbol::Int)
+            }
+            (Opcode::ShortBinunicode, Argument::Bytes(utf8)) => Symbol::Text(Span::of(self.data, utf8)),
+            _ => Symbol::Opaque, // no atom, of which the reader says that it is one
+        })
     }
 
     fn node_shape(&self, id: u32) -> Shape<'_, Symbol> {
@@ -102,7 +127,9 @@ impl View for Symbolic<'_, '_> {
     fn elements(&self, symbol: Symbol) -> Option<Vec<Symbol>> {
         self.charge(symbol);
         match symbol {
-            Symbol::Node(id) if self.arena.node(id).kind == NodeKind::List => self.arena.elements(id),
+            Symbol::Node(id) if self.arena.node(id).kind == NodeKind::List => {
+                self.arena.elements(id, |atoms, all| all.extend(self.atoms(atoms)))
+            }
             _ => None,
         }
     }
