@@ -4,6 +4,7 @@
 //! type needs, offsets that rise within their data, indices within their dictionary, text that is UTF-8. Buffers must
 //! stand in the stream. Layouts that are not known here (views, unions, run ends, extensions) are refused.
 use std::borrow::Cow;
+use std::ops::BitOr;
 
 use super::{content, demand, int, refuse, tuple, Outcome};
 use crate::policy::pattern::{Shape, View};
@@ -417,21 +418,35 @@ fn rising(data: &[u8], width: usize, from: u64, to: u64, limit: u64) -> Option<E
     let data = data.get(place(from)?..place(to.checked_add(1)?)?)?;
     let (first, last) = (number_at(data, width, 0, true)?, number_at(data, width, to - from, true)?);
     let within = first >= 0 && last as u64 <= limit; // so are all that rise from the one to the other
+    let (before, behind) = (&data[..data.len() - width], &data[width..]);
     let rise = match width {
-        4 => rise(data.chunks_exact(4).filter_map(|item| Some(i32::from_le_bytes(*item.first_chunk()?)))),
-        _ => rise(data.chunks_exact(8).filter_map(|item| Some(i64::from_le_bytes(*item.first_chunk()?)))),
+        4 => rise(before, behind, |item: [u8; 4]| i32::from_le_bytes(item), i32::wrapping_sub) >= 0,
+        _ => rise(before, behind, |item: [u8; 8]| i64::from_le_bytes(item), i64::wrapping_sub) >= 0,
     };
     (within && rise).then_some(Ends { data, width })
 }
 
-/// One walk without a way out, so that it goes over many at once.
-fn rise<N: Ord + Copy + Default>(all: impl Iterator<Item = N>) -> bool {
-    all.fold((true, N::default()), |(rise, before), next| (rise & (next >= before), next)).0
+/// Negative if one of the numbers behind is, or is less than the one before it. One walk without a way out and without a
+/// comparison, so that it goes over many at once.
+fn rise<N, const WIDTH: usize>(before: &[u8], behind: &[u8], read: fn([u8; WIDTH]) -> N, less: fn(N, N) -> N) -> N
+where
+    N: BitOr<Output = N> + Copy + Default,
+{
+    let (before, behind) = (before.chunks_exact(WIDTH), behind.chunks_exact(WIDTH));
+    let number = |item: &[u8]| item.first_chunk().map_or_else(N::default, |item| read(*item));
+    before.zip(behind).fold(N::default(), |seen, (before, next)| {
+        let next = number(next);
+        seen | next | less(next, number(before))
+    })
 }
 
 /// Is every value between these offsets UTF-8 by itself?
 fn is_utf8(data: &[u8], ends: &Ends<'_>) -> bool {
     let (Some(first), Some(last)) = (ends.all().next(), ends.all().next_back()) else { return true };
-    let Some(text) = data.get(first..last).and_then(|data| std::str::from_utf8(data).ok()) else { return false };
-    text.is_ascii() || ends.all().all(|end| text.is_char_boundary(end - first))
+    let Some(data) = data.get(first..last) else { return false };
+    if data.is_ascii() {
+        return true;
+    }
+    let Ok(text) = std::str::from_utf8(data) else { return false };
+    ends.all().all(|end| text.is_char_boundary(end - first))
 }

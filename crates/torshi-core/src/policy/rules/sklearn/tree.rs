@@ -84,35 +84,30 @@ pub(in super::super) fn state<W: View>(w: &W, v: W::V, target: Option<W::V>) -> 
     )
 }
 
-/// The depth of the deepest node, if every node has one parent before it and every feature is one.
+/// The depth of the deepest node, if every node has one parent before it and every feature is one. Whether a node is a
+/// leaf is a coin's toss: no branch depends on it.
 fn deepest<V: Copy>(records: &Array<'_, V>, features: i64) -> Option<u64> {
     let nodes = items(records)?;
-    let count = records.count as i64;
-    // Zero: nobody's child so far. The root is at depth one here.
-    let mut depths = vec![0u64; records.count as usize];
+    let count = usize::try_from(records.count).ok()?;
+    // Nought: nobody's child so far. The root is at depth one here. At the end a place for what is no node.
+    let mut depths = vec![0u32; count + 1];
     depths[0] = 1;
-    let mut deepest = 1;
+    let (mut deepest, mut sound) = (1, true);
     for (at, node) in nodes.enumerate() {
-        let (left, right) = (number(node, LEFT, 8, true), number(node, RIGHT, 8, true));
-        if left == LEAF {
-            if right != LEAF {
-                return None;
-            }
-            continue;
-        }
+        let field = |from: usize| node[from..].first_chunk().map_or(0, |bytes| i64::from_le_bytes(*bytes));
+        let (left, right, feature) = (field(LEFT), field(RIGHT), field(FEATURE));
+        let place = |child: i64| usize::try_from(child).unwrap_or(count).min(count);
+        let (first, second) = (place(left), place(right));
         // A node nobody leads to leads nowhere either.
-        let depth = depths[at].max(1) + 1;
-        let feature = number(node, FEATURE, 8, true);
-        if !(0..features).contains(&feature) {
-            return None;
-        }
-        for child in [left, right] {
-            if child <= at as i64 || child >= count || depths[child as usize] != 0 {
-                return None;
-            }
-            depths[child as usize] = depth;
-        }
+        let depth = depths[at];
+        let below = depth.max(1) + 1;
+        let free = (depths[first] | depths[second]) == 0 && first != second;
+        let leads = (first > at) & (first < count) & (second > at) & (second < count) & free;
+        let leaf = left == LEAF;
+        sound &= (leaf & (right == LEAF)) | (!leaf & leads & (feature >= 0) & (feature < features));
+        (depths[first], depths[second]) = (below, below);
+        depths[count] = 0;
         deepest = deepest.max(depth);
     }
-    Some(deepest - 1)
+    sound.then_some(u64::from(deepest) - 1)
 }
