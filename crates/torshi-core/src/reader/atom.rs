@@ -297,3 +297,66 @@ impl<'a> Row<'a> {
         (count, texts)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::reader::Reader;
+
+    /// Floats, texts, integers and None in turn, `count` of them, and an instruction that is no atom.
+    fn stream(count: usize) -> Vec<u8> {
+        let mut stream = Vec::new();
+        for number in 0..count {
+            match number % 4 {
+                0 => {
+                    stream.push(Opcode::Binfloat as u8);
+                    stream.extend((number as f64).to_be_bytes());
+                }
+                1 => stream.extend([Opcode::ShortBinunicode as u8, 2, b'a', b'0' + (number % 10) as u8, 0x94]),
+                2 => {
+                    stream.push(Opcode::Binint as u8);
+                    stream.extend((number as i32).to_le_bytes());
+                }
+                _ => stream.push(Opcode::None as u8),
+            }
+        }
+        stream.push(Opcode::Appends as u8);
+        stream.extend([Opcode::Stop as u8; 16]);
+        stream
+    }
+
+    /// An atom under another's number would stand in another's place in the list that is built.
+    #[test]
+    fn atoms_told_apart_have_their_numbers() {
+        for count in [1, 254, 255, 256, 510, 511, 2000] {
+            let (stream, mut chunks, mut texts) = (stream(count), Chunks::default(), 0);
+            let mut row = Reader::new(&stream).row();
+            let told = row.following_atoms(&mut Sorter::default(), &mut chunks, |text| texts += text.len() / 2);
+            assert_eq!((told.count, told.memoized, told.to), (count, texts, stream.len() - 17));
+            assert_eq!((texts, told.has_none), ((count + 2) / 4, count > 3));
+            let mut first = 0;
+            for chunk in (0..).map_while(|at| chunks.get(at)) {
+                let at = |number: usize| first + number;
+                assert!(chunk.constants(&stream).all(|(n, constant)| at(n) % 4 == 3 && constant == Constant::None));
+                assert!(chunk.integers(&stream).all(|(n, value)| at(n) as i64 == value));
+                assert!(chunk.floats(&stream).all(|(n, value)| at(n) as f64 == value));
+                assert!(chunk.texts(&stream).all(|(n, text)| text[1] == b'0' + (at(n) % 10) as u8));
+                first += chunk.len();
+            }
+            // Less than a chunk is not worth keeping.
+            assert_eq!(first, if count < CHUNK { 0 } else { count });
+        }
+    }
+
+    /// A row of one kind is passed over in its own way, and is nothing for the builder.
+    #[test]
+    fn a_row_of_one_kind_is_not_kept() {
+        for (atom, memoized) in [(&b"G?\xf8\0\0\0\0\0\0"[..], 0), (b"K\x01", 0), (b"\x8c\x01a\x94", 1000)] {
+            let mut stream = atom.repeat(1000);
+            stream.extend([Opcode::Stop as u8; 16]);
+            let (mut chunks, mut row) = (Chunks::default(), Reader::new(&stream).row());
+            let told = row.following_atoms(&mut Sorter::default(), &mut chunks, |_| {});
+            assert_eq!((told.count, told.memoized, told.are_mixed), (1000, memoized, false));
+        }
+    }
+}
