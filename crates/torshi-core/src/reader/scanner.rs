@@ -85,7 +85,7 @@ impl Scanner {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::reader::{Gap, Payload};
+    use crate::reader::{whole_offset, Gap, Payload};
 
     /// The file position after a load would be wrong if the scanner asked for one byte too many.
     #[test]
