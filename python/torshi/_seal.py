@@ -1,20 +1,21 @@
 """Seals: who vouches for a file.
 
-Keys and a file in, seals and what they say out. A seal is over the manifest and the stream that the manifest is of, so
-it fits one file. It lends trust only to the names in that manifest, only where the reader's own key or one he trusts
-made it, and only to a stream that was compared with its digest.
+Keys and a file in, seals and what they say out. A seal is over the manifest, the stream that the manifest is of and the
+seals before it, so it fits one file, and none before it can be taken away. It lends trust only to the names in that
+manifest, only where the reader's own key or one he trusts made it, and only to a stream that was compared with its digest.
 """
 
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TypeAlias
 
 from torshi import _native
 from torshi._errors import MalformedError, SealError
-from torshi._keys import Key, find_key, keys, local_key
+from torshi._keys import Key, OpenFolderError, find_key, keys, local_key
 
 __all__ = ["KeyChoice", "Seal", "chosen_keys", "demand_right", "examine", "lent_names", "records", "sealed"]
 
@@ -64,6 +65,10 @@ def chosen_keys(choice: KeyChoice) -> list[Key]:
     if choice is None:
         try:
             key = local_key()
+        except OpenFolderError as error:
+            # There is a folder, so that its user will wonder why his own files come back as a stranger's.
+            warnings.warn(f"saved without a seal, since no key can be kept: {error}", stacklevel=3)
+            return []
         except OSError:
             return []  # nowhere to keep one: the file is sealed by nobody
         return [key] if key is not None else []
@@ -90,9 +95,13 @@ def _chosen(item: str | Key) -> Key:
     return find_key(item)
 
 
-def records(chosen: list[Key], manifest: bytes) -> bytes:
-    """The seals of these keys over a manifest, as the file has them."""
-    return b"".join(_native.make_seal(key.kind, key.secret, manifest) for key in chosen if key.secret is not None)
+def records(chosen: list[Key], manifest: bytes, before: bytes = b"") -> bytes:
+    """The records of seals, behind those that were there `before`: each of these keys seals the manifest and all that."""
+    made = before
+    for key in chosen:
+        if key.secret is not None:
+            made += _native.make_seal(key.kind, key.secret, manifest, made)
+    return made
 
 
 def examine(stored: _native.StoredFile) -> tuple[Seal, ...]:
@@ -152,4 +161,4 @@ def sealed(stored: _native.StoredFile, chosen: list[Key]) -> bytes:
     if manifest is None:
         raise MalformedError("the file has no manifest, which is what a seal is over: save it again")
     there = set(stored.seals)
-    return stored.seal_records + records([key for key in chosen if (key.kind, key.id) not in there], manifest)
+    return records([key for key in chosen if (key.kind, key.id) not in there], manifest, stored.seal_records)
