@@ -19,6 +19,7 @@ LAYERS = [
     {"_version", "_opcodes", "_printable", "_findings", "_errors", "_limits", "_shapes", "_atomic", "_native"},
     {"_annotations", "_typed", "_policy", "_lesson"},
     {"_pickler", "_unpickler"},
+    {"_fingerprint", "_distribution", "_spelling", "_drift"},
     {"_manifest", "_keys", "_seal", "_file"},
     {"_report", "_inspect", "_scan"},
     {"_places", "_gate", "_stand_ins", "_guard"},

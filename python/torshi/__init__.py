@@ -15,6 +15,7 @@ Example:
 
 from pickle import DEFAULT_PROTOCOL, HIGHEST_PROTOCOL, PickleBuffer
 
+from torshi._drift import Change, ClassChangedWarning, VersionWarning
 from torshi._errors import (
     LimitError,
     MalformedError,
@@ -79,6 +80,10 @@ __all__ = [
     "SavedBuffer",
     "Verification",
     "Seal",
+    # what is not as it was when a file was saved
+    "Change",
+    "ClassChangedWarning",
+    "VersionWarning",
     # trust
     "Policy",
     "unrestricted",

@@ -2,7 +2,8 @@
 
 A folder of small JSON files in, keys out. The local key is a secret of this user on this machine, made when it is first
 needed; pairs (Ed25519) are for sharing. Secrets are files that nobody else may read, and a file that somebody else may
-write is not believed; so none is written where the file system does not keep permissions. Nothing here looks at a pickle, and no key says what its files may do: `_file` does.
+write is not believed; so none is written where the file system does not keep permissions. Nothing here looks at a
+pickle, and no key says what its files may do: `_file` does.
 """
 
 from __future__ import annotations
@@ -160,8 +161,8 @@ def _demand_kept(folder: Path, status: os.stat_result, forbidden: int) -> None:
     """
     if _belongs_to_another(status) or _is_open_to_others(status, forbidden):
         text = (
-            "others could read or write a key there: chmod go-rwx the folder, or where that changes nothing, as on file "
-            "systems without permissions, set TORSHI_CONFIG_DIR to another one"
+            "others could read or write a key there: chmod go-rwx the folder, or where that changes nothing, as on "
+            "file systems without permissions, set TORSHI_CONFIG_DIR to another one"
         )
         raise OpenFolderError(errno.EPERM, text, os.fspath(folder))
 

@@ -2,7 +2,8 @@
 
 Keys and a file in, seals and what they say out. A seal is over the manifest, the stream that the manifest is of and the
 seals before it, so it fits one file, and none before it can be taken away. It lends trust only to the names in that
-manifest, only where the reader's own key or one he trusts made it, and only to a stream that was compared with its digest.
+manifest, only where the reader's own key or one he trusts made it, and only to a stream that was compared with its
+digest.
 """
 
 from __future__ import annotations
@@ -96,7 +97,7 @@ def _chosen(item: str | Key) -> Key:
 
 
 def records(chosen: list[Key], manifest: bytes, before: bytes = b"") -> bytes:
-    """The records of seals, behind those that were there `before`: each of these keys seals the manifest and all that."""
+    """The records of a file's seals: those `before`, and one by each key, over the manifest and all records before."""
     made = before
     for key in chosen:
         if key.secret is not None:
