@@ -22,6 +22,7 @@ LAYERS = [
     {"_fingerprint", "_distribution", "_spelling", "_drift"},
     {"_manifest", "_keys", "_seal", "_file"},
     {"_report", "_inspect", "_scan"},
+    {"_outline", "_lock"},
     {"_places", "_gate", "_stand_ins", "_guard"},
     {"_objects", "_ledger"},
     {"cli"},

@@ -37,6 +37,7 @@ from torshi._gate import Event
 from torshi._guard import Guard, guard
 from torshi._inspect import check, inspect
 from torshi._limits import Limits
+from torshi._lock import SchemaError, SchemaLock
 from torshi._manifest import Description, SavedBuffer
 from torshi._objects import ObjectResult, scan_objects
 from torshi._opcodes import *
@@ -84,6 +85,8 @@ __all__ = [
     "Change",
     "ClassChangedWarning",
     "VersionWarning",
+    "SchemaLock",
+    "SchemaError",
     # trust
     "Policy",
     "unrestricted",

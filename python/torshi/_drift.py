@@ -28,6 +28,7 @@ __all__ = [
     "class_changes",
     "dotted",
     "explain",
+    "successor",
     "table",
     "warn",
 ]
@@ -244,10 +245,10 @@ def _class_changes(name: Any, record: Any) -> list[Change]:
 
 
 def _moved(name: str, record: Mapping[str, Any]) -> Change:
-    return Change("moved", name, None, dotted(name), _successor(name, record), False)
+    return Change("moved", name, None, dotted(name), successor(name, record), False)
 
 
-def _successor(name: str, record: Mapping[str, Any]) -> str | None:
+def successor(name: str, record: Mapping[str, Any]) -> str | None:
     """The one class that one which is gone might be now: of the same name elsewhere, or of the same fields there."""
     module, _, qualname = name.partition(":")
     places = [f"{other}:{qualname}" for other in list(sys.modules)]

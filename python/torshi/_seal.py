@@ -18,7 +18,17 @@ from torshi import _native
 from torshi._errors import MalformedError, SealError
 from torshi._keys import Key, OpenFolderError, find_key, keys, local_key
 
-__all__ = ["KeyChoice", "Seal", "chosen_keys", "demand_right", "examine", "lent_names", "records", "sealed"]
+__all__ = [
+    "KeyChoice",
+    "Seal",
+    "chosen_keys",
+    "demand_right",
+    "exact_names",
+    "examine",
+    "lent_names",
+    "records",
+    "sealed",
+]
 
 KeyChoice: TypeAlias = str | Key | Iterable[str | Key] | bool | None
 """What `key=` accepts: names, keys, several of them; True for the local key, False for none."""
@@ -149,7 +159,12 @@ def lent_names(seals: tuple[Seal, ...], stored: _native.StoredFile) -> list[str]
     demand_right(seals)
     if not any(seal.trusted for seal in seals):
         return None
-    return [name for name in stored.globals if _NAME.fullmatch(name)]
+    return exact_names(stored.globals)
+
+
+def exact_names(names: Iterable[str]) -> list[str]:
+    """Those names of a manifest that a policy reads as themselves: no patterns, and nothing with uses."""
+    return [name for name in names if _NAME.fullmatch(name)]
 
 
 def sealed(stored: _native.StoredFile, chosen: list[Key]) -> bytes:
