@@ -4,7 +4,8 @@ The functions, classes, exceptions and opcode constants of `pickle`, by the same
 ``import torshi as pickle`` works, with loads that verify a stream against a policy before they build
 anything, and with `inspect` and `check` to look at a pickle without loading it.
 
-This module only gathers names; everything is defined in the private modules behind it.
+This module only gathers names; everything is defined in the private modules behind it. The distribution has a plugin of
+pytest, which is no reason for pytest to rewrite the package: PYTEST_DONT_REWRITE.
 
 Example:
     >>> import torshi
