@@ -155,6 +155,13 @@ KINDS: list[tuple[str, str, str, Callable[[Any], Any], list[Any]]] = [
         [("version", None, "3", "2", True)],
     ),
     (
+        "same version, whatever a __setstate__ does",
+        USER + "    __torshi_version__ = 3\n",
+        USER + "    email: str\n    __torshi_version__ = 3\n    def __setstate__(self, s): vars(self).update(s)\n",
+        user,
+        [("added", "email", None, "str", True)],
+    ),
+    (
         "raised",
         USER + "    __torshi_version__ = 3\n",
         USER + "    __torshi_version__ = 4\n",
@@ -473,6 +480,16 @@ def _timed(manifest: bytes | None) -> float:
     start = time.perf_counter()
     _drift.warn(manifest, stacklevel=1)
     return time.perf_counter() - start
+
+
+def test_loads_do_not_look_for_classes_that_moved(tmp_path: Path, app: App, monkeypatch: pytest.MonkeyPatch) -> None:
+    """If this fails, loads of files with renamed classes go through all modules each time."""
+    saved(app, USER, user, tmp_path / "file")
+    stored = _native.StoredFile.open((tmp_path / "file").read_bytes())
+    assert stored is not None
+    app("")
+    monkeypatch.setattr(_drift, "successor", None)
+    _drift.warn(stored.manifest, stacklevel=1)
 
 
 def test_describe_shows_versions_that_differ(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -230,18 +230,25 @@ def changes(classes: Mapping[str, Any], distributions: Mapping[str, Any], names:
         names: everything the stream uses.
     """
     found = [change for name, record in classes.items() for change in _class_changes(name, record)]
+    found += [_moved(name, record) for name, record in classes.items() if _is_moved(name, record)]
+    return _with_libraries(found, classes, distributions, names)
+
+
+def _with_libraries(
+    found: list[Change], classes: Mapping[str, Any], distributions: Mapping[str, Any], names: Collection[Any]
+) -> tuple[Change, ...]:
     changed = {change.name for change in found if change.matters}
     known = [name for name in names if isinstance(name, str)]
     return (*found, *_library_changes(distributions, known, classes, changed))
 
 
-def _class_changes(name: Any, record: Any) -> list[Change]:
-    if not isinstance(name, str) or not isinstance(record, dict):
-        return []
-    cls = live_class(name)
-    if cls is not None:
-        return class_changes(name, record, cls)
-    return [_moved(name, record)] if name.partition(":")[0] in sys.modules else []
+def _class_changes(name: str, record: Any) -> list[Change]:
+    cls = live_class(name) if isinstance(record, dict) else None
+    return class_changes(name, record, cls) if cls is not None else []
+
+
+def _is_moved(name: str, record: Any) -> bool:
+    return isinstance(record, dict) and live_class(name) is None and name.partition(":")[0] in sys.modules
 
 
 def _moved(name: str, record: Mapping[str, Any]) -> Change:
@@ -290,8 +297,10 @@ def class_changes(name: str, was: Mapping[str, Any], cls: type, now: Mapping[str
         lowered = isinstance(versions[0], int) and (versions[1] is None or versions[0] > versions[1])
         was_version, now_version = (str(version) if version is not None else "none" for version in versions)
         found.append(Change("version", name, None, was_version, now_version, lowered))
-    # A class that was given another version, or a __setstate__, takes care of old states itself.
-    minds = not adapts(cls) and (versions[0] == versions[1] or bool(found and found[0].matters))
+    # A class that was given a later version takes care of old states itself, and so may one with a __setstate__, if it
+    # does not say by an unchanged version that there are none.
+    raised = versions[0] != versions[1] and not found[0].matters
+    minds = not raised and (versions[1] is not None or not adapts(cls))
     optional = optional_fields(cls)
     removed = [field for field in before if field not in today]
     added = [field for field in today if field not in before]
@@ -348,8 +357,10 @@ class _Written:
     names: list[Any]
 
     def changes(self) -> tuple[Change, ...]:
+        """What may matter. Classes that moved are not looked for: it takes long, and a load that went well knew."""
+        found = [change for name, record in self.classes.items() for change in _class_changes(name, record)]
         some = {name: was for name, was in self.distributions.items() if name not in _STEADY}
-        return changes(self.classes, some, self.names)
+        return _with_libraries(found, self.classes, some, self.names)
 
 
 def _written(text: bytes | None) -> _Written:
