@@ -11,7 +11,7 @@ from torshi._errors import UnpicklingError
 from torshi._file import describe
 from torshi._manifest import Description
 from torshi._printable import printable
-from torshi.cli._files import CLEAN, UNREADABLE, complain
+from torshi.cli._files import CLEAN, UNREADABLE, add_command, complain
 
 __all__ = ["add_to"]
 
@@ -30,16 +30,16 @@ exit codes: 0 done, 2 a file is not readable, or has no manifest
 
 def add_to(commands: Any) -> None:
     """Adds the command to the parser."""
-    parser: argparse.ArgumentParser = commands.add_parser(
+    parser = add_command(
+        commands,
         "describe",
+        run,
         help="what a file says of itself",
         description="Show the manifests of files that torshi.save wrote.",
         epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("files", metavar="FILE", nargs="+", help="file to describe")
     parser.add_argument("--json", action="store_true", help="one JSON object a file, one a line")
-    parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
