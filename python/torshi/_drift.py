@@ -13,7 +13,7 @@ import sys
 import warnings
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from torshi._distribution import distribution_of, installed_version, release
 from torshi._fingerprint import adapts, fingerprint, is_ordered, live, live_class, optional_fields
@@ -290,6 +290,8 @@ def class_changes(name: str, was: Mapping[str, Any], cls: type, now: Mapping[str
         now: its fingerprint today, where that is known better than by looking at the class.
     """
     now = fingerprint(cls) if now is None else now
+    if was == now:
+        return []
     before, today = _pairs(was.get("fields")), _pairs(now.get("fields"))
     versions = was.get("version"), now.get("version")
     found = []
@@ -348,8 +350,7 @@ def _renamed(before: dict[str, str], today: dict[str, str], removed: list[str], 
 # -- what a load says
 
 
-@dataclass(frozen=True)
-class _Written:
+class _Written(NamedTuple):
     """What a manifest says of classes and libraries."""
 
     classes: dict[str, Any]
@@ -363,19 +364,26 @@ class _Written:
         return _with_libraries(found, self.classes, some, self.names)
 
 
+_NOTHING = _Written({}, {}, [])
+
+# How `compose` writes that a file has neither, as most of data alone: such a manifest need not be parsed.
+_NO_CLASSES = b'"classes":{},"distributions":{},'
+
+
 def _written(text: bytes | None) -> _Written:
     """What a manifest says; nothing where it is too long, or of another kind than `save` writes."""
-    nothing = _Written({}, {}, [])
-    if text is None or len(text) > _LONGEST:
-        return nothing
+    if text is None or len(text) > _LONGEST or _NO_CLASSES in text:
+        return _NOTHING
     try:
         record = json.loads(text)
     except ValueError:  # numbers of more digits than Python reads
-        return nothing
-    match record:
-        case {"classes": dict(classes), "distributions": dict(distributions), "globals": list(names)}:
-            return _Written(classes, distributions, names)
-    return nothing
+        return _NOTHING
+    if not isinstance(record, dict):
+        return _NOTHING
+    classes, distributions, names = record.get("classes"), record.get("distributions"), record.get("globals")
+    if isinstance(classes, dict) and isinstance(distributions, dict) and isinstance(names, list):
+        return _Written(classes, distributions, names)
+    return _NOTHING
 
 
 def warn(text: bytes | None, stacklevel: int) -> None:
@@ -385,7 +393,10 @@ def warn(text: bytes | None, stacklevel: int) -> None:
         text: the manifest.
         stacklevel: whom the warning is for, as for `warnings.warn`, counted from the caller.
     """
-    found = [change for change in _written(text).changes() if change.matters]
+    written = _written(text)
+    if written is _NOTHING:
+        return
+    found = [change for change in written.changes() if change.matters]
     for category, library in ((ClassChangedWarning, False), (VersionWarning, True)):
         some = [change for change in found if (change.kind == "library") is library]
         if some:

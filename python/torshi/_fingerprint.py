@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import dataclasses
 import enum
-import inspect
 import sys
 from typing import Any
 
@@ -61,7 +60,7 @@ def fingerprint(cls: type | None) -> dict[str, Any]:
     if cls is None:
         return known
     fields = _fields(cls)
-    version = vars(cls).get("__torshi_version__")
+    version = _namespace(cls).get("__torshi_version__")
     if fields:
         known["fields"] = fields[:_MOST_FIELDS]
     if isinstance(version, int) and not isinstance(version, bool):
@@ -69,8 +68,18 @@ def fingerprint(cls: type | None) -> dict[str, Any]:
     return known
 
 
+# What a class is made of, past the hooks of metaclasses.
+_bases = type.__dict__["__mro__"].__get__
+_namespace = type.__dict__["__dict__"].__get__
+
+
 def _static(cls: type, name: str) -> Any:
-    return inspect.getattr_static(cls, name, None)
+    """An attribute as a class or a base has it, without any code of theirs; None if there is none."""
+    for base in _bases(cls):
+        namespace = _namespace(base)
+        if name in namespace:
+            return namespace[name]
+    return None
 
 
 def _declared(cls: Any) -> tuple[dataclasses.Field[Any], ...] | None:
@@ -105,7 +114,7 @@ def _fields(cls: type) -> list[list[str]]:
         return [[name, ""] for name in names]
     if issubclass(cls, enum.Enum):
         return [[name, ""] for name in cls.__members__]
-    slots = [vars(base).get("__slots__", ()) for base in reversed(cls.__mro__)]
+    slots = [_namespace(base).get("__slots__", ()) for base in reversed(_bases(cls))]
     return [
         [name, ""] for part in slots for name in ((part,) if isinstance(part, str) else part) if isinstance(name, str)
     ]

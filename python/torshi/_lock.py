@@ -132,8 +132,8 @@ class SchemaLock:
             obj: the object, made by today's code; one that uses all classes whose files must be read.
             name: what to keep its golden files under.
             expected: by number, what older golden files are now, where that is not equal to the object.
-            equal: compares what was loaded with what was expected. By default ``==``, or where that says no (as it
-                does for a class without it), by what both pickle to.
+            equal: compares what was loaded with what was expected. By default ``==``; of classes without it the
+                states, and what has no one answer, such as arrays, by what both pickle to.
             trust: what golden files may use beside the names that the object uses.
 
         Raises:
@@ -259,18 +259,29 @@ def _place(error: BaseException) -> str:
 
 
 def _equal(loaded: Any, expected: Any, equal: Callable[[Any, Any], object] | None) -> bool:
-    if equal is not None:
-        return bool(equal(loaded, expected))
-    if type(loaded) is not type(expected):
+    return bool(equal(loaded, expected)) if equal is not None else _alike(loaded, expected, set())
+
+
+def _alike(one: Any, other: Any, met: set[tuple[int, int]]) -> bool:
+    """Whether two objects are equal, or are made of what is: by attributes where a class has no ``==`` of its own."""
+    if type(one) is not type(other):
         return False
-    try:
-        if bool(loaded == expected):
+    with contextlib.suppress(Exception):  # an attribute that is not there, an array that has no one truth
+        if bool(one == other):
             return True
-        return dumps(loaded) == dumps(expected)
-    except Exception:  # an attribute that is not there, an array that has no one truth
-        with contextlib.suppress(Exception):
-            return dumps(loaded) == dumps(expected)
-        return False
+    if (id(one), id(other)) in met:
+        return True
+    met.add((id(one), id(other)))
+    kind = type(one)
+    if kind is dict:
+        return one.keys() == other.keys() and all(_alike(one[key], other[key], met) for key in one)
+    if kind in (list, tuple):
+        return len(one) == len(other) and all(_alike(*pair, met) for pair in zip(one, other, strict=True))
+    if all(getattr(kind, name) is getattr(object, name) for name in ("__eq__", "__reduce_ex__", "__reduce__")):
+        return _alike(one.__getstate__(), other.__getstate__(), met)
+    with contextlib.suppress(Exception):
+        return dumps(one) == dumps(other)
+    return False
 
 
 def _same_shape(one: Outline, other: Outline) -> bool:
