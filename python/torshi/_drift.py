@@ -372,7 +372,7 @@ _NO_CLASSES = b'"classes":{},"distributions":{},'
 
 def _written(text: bytes | None) -> _Written:
     """What a manifest says; nothing where it is too long, or of another kind than `save` writes."""
-    if text is None or len(text) > _LONGEST or _NO_CLASSES in text:
+    if text is None or len(text) > _LONGEST:
         return _NOTHING
     try:
         record = json.loads(text)
@@ -393,10 +393,9 @@ def warn(text: bytes | None, stacklevel: int) -> None:
         text: the manifest.
         stacklevel: whom the warning is for, as for `warnings.warn`, counted from the caller.
     """
-    written = _written(text)
-    if written is _NOTHING:
+    if text is None or _NO_CLASSES in text:
         return
-    found = [change for change in written.changes() if change.matters]
+    found = [change for change in _written(text).changes() if change.matters]
     for category, library in ((ClassChangedWarning, False), (VersionWarning, True)):
         some = [change for change in found if (change.kind == "library") is library]
         if some:
