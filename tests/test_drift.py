@@ -223,6 +223,15 @@ def test_a_typed_load_says_which_field_changed(tmp_path: Path, app: App) -> None
     assert caught.value.__notes__ == ["since the file was saved: drifting.User.age was int, and is str"]
 
 
+def test_a_setstate_that_fails(tmp_path: Path, app: App) -> None:
+    """If this fails, who wrote a __setstate__ for old states is not told which field it did not expect."""
+    saved(app, USER, user, tmp_path / "file")
+    app(USER + "    email: str\n    def __setstate__(self, state): self.email = state['email']\n")
+    with pytest.raises(KeyError) as caught:
+        torshi.load(tmp_path / "file")
+    assert caught.value.__notes__ == ["since the file was saved: drifting.User has a new field email"]
+
+
 def test_a_member_that_is_gone(tmp_path: Path, app: App) -> None:
     saved(app, "class Colour(enum.Enum):\n    RED = 1\n    BLUE = 2\n", lambda m: m.Colour.BLUE, tmp_path / "file")
     app("class Colour(enum.Enum):\n    RED = 1\n")

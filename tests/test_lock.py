@@ -219,7 +219,7 @@ def test_updating_writes_them_and_says_so(story: dict[str, Any]) -> None:
 SAID = {
     "removed": ["app.models.Removed has no field age any more", "-    age: int", "pytest --torshi-lock-update"],
     "added": ["app.models.Added has a new field email without a default", "give email a default", "+    email: str"],
-    "defaulted": ["has a new field email with a default", "+    email: str", "pytest --torshi-lock-update"],
+    "defaulted": ["app.models.Defaulted has a new field email\n", "+    email: str", "pytest --torshi-lock-update"],
     "retyped": ["app.models.Retyped.age was int, and is str", "-$.age = '30'", "+$.age = 30", "convert age of"],
     "renamed": ["has no field age any more; perhaps it is called years now", "take age of old states for years"],
     "moved": ["app.models.Moved", 'torshi.renames({"app.models.Moved": "app.people.Moved"})'],

@@ -80,14 +80,14 @@ class Change:
             was=_cell(self.was or "not annotated"),
             now=_cell(self.now or "not annotated" if self.kind != "library" else self.now or "not installed"),
             target=_cell(dotted(self.now or "")),
-            default="without a default" if self.matters else "with a default",
+            default=" without a default" if self.matters else "",
         )
 
 
 Change.__module__ = "torshi"
 
 _TEXTS = {
-    "added": "{name} has a new field {field} {default}",
+    "added": "{name} has a new field {field}{default}",
     "removed": "{name} has no field {field} any more",
     "retyped": "{name}.{field} was {was}, and is {now}",
     "renamed": "{name} has no field {field} any more; perhaps it is called {now} now",
@@ -168,7 +168,7 @@ def _row(change: Change) -> list[str]:
     if change.kind == "library":
         return [change.name, was or "-", now or "not installed"]
     if change.kind == "added":
-        now = f"{now or 'there'}, {'no' if change.matters else 'with a'} default"
+        now = f"{now or 'there'}{', no default' if change.matters else ''}"
     elif change.kind == "removed":
         was = was or "there"
     elif change.kind == "renamed":
@@ -406,10 +406,11 @@ def explain(error: BaseException, text: bytes | None) -> None:
     """Adds to what a load raised what has changed since the manifest was written, if that may be why."""
     written = _written(text)
     lacking = isinstance(error, ImportError)
+    # Whatever a class makes of old states, that was not to be: its changes are said even if it could have minded them.
     found = [
         change
         for change in written.changes()
-        if change.matters or (lacking and change.kind == "library" and change.now is None)
+        if change.matters or change.kind != "library" or (lacking and change.now is None)
     ]
     if isinstance(error, (ImportError, AttributeError)):
         found += [_moved(name, written.classes.get(name) or {}) for name in written.names if _is_gone(name, error)]
