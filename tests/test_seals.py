@@ -321,6 +321,61 @@ def test_several_seals_on_one_file(tmp_path: Path, someone: Any) -> None:
     assert [seal.name for seal in torshi.verify(path).seals] == ["local", "mine"]
 
 
+def parts(path: Path) -> tuple[bytes, bytes, list[bytes]]:
+    """Stream, manifest and the records of the seals of a plain file."""
+    data = path.read_bytes()
+    stored = _native.StoredFile.open(data)
+    assert stored is not None
+    assert stored.manifest is not None
+    left, found = stored.seal_records, []
+    for kind, _ in stored.seals:
+        length = 66 if kind == "local" else 98
+        found.append(left[:length])
+        left = left[length:]
+    assert not left
+    return data[: stored.end], stored.manifest, found
+
+
+def test_a_row_of_seals_is_a_chain(tmp_path: Path) -> None:
+    """If this fails, a seal can be taken from a file, or moved, though a later one was made with it in sight."""
+    path, other = tmp_path / "file", tmp_path / "other"
+    for name in ("one", "two", "three"):
+        _keys.new_key(name)
+    torshi.save([Own(1)], path, key=["one", "two"])
+    torshi.seal(path, "three")
+    stream, manifest, (one, two, three) = parts(path)
+    torshi.save([Own(1)], other, key="three")
+    _, _, (alien,) = parts(other)
+
+    def with_seals(*row: bytes) -> Path:
+        changed = tmp_path / "changed"
+        changed.write_bytes(stream + _native.render_trailer("plain", len(stream), manifest, b"".join(row)))
+        return changed
+
+    assert torshi.load(with_seals(one, two, three)) == [Own(1)]
+    for row in [
+        (two, three),
+        (one, three),
+        (three,),
+        (two,),
+        (two, one, three),
+        (one, three, two),
+        (one, one, two, three),
+    ]:
+        with pytest.raises(torshi.SealError, match="not what was sealed"):
+            torshi.verify(with_seals(*row))
+        with pytest.raises(torshi.SealError, match="not what was sealed"):
+            torshi.load(with_seals(*row))
+    with pytest.raises(torshi.SealError):
+        torshi.verify(with_seals(one, two, alien))
+    # Without its last seals a file is what it was before these were made: that no seal can show.
+    assert [seal.name for seal in torshi.verify(with_seals(one, two)).seals] == ["one", "two"]
+    # A seal of someone unknown here is checked all the same, since everybody can.
+    _keys.remove_key("three")
+    with pytest.raises(torshi.SealError):
+        torshi.verify(with_seals(one, three))
+
+
 def test_sealing_keeps_compression(tmp_path: Path, someone: Any) -> None:
     for way in ("zstd", "lz4", "gzip"):
         path = tmp_path / way
@@ -430,6 +485,28 @@ def test_without_a_place_for_keys_nobody_seals(tmp_path: Path, monkeypatch: pyte
     monkeypatch.setattr(Path, "home", homeless)
     torshi.save([1], tmp_path / "file")
     assert torshi.describe(tmp_path / "file").seals == ()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="permissions of POSIX")
+@pytest.mark.parametrize("what", ["files", "folders"])
+def test_where_permissions_are_not_kept_nobody_seals(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    """If this fails, the first save there writes a key that every later one refuses to believe."""
+    made = Path.mkdir
+    if what == "files":
+        monkeypatch.setattr(os, "fchmod", lambda *_: None)
+    else:
+        monkeypatch.setattr(Path, "mkdir", lambda self, *how, **more: (made(self, *how, **more), self.chmod(0o777)))
+    for _ in range(2):
+        with pytest.warns(UserWarning, match="saved without a seal.*TORSHI_CONFIG_DIR") as caught:
+            torshi.save([1], tmp_path / "file")
+        assert caught[0].filename == __file__
+        assert torshi.describe(tmp_path / "file").seals == ()
+        with pytest.raises(PermissionError, match="TORSHI_CONFIG_DIR"):
+            torshi.save([1], tmp_path / "file", key="local")
+    assert not any((tmp_path / "mine" / "keys").iterdir())  # nor was a secret left where others read it
+    torshi.save([1], tmp_path / "file", key=False)
 
 
 def test_names_of_keys(tmp_path: Path) -> None:

@@ -4,7 +4,8 @@ The functions, classes, exceptions and opcode constants of `pickle`, by the same
 ``import torshi as pickle`` works, with loads that verify a stream against a policy before they build
 anything, and with `inspect` and `check` to look at a pickle without loading it.
 
-This module only gathers names; everything is defined in the private modules behind it.
+This module only gathers names; everything is defined in the private modules behind it. The distribution has a plugin of
+pytest, which is no reason for pytest to rewrite the package: PYTEST_DONT_REWRITE.
 
 Example:
     >>> import torshi
@@ -15,6 +16,7 @@ Example:
 
 from pickle import DEFAULT_PROTOCOL, HIGHEST_PROTOCOL, PickleBuffer
 
+from torshi._drift import Change, ClassChangedWarning, VersionWarning
 from torshi._errors import (
     LimitError,
     MalformedError,
@@ -36,6 +38,7 @@ from torshi._gate import Event
 from torshi._guard import Guard, guard
 from torshi._inspect import check, inspect
 from torshi._limits import Limits
+from torshi._lock import SchemaError, SchemaLock
 from torshi._manifest import Description, SavedBuffer
 from torshi._objects import ObjectResult, scan_objects
 from torshi._opcodes import *
@@ -79,6 +82,12 @@ __all__ = [
     "SavedBuffer",
     "Verification",
     "Seal",
+    # what is not as it was when a file was saved
+    "Change",
+    "ClassChangedWarning",
+    "VersionWarning",
+    "SchemaLock",
+    "SchemaError",
     # trust
     "Policy",
     "unrestricted",

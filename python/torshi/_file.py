@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, overload
 
-from torshi import _native
+from torshi import _drift, _native
 from torshi._atomic import replacing
 from torshi._errors import LimitError, MalformedError, SealError, UntrustedError
 from torshi._manifest import Description, compose, description, metadata_checked
@@ -194,6 +194,10 @@ def load(
         UntrustedError, LimitError, ValidationError: as for `loads`. Without `type` and `trust` a file that your own
             key or one you trust has sealed may also use the names in its manifest.
 
+    Warns:
+        ClassChangedWarning: a class of a file that `save` wrote has other fields than it had then.
+        VersionWarning: it was saved with another version of a library whose objects may depend on it.
+
     Example:
         >>> import io, torshi
         >>> torshi.load(io.BytesIO(torshi.dumps({'a': 1})))
@@ -216,8 +220,15 @@ def load(
             value = settings.load_pickle(opened)
             _look_behind(opened)
             return value
-        value = settings.load(stored, mmap=mmap, verify=verify)
-    return settings.checked(value)
+        try:
+            value = settings.checked(settings.load(stored, mmap=mmap, verify=verify))
+        except (UntrustedError, MalformedError, LimitError, SealError):
+            raise  # nothing was built
+        except Exception as error:
+            _drift.explain(error, stored.manifest)
+            raise
+    _drift.warn(stored.manifest, stacklevel=2)
+    return value
 
 
 def _stock_first(function: Callable[..., Any]) -> inspect.Signature:

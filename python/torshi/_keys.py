@@ -2,13 +2,15 @@
 
 A folder of small JSON files in, keys out. The local key is a secret of this user on this machine, made when it is first
 needed; pairs (Ed25519) are for sharing. Secrets are files that nobody else may read, and a file that somebody else may
-write is not believed. Nothing here looks at a pickle, and no key says what its files may do: `_file` does.
+write is not believed; so none is written where the file system does not keep permissions. Nothing here looks at a
+pickle, and no key says what its files may do: `_file` does.
 """
 
 from __future__ import annotations
 
 import contextlib
 import datetime
+import errno
 import json
 import os
 import re
@@ -22,7 +24,18 @@ from torshi import _native
 from torshi._atomic import replacing
 from torshi._errors import SealError
 
-__all__ = ["Key", "config_folder", "find_key", "import_key", "keys", "local_key", "new_key", "remove_key", "trust_key"]
+__all__ = [
+    "Key",
+    "OpenFolderError",
+    "config_folder",
+    "find_key",
+    "import_key",
+    "keys",
+    "local_key",
+    "new_key",
+    "remove_key",
+    "trust_key",
+]
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.@+-]{0,63}")
 _KINDS = ("local", "ed25519")
@@ -110,6 +123,8 @@ def keys() -> list[Key]:
         names = sorted(name for name in os.listdir(folder) if name.endswith(".json"))
     except (FileNotFoundError, NotADirectoryError):
         return []
+    if not names:
+        return []
     _demand_own(folder, os.stat(folder), 0o022)
     found = [key for key in (_read(folder / name) for name in names) if key is not None]
     return sorted(found, key=lambda key: key.created, reverse=True)
@@ -117,12 +132,39 @@ def keys() -> list[Key]:
 
 def _demand_own(path: Path, status: os.stat_result, forbidden: int) -> None:
     """Raises if others may do with a file what they must not."""
-    if sys.platform == "win32":
-        return
-    if status.st_uid not in (os.geteuid(), 0):
+    if _belongs_to_another(status):
         raise SealError(f"{path} belongs to another user, and so is not believed")
-    if stat.S_IMODE(status.st_mode) & forbidden:
-        raise SealError(f"others may read or write {path}, and so it is not believed: chmod go-rwx {path}")
+    if _is_open_to_others(status, forbidden):
+        raise SealError(
+            f"others may read or write {path}, and so it is not believed: chmod go-rwx {path}; "
+            "or where that changes nothing, keep keys in another folder (TORSHI_CONFIG_DIR)"
+        )
+
+
+def _belongs_to_another(status: os.stat_result) -> bool:
+    return sys.platform != "win32" and status.st_uid not in (os.geteuid(), 0)
+
+
+def _is_open_to_others(status: os.stat_result, forbidden: int) -> bool:
+    return sys.platform != "win32" and stat.S_IMODE(status.st_mode) & forbidden != 0
+
+
+class OpenFolderError(PermissionError):
+    """A key in that folder would be open to others, and so not be believed when it is read."""
+
+
+def _demand_kept(folder: Path, status: os.stat_result, forbidden: int) -> None:
+    """Raises if others could get at a key that is about to be written, whatever permissions were asked for.
+
+    Raises:
+        OpenFolderError: they could: some file systems keep no permissions.
+    """
+    if _belongs_to_another(status) or _is_open_to_others(status, forbidden):
+        text = (
+            "others could read or write a key there: chmod go-rwx the folder, or where that changes nothing, as on "
+            "file systems without permissions, set TORSHI_CONFIG_DIR to another one"
+        )
+        raise OpenFolderError(errno.EPERM, text, os.fspath(folder))
 
 
 def _read(path: Path) -> Key | None:
@@ -153,6 +195,7 @@ def _path(key: Key) -> Path:
 def _write(key: Key) -> Key:
     folder = config_folder() / "keys"
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    _demand_kept(folder, os.stat(folder), 0o022)
     record = {
         "kind": key.kind,
         "name": key.name,
@@ -166,6 +209,7 @@ def _write(key: Key) -> Key:
     with replacing(path) as descriptor:
         if sys.platform != "win32":
             os.fchmod(descriptor, 0o600)
+            _demand_kept(folder, os.fstat(descriptor), 0o077)
         with open(descriptor, "w", encoding="ascii", closefd=False) as file:
             file.write(json.dumps(record, indent=1) + "\n")
     return key
@@ -189,7 +233,7 @@ def local_key(*, create: bool = True) -> Key | None:
 
     Raises:
         SealError: a key of the folder is not to be believed.
-        OSError: it cannot be made.
+        OSError: it cannot be made; `OpenFolderError` where it would be open to others.
     """
     for key in keys():
         if key.kind == "local":

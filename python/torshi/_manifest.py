@@ -8,24 +8,21 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
-import enum
 import json
 import os
 import platform
 import sys
 from dataclasses import dataclass
-from importlib import metadata as distribution_metadata
 from typing import Any
 
+from torshi._distribution import distribution_of
+from torshi._drift import Change, changes
+from torshi._fingerprint import fingerprint, live_class
 from torshi._version import __version__
 
 __all__ = ["Description", "SavedBuffer", "compose", "description"]
 
 _VERSION = 1
-_MOST_FIELDS = 1000
-
-# What a process has asked of its environment, by the first part of a module's name.
-_known: dict[str, tuple[str, str] | None] = {}
 
 
 @dataclass(frozen=True)
@@ -81,6 +78,19 @@ class Description:
     platform: str
     seals: tuple[str, ...] = ()
 
+    def changes(self) -> tuple[Change, ...]:
+        """What is not as it was when the file was saved: versions of libraries, and classes that are imported already.
+
+        Imports nothing: of a class whose module is not loaded there is nothing to say.
+
+        Example:
+            >>> import torshi
+            >>> torshi.save([1, 2], "list.pkl")
+            >>> torshi.describe("list.pkl").changes()
+            ()
+        """
+        return changes(self.classes, self.distributions, self.globals)
+
     def to_dict(self) -> dict[str, Any]:
         """Plain data, for JSON."""
         plain = dataclasses.asdict(self)
@@ -111,13 +121,13 @@ def compose(
     classes: dict[str, dict[str, Any]] = {}
     distributions: dict[str, str] = {}
     for name in names:
-        module, _, qualname = name.partition(":")
-        distribution = _distribution(module)
+        module = name.partition(":")[0]
+        distribution = distribution_of(module)
         if distribution:
             distributions[distribution[0]] = distribution[1]
-        fingerprint = _fingerprint(module, qualname)
-        if fingerprint is not None:
-            classes[name] = fingerprint
+        known = fingerprint(live_class(name)) if module.partition(".")[0] not in sys.stdlib_module_names else None
+        if known:
+            classes[name] = known
     record = {
         "torshi": _VERSION,
         "writer": f"torshi {__version__}",
@@ -186,77 +196,3 @@ def _time(text: str) -> datetime.datetime | None:
         return datetime.datetime.strptime(text, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=datetime.UTC)
     except ValueError:
         return None
-
-
-def _distribution(module: str) -> tuple[str, str] | None:
-    """Name and version of the distribution a module comes from; None for the standard library and loose files."""
-    top = module.partition(".")[0]
-    if not top or top in sys.stdlib_module_names or top in ("__main__", "__mp_main__"):
-        return None
-    return _installed(top)
-
-
-def _installed(top: str) -> tuple[str, str] | None:
-    if top not in _known:
-        _known[top] = _look_up(top)
-    return _known[top]
-
-
-def _look_up(top: str) -> tuple[str, str] | None:
-    try:
-        return top, distribution_metadata.version(top)
-    except (distribution_metadata.PackageNotFoundError, ValueError):
-        pass
-    # Reads what every distribution has installed, some milliseconds each: for names that are not their distribution's.
-    for name in distribution_metadata.packages_distributions().get(top, ()):
-        try:
-            return name, distribution_metadata.version(name)
-        except distribution_metadata.PackageNotFoundError:
-            continue
-    return None
-
-
-def _fingerprint(module: str, qualname: str) -> dict[str, Any] | None:
-    """What a class looks like from outside: the names of its fields, and the version it declares."""
-    found: Any = sys.modules.get(module)
-    for part in qualname.split("."):
-        try:
-            found = vars(found).get(part) if found is not None else None
-        except TypeError:
-            return None
-    if not isinstance(found, type) or module.partition(".")[0] in sys.stdlib_module_names:
-        return None
-    fields = _fields(found)
-    version = vars(found).get("__torshi_version__")
-    known: dict[str, Any] = {}
-    if fields:
-        known["fields"] = fields[:_MOST_FIELDS]
-    if isinstance(version, int) and not isinstance(version, bool):
-        known["version"] = version
-    return known or None
-
-
-def _fields(cls: type) -> list[list[str]]:
-    """Pairs of name and annotation, in order."""
-    if dataclasses.is_dataclass(cls):
-        return [[field.name, _annotation(field.type)] for field in dataclasses.fields(cls)]
-    attributes = getattr(cls, "__attrs_attrs__", None)
-    if isinstance(attributes, tuple):
-        return [[field.name, _annotation(field.type)] for field in attributes]
-    names = getattr(cls, "_fields", None)
-    if issubclass(cls, tuple) and isinstance(names, tuple):
-        return [[name, ""] for name in names if isinstance(name, str)]
-    if issubclass(cls, enum.Enum):
-        return [[name, ""] for name in cls.__members__]
-    slots = [vars(base).get("__slots__", ()) for base in reversed(cls.__mro__)]
-    return [
-        [name, ""] for part in slots for name in ((part,) if isinstance(part, str) else part) if isinstance(name, str)
-    ]
-
-
-def _annotation(annotation: Any) -> str:
-    if annotation is None:
-        return ""
-    if isinstance(annotation, str):
-        return annotation
-    return annotation.__qualname__ if isinstance(annotation, type) else str(annotation)

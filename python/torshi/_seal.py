@@ -1,22 +1,34 @@
 """Seals: who vouches for a file.
 
-Keys and a file in, seals and what they say out. A seal is over the manifest and the stream that the manifest is of, so
-it fits one file. It lends trust only to the names in that manifest, only where the reader's own key or one he trusts
-made it, and only to a stream that was compared with its digest.
+Keys and a file in, seals and what they say out. A seal is over the manifest, the stream that the manifest is of and the
+seals before it, so it fits one file, and none before it can be taken away. It lends trust only to the names in that
+manifest, only where the reader's own key or one he trusts made it, and only to a stream that was compared with its
+digest.
 """
 
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TypeAlias
 
 from torshi import _native
 from torshi._errors import MalformedError, SealError
-from torshi._keys import Key, find_key, keys, local_key
+from torshi._keys import Key, OpenFolderError, find_key, keys, local_key
 
-__all__ = ["KeyChoice", "Seal", "chosen_keys", "demand_right", "examine", "lent_names", "records", "sealed"]
+__all__ = [
+    "KeyChoice",
+    "Seal",
+    "chosen_keys",
+    "demand_right",
+    "exact_names",
+    "examine",
+    "lent_names",
+    "records",
+    "sealed",
+]
 
 KeyChoice: TypeAlias = str | Key | Iterable[str | Key] | bool | None
 """What `key=` accepts: names, keys, several of them; True for the local key, False for none."""
@@ -64,6 +76,10 @@ def chosen_keys(choice: KeyChoice) -> list[Key]:
     if choice is None:
         try:
             key = local_key()
+        except OpenFolderError as error:
+            # There is a folder, so that its user will wonder why his own files come back as a stranger's.
+            warnings.warn(f"saved without a seal, since no key can be kept: {error}", stacklevel=3)
+            return []
         except OSError:
             return []  # nowhere to keep one: the file is sealed by nobody
         return [key] if key is not None else []
@@ -90,9 +106,13 @@ def _chosen(item: str | Key) -> Key:
     return find_key(item)
 
 
-def records(chosen: list[Key], manifest: bytes) -> bytes:
-    """The seals of these keys over a manifest, as the file has them."""
-    return b"".join(_native.make_seal(key.kind, key.secret, manifest) for key in chosen if key.secret is not None)
+def records(chosen: list[Key], manifest: bytes, before: bytes = b"") -> bytes:
+    """The records of a file's seals: those `before`, and one by each key, over the manifest and all records before."""
+    made = before
+    for key in chosen:
+        if key.secret is not None:
+            made += _native.make_seal(key.kind, key.secret, manifest, made)
+    return made
 
 
 def examine(stored: _native.StoredFile) -> tuple[Seal, ...]:
@@ -139,7 +159,12 @@ def lent_names(seals: tuple[Seal, ...], stored: _native.StoredFile) -> list[str]
     demand_right(seals)
     if not any(seal.trusted for seal in seals):
         return None
-    return [name for name in stored.globals if _NAME.fullmatch(name)]
+    return exact_names(stored.globals)
+
+
+def exact_names(names: Iterable[str]) -> list[str]:
+    """Those names of a manifest that a policy reads as themselves: no patterns, and nothing with uses."""
+    return [name for name in names if _NAME.fullmatch(name)]
 
 
 def sealed(stored: _native.StoredFile, chosen: list[Key]) -> bytes:
@@ -152,4 +177,4 @@ def sealed(stored: _native.StoredFile, chosen: list[Key]) -> bytes:
     if manifest is None:
         raise MalformedError("the file has no manifest, which is what a seal is over: save it again")
     there = set(stored.seals)
-    return stored.seal_records + records([key for key in chosen if (key.kind, key.id) not in there], manifest)
+    return records([key for key in chosen if (key.kind, key.id) not in there], manifest, stored.seal_records)

@@ -14,8 +14,9 @@
 //!   check everything else at once and the buffer later.
 //! * The **manifest** names the digest and the length of the stream, and so belongs to that stream alone.
 //! * The **tail** has the manifest's length and digest, and a check over itself and the seals.
-//! * A **seal** covers lengths and digests of stream and manifest, so everything before the seals. A seal of another
-//!   file does not fit; one that is taken away leaves a file that nobody sealed.
+//! * A **seal** covers lengths and digests of stream and manifest, and the seals before it, so everything that stands before
+//!   it. A seal of another file does not fit, nor does one that others stood before; the last one taken away leaves the file
+//!   as it was before that seal.
 //! * A file without a tail is a plain pickle: nobody vouches for it. One with a head and no tail at its very end is damaged.
 
 #![forbid(unsafe_code)]

@@ -2,7 +2,8 @@
 //! whether a key made one. It knows no files and no names of keys, and decides nothing about trust.
 //!
 //! The message begins with what it is for, so that a signature made for something else does not fit, and every part of it
-//! has a fixed length.
+//! has a fixed length. A seal is also over the seals before it: taking one of these away, or changing their order, breaks
+//! those behind it.
 
 use crate::digest::{digest_of, Digest};
 use crate::manifest::Manifest;
@@ -59,13 +60,14 @@ pub struct Seal {
     proof: Vec<u8>,
 }
 
-/// What seals of a file are over.
-pub fn message(manifest: &Manifest, text: &[u8]) -> Vec<u8> {
+/// What a seal of a file is over: the stream, its manifest, and the seals that were there `before`.
+pub fn message(manifest: &Manifest, text: &[u8], before: &[Seal]) -> Vec<u8> {
     let mut message = MESSAGE.to_vec();
     message.extend_from_slice(&manifest.stream.to_le_bytes());
     message.extend_from_slice(&manifest.digest);
     message.extend_from_slice(&(text.len() as u64).to_le_bytes());
     message.extend_from_slice(&digest_of(text));
+    message.extend_from_slice(&digest_of(&render(before)));
     message
 }
 
@@ -149,7 +151,7 @@ mod tests {
 
     #[test]
     fn seals_are_by_their_key_alone() {
-        let message = message(&manifest(10), b"{}");
+        let message = message(&manifest(10), b"{}", &[]);
         for kind in [Kind::Local, Kind::Ed25519] {
             let (mine, other) = ([1; 32], [2; 32]);
             let key = |secret: &Key| if kind == Kind::Local { *secret } else { id_of(kind, secret) };
@@ -165,19 +167,47 @@ mod tests {
     /// What a seal covers: each part of it changed makes another message.
     #[test]
     fn every_part_counts() {
-        let base = message(&manifest(10), b"{}");
+        let base = message(&manifest(10), b"{}", &[]);
         let mut digest = manifest(10);
         digest.digest[31] ^= 1;
-        for other in [message(&manifest(11), b"{}"), message(&manifest(10), b"{ "), message(&digest, b"{}")] {
+        let first = Seal::make(Kind::Local, &[1; 32], &base);
+        for other in [
+            message(&manifest(11), b"{}", &[]),
+            message(&manifest(10), b"{ ", &[]),
+            message(&digest, b"{}", &[]),
+            message(&manifest(10), b"{}", &[first]),
+        ] {
             assert_ne!(base, other);
             let seal = Seal::make(Kind::Ed25519, &[3; 32], &base);
             assert!(!seal.is_by(&seal.id, &other));
         }
     }
 
+    /// Several seals are a chain: of a changed row of them, only what stands before the change still holds.
+    #[test]
+    fn seals_are_over_those_before_them() {
+        let manifest = manifest(10);
+        let mut seals: Vec<Seal> = Vec::new();
+        for secret in [[1; 32], [2; 32], [3; 32]] {
+            let message = message(&manifest, b"{}", &seals);
+            seals.push(Seal::make(Kind::Ed25519, &secret, &message));
+        }
+        let holds = |row: &[usize]| -> Vec<bool> {
+            let row: Vec<Seal> = row.iter().map(|place| seals[*place].clone()).collect();
+            let by = |place: usize| row[place].is_by(&row[place].id, &message(&manifest, b"{}", &row[..place]));
+            (0..row.len()).map(by).collect()
+        };
+        assert_eq!(holds(&[0, 1, 2]), [true, true, true]);
+        assert_eq!(holds(&[0, 1]), [true, true]); // the file as it was before the last one
+        assert_eq!(holds(&[1, 2]), [false, false]);
+        assert_eq!(holds(&[0, 2]), [true, false]);
+        assert_eq!(holds(&[1, 0, 2]), [false, false, false]);
+        assert_eq!(holds(&[0, 0, 1, 2]), [true, false, false, false]);
+    }
+
     #[test]
     fn records_are_read_as_they_are_written() {
-        let message = message(&manifest(10), b"{}");
+        let message = message(&manifest(10), b"{}", &[]);
         let seals = [Seal::make(Kind::Local, &[1; 32], &message), Seal::make(Kind::Ed25519, &[2; 32], &message)];
         let bytes = render(&seals);
         assert_eq!(parse(&bytes).unwrap(), seals);

@@ -16,6 +16,7 @@ from collections.abc import Sequence
 
 from torshi._version import __version__
 from torshi.cli import check, describe, dis, keys, policy, scan, seal, show, verify
+from torshi.cli._files import UNREADABLE, PolicyProblem, complain
 
 __all__ = ["main"]
 
@@ -70,6 +71,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         code: int = arguments.run(arguments)
         sys.stdout.flush()
+    except PolicyProblem as problem:
+        complain("policy", str(problem))
+        return UNREADABLE
     except BrokenPipeError:
         # The reader has what it wanted. What is still buffered must not be flushed at exit either.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

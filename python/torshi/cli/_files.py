@@ -1,4 +1,4 @@
-"""What the commands share: FILE arguments, policy options, exit codes.
+"""What the commands share: their parsers, FILE arguments, policy options, exit codes.
 
 A path or `-` in, bytes out, and what to call the pickles that follow one another in them. Says in one line
 why something cannot be read, and never lets one bad file stop the others.
@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
 
 from torshi._errors import UnpicklingError
 from torshi._inspect import pickles_in
@@ -20,12 +21,14 @@ __all__ = [
     "FINDINGS",
     "UNREADABLE",
     "PolicyProblem",
+    "add_command",
     "add_policy_options",
     "chosen_policy",
     "complain",
     "complain_about_rest",
     "contents",
     "place",
+    "policy_in",
     "worst",
 ]
 
@@ -35,7 +38,31 @@ UNREADABLE = 2
 
 
 class PolicyProblem(Exception):
-    """`--policy` or `--trust` cannot be used; the text is one line for the user."""
+    """A policy cannot be used; the text is one line for the user. `main` says it, and ends."""
+
+
+def add_command(
+    commands: Any, name: str, run: Callable[[argparse.Namespace], int], *, help: str, description: str, epilog: str
+) -> argparse.ArgumentParser:
+    """Adds a command, or an action of one, to the parser: what its help says, and what runs it.
+
+    Args:
+        commands: the subparsers it is added to.
+        name: what it is called by.
+        run: takes the arguments, and returns the exit code.
+        help: its line in the list of commands.
+        description: what its own help begins with.
+        epilog: what that ends with, shown as it stands: examples and exit codes.
+    """
+    parser: argparse.ArgumentParser = commands.add_parser(
+        name,
+        help=help,
+        description=description,
+        epilog=epilog,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.set_defaults(run=run)
+    return parser
 
 
 def contents(names: Iterable[str]) -> Iterator[tuple[str, bytes | None]]:
@@ -99,10 +126,22 @@ def chosen_policy(arguments: argparse.Namespace) -> Policy:
     Raises:
         PolicyProblem: the file cannot be read or is no policy, or a name is malformed.
     """
+    base = Policy.default() if arguments.policy is None else policy_in(arguments.policy)
     try:
-        base = Policy.default() if arguments.policy is None else Policy.from_file(arguments.policy)
         return base.allow(*arguments.trust)
+    except ValueError as error:
+        raise PolicyProblem(str(error)) from error
+
+
+def policy_in(path: str) -> Policy:
+    """The policy of a file.
+
+    Raises:
+        PolicyProblem: the file cannot be read or is no policy.
+    """
+    try:
+        return Policy.from_file(path)
     except OSError as error:
-        raise PolicyProblem(f"{arguments.policy}: {error.strerror or error}") from error
+        raise PolicyProblem(f"{printable(path)}: {error.strerror or error}") from error
     except ValueError as error:
         raise PolicyProblem(str(error)) from error

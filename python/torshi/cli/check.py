@@ -13,10 +13,9 @@ from torshi.cli._files import (
     CLEAN,
     FINDINGS,
     UNREADABLE,
-    PolicyProblem,
+    add_command,
     add_policy_options,
     chosen_policy,
-    complain,
     complain_about_rest,
     contents,
     place,
@@ -43,25 +42,21 @@ with both, 1
 
 def add_to(commands: Any) -> None:
     """Adds the command to the parser."""
-    parser: argparse.ArgumentParser = commands.add_parser(
+    parser = add_command(
+        commands,
         "check",
+        run,
         help="would it load, and if not, why not",
         description="Judge pickles under a policy, without loading them.",
         epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("files", metavar="FILE", nargs="+", help="file to judge; - for standard input")
     add_policy_options(parser)
-    parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Judges each file; returns the exit code of all."""
-    try:
-        policy = chosen_policy(arguments)
-    except PolicyProblem as problem:
-        complain("policy", str(problem))
-        return UNREADABLE
+    policy = chosen_policy(arguments)
     files = contents(arguments.files)
     return worst([UNREADABLE if data is None else _judge(name, data, policy) for name, data in files])
 

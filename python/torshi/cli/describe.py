@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
 from typing import Any
 
@@ -10,14 +11,14 @@ from torshi._errors import UnpicklingError
 from torshi._file import describe
 from torshi._manifest import Description
 from torshi._printable import printable
-from torshi.cli._files import CLEAN, UNREADABLE, complain
+from torshi.cli._files import CLEAN, UNREADABLE, add_command, complain
 
 __all__ = ["add_to"]
 
 _EPILOG = """\
 Shows what a file that torshi.save wrote says of itself: when, by what and with which versions it was written, which
-names it uses, who sealed it, and the metadata its writer added. Nothing of it is compared with the content: torshi
-verify does that.
+names it uses, who sealed it, and the metadata its writer added. Where another version of a library is installed here,
+that is said beside it. Nothing of it is compared with the content: torshi verify does that.
 
 examples:
   torshi describe state.pkl
@@ -29,16 +30,16 @@ exit codes: 0 done, 2 a file is not readable, or has no manifest
 
 def add_to(commands: Any) -> None:
     """Adds the command to the parser."""
-    parser: argparse.ArgumentParser = commands.add_parser(
+    parser = add_command(
+        commands,
         "describe",
+        run,
         help="what a file says of itself",
         description="Show the manifests of files that torshi.save wrote.",
         epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("files", metavar="FILE", nargs="+", help="file to describe")
     parser.add_argument("--json", action="store_true", help="one JSON object a file, one a line")
-    parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -55,7 +56,8 @@ def run(arguments: argparse.Namespace) -> int:
             code = UNREADABLE
         else:
             if arguments.json:
-                print(json.dumps({"path": name, **told.to_dict()}))
+                changed = [dataclasses.asdict(change) for change in told.changes()]
+                print(json.dumps({"path": name, **told.to_dict(), "changes": changed}))
             else:
                 _show(name, told)
     return code
@@ -69,7 +71,7 @@ def _show(name: str, told: Description) -> None:
         ("size", f"{told.size} bytes ({told.container}), of which the pickle has {told.stream} unpacked"),
         ("digest", told.digest),
         ("buffers", f"{len(told.buffers)}, {sum(buffer.length for buffer in told.buffers)} bytes"),
-        ("versions", ", ".join(f"{name} {version}" for name, version in told.distributions.items()) or "none"),
+        ("versions", ", ".join(_versions(told)) or "none"),
         ("metadata", json.dumps(told.metadata)),
     ]
     for label, text in lines:
@@ -78,3 +80,10 @@ def _show(name: str, told: Description) -> None:
         print(f"  {label:9} {printable(texts[0]) if texts else 'none'}")
         for text in texts[1:]:
             print(f"  {'':9} {printable(text)}")
+
+
+def _versions(told: Description) -> list[str]:
+    """The libraries of the file, each with the version that is here where that is another."""
+    changed = {change.name: change.now for change in told.changes() if change.kind == "library"}
+    here = {name: f" (here {now})" if now else " (not installed here)" for name, now in changed.items()}
+    return [f"{name} {version}{here.get(name, '')}" for name, version in told.distributions.items()]

@@ -8,7 +8,7 @@ from typing import Any
 
 from torshi import _native
 from torshi._printable import printable
-from torshi.cli._files import CLEAN, UNREADABLE, complain_about_rest, contents, place
+from torshi.cli._files import CLEAN, UNREADABLE, add_command, complain_about_rest, contents, place
 
 __all__ = ["add_to"]
 
@@ -28,15 +28,15 @@ exit codes: 0 shown, 2 the file is not readable or not a pickle
 
 def add_to(commands: Any) -> None:
     """Adds the command to the parser."""
-    parser: argparse.ArgumentParser = commands.add_parser(
+    parser = add_command(
+        commands,
         "dis",
+        run,
         help="the opcodes, one a line",
         description="Disassemble a pickle, without loading it.",
         epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("file", metavar="FILE", help="file to disassemble; - for standard input")
-    parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -21,11 +21,12 @@ from torshi.cli._files import (
     CLEAN,
     FINDINGS,
     UNREADABLE,
-    PolicyProblem,
+    add_command,
     add_policy_options,
     chosen_policy,
     complain,
     contents,
+    policy_in,
 )
 
 __all__ = ["add_to"]
@@ -90,15 +91,7 @@ def add_to(commands: Any) -> None:
     actions = parser.add_subparsers(title="actions", metavar="ACTION", required=True)
 
     def action(name: str, help: str, epilog: str, run: Any) -> argparse.ArgumentParser:
-        made: argparse.ArgumentParser = actions.add_parser(
-            name,
-            help=help,
-            description=f"{help[0].upper()}{help[1:]}.",
-            epilog=epilog,
-            formatter_class=argparse.RawDescriptionHelpFormatter,
-        )
-        made.set_defaults(run=run)
-        return made
+        return add_command(actions, name, run, help=help, description=f"{help[0].upper()}{help[1:]}.", epilog=epilog)
 
     learn = action("learn", "write the policy that lets known-good files load", _LEARN, _learn)
     learn.add_argument("files", metavar="FILE", nargs="+", help="file to learn from; - for standard input")
@@ -117,11 +110,7 @@ def add_to(commands: Any) -> None:
 
 
 def _learn(arguments: argparse.Namespace) -> int:
-    try:
-        policy = chosen_policy(arguments)
-    except PolicyProblem as problem:
-        complain("policy", str(problem))
-        return UNREADABLE
+    policy = chosen_policy(arguments)
     lesson, code = Lesson(policy._inner), CLEAN
     for name, data in contents(arguments.files):
         if data is None or not _study(lesson, name, data):
@@ -165,14 +154,7 @@ def _study(lesson: Lesson, name: str, data: bytes) -> bool:
 
 
 def _show(arguments: argparse.Namespace) -> int:
-    try:
-        policy = Policy.default() if arguments.file is None else Policy.from_file(arguments.file)
-    except OSError as error:
-        complain(arguments.file, error.strerror or str(error))
-        return UNREADABLE
-    except ValueError as error:
-        complain(arguments.file, str(error))
-        return UNREADABLE
+    policy = Policy.default() if arguments.file is None else policy_in(arguments.file)
     names = list(_names(policy, arguments.library))
     if arguments.json:
         for record in names:
@@ -264,11 +246,7 @@ def _rules(found: dict[str, Any]) -> Iterator[str]:
 
 
 def _explain(arguments: argparse.Namespace) -> int:
-    try:
-        policy = chosen_policy(arguments)
-    except PolicyProblem as problem:
-        complain("policy", str(problem))
-        return UNREADABLE
+    policy = chosen_policy(arguments)
     code = CLEAN
     for number, name in enumerate(arguments.names):
         if number:

@@ -13,7 +13,7 @@ from torshi._policy import Policy
 from torshi._scan import FileResult, ScanReport, Verdict, exit_code, results, scan_bytes
 from torshi.cli import _remote
 from torshi.cli._bar import Bar
-from torshi.cli._files import UNREADABLE, PolicyProblem, add_policy_options, chosen_policy, complain
+from torshi.cli._files import UNREADABLE, add_command, add_policy_options, chosen_policy, complain
 from torshi.cli._sarif import sarif
 from torshi.cli._scan_text import Tally, lines
 
@@ -40,12 +40,13 @@ exit codes: 0 no findings, 1 findings, 2 a file is undecided or not readable; wi
 
 def add_to(commands: Any) -> None:
     """Adds the command to the parser."""
-    parser: argparse.ArgumentParser = commands.add_parser(
+    parser = add_command(
+        commands,
         "scan",
+        run,
         help="find the pickles in files, folders and archives, and judge them",
         description="Find every pickle in files, folders and archives and judge it under a policy, without loading it.",
         epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
         "paths",
@@ -66,7 +67,6 @@ def add_to(commands: Any) -> None:
         help="show a progress bar on standard error; default: if that is a terminal",
     )
     _remote.add_options(parser)
-    parser.set_defaults(run=run)
 
 
 def _jobs(text: str) -> int:
@@ -78,11 +78,7 @@ def _jobs(text: str) -> int:
 
 def run(arguments: argparse.Namespace) -> int:
     """Scans; returns the exit code of all files together."""
-    try:
-        policy = chosen_policy(arguments)
-    except PolicyProblem as problem:
-        complain("policy", str(problem))
-        return UNREADABLE
+    policy = chosen_policy(arguments)
     shown = sys.stderr.isatty() if arguments.progress is None else arguments.progress
     with Bar(shown) as bar:
         try:

@@ -8,7 +8,7 @@ from typing import Any
 from torshi._errors import UnpicklingError
 from torshi._file import seal
 from torshi._printable import printable
-from torshi.cli._files import CLEAN, FINDINGS, UNREADABLE, complain
+from torshi.cli._files import CLEAN, FINDINGS, UNREADABLE, add_command, complain
 
 __all__ = ["add_to"]
 
@@ -26,18 +26,18 @@ exit codes: 0 sealed, 1 damaged or not to be sealed, 2 not readable
 
 def add_to(commands: Any) -> None:
     """Adds the command to the parser."""
-    parser: argparse.ArgumentParser = commands.add_parser(
+    parser = add_command(
+        commands,
         "seal",
+        run,
         help="vouch for a file",
         description="Add seals to files that torshi.save wrote.",
         epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("files", metavar="FILE", nargs="+", help="file to seal")
     parser.add_argument(
         "--key", metavar="NAME", action="append", help="key to seal with; repeatable; your local key if absent"
     )
-    parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -13,10 +13,9 @@ from torshi._report import Report
 from torshi.cli._files import (
     CLEAN,
     UNREADABLE,
-    PolicyProblem,
+    add_command,
     add_policy_options,
     chosen_policy,
-    complain,
     complain_about_rest,
     contents,
 )
@@ -40,18 +39,18 @@ exit codes: 0 shown, 2 a file is not readable or not a pickle
 
 def add_to(commands: Any) -> None:
     """Adds the command to the parser."""
-    parser: argparse.ArgumentParser = commands.add_parser(
+    parser = add_command(
+        commands,
         "show",
+        run,
         help="what is inside a pickle",
         description="Show what is inside pickles, without loading them.",
         epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("files", metavar="FILE", nargs="+", help="file to look at; - for standard input")
     parser.add_argument("--json", action="store_true", help="write one JSON object a line instead of text")
     parser.add_argument("--depth", type=_depth, metavar="N", help="show N levels of the tree; 0 leaves it out")
     add_policy_options(parser)
-    parser.set_defaults(run=run)
 
 
 def _depth(text: str) -> int:
@@ -63,11 +62,7 @@ def _depth(text: str) -> int:
 
 def run(arguments: argparse.Namespace) -> int:
     """Shows each file; returns the exit code."""
-    try:
-        policy = chosen_policy(arguments)
-    except PolicyProblem as problem:
-        complain("policy", str(problem))
-        return UNREADABLE
+    policy = chosen_policy(arguments)
     code = CLEAN
     for number, (name, data) in enumerate(contents(arguments.files)):
         if data is None:

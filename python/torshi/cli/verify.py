@@ -8,7 +8,7 @@ from typing import Any
 from torshi._errors import LimitError, MalformedError, SealError
 from torshi._file import describe, verify
 from torshi._printable import printable
-from torshi.cli._files import CLEAN, FINDINGS, UNREADABLE, complain
+from torshi.cli._files import CLEAN, FINDINGS, UNREADABLE, add_command, complain
 
 __all__ = ["add_to"]
 
@@ -26,16 +26,16 @@ exit codes: 0 as written, 1 damaged, a wrong seal, or with --sealed none that yo
 
 def add_to(commands: Any) -> None:
     """Adds the command to the parser."""
-    parser: argparse.ArgumentParser = commands.add_parser(
+    parser = add_command(
+        commands,
         "verify",
+        run,
         help="is a file as it was written, and who vouches for it",
         description="Compare files that torshi.save wrote with their manifests and seals.",
         epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("files", metavar="FILE", nargs="+", help="file to verify")
     parser.add_argument("--sealed", action="store_true", help="want a seal by your own key or one you trust")
-    parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -375,11 +375,11 @@ impl StoredFile {
         self.trailer.stream
     }
 
-    /// Whether a key made a seal over this manifest, and so over the stream that it is of: `load` and `verify` say
-    /// whether the file has that stream.
+    /// Whether a key made a seal over this manifest, and so over the stream that it is of, and over the seals before it:
+    /// `load` and `verify` say whether the file has that stream.
     fn is_sealed_by(&self, place: usize, key: &[u8]) -> PyResult<bool> {
         let (Some(manifest), Some(seal)) = (&self.manifest, self.seals.get(place)) else { return Ok(false) };
-        Ok(seal.is_by(&key_of(key)?, &message(manifest, &self.trailer.manifest)))
+        Ok(seal.is_by(&key_of(key)?, &message(manifest, &self.trailer.manifest, &self.seals[..place])))
     }
 
     /// Checks and builds the object. With `verify` mapped buffers are digested as well; `vouched`: a compressed stream

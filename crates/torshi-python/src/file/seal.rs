@@ -5,7 +5,7 @@ use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 use torshi_file::manifest::Manifest;
-use torshi_file::seal::{id_of, message, render, Key, Kind, Seal};
+use torshi_file::seal::{id_of, message, parse, render, Key, Kind, Seal};
 
 pub fn kind_named(name: &str) -> PyResult<Kind> {
     Kind::named(name).ok_or_else(|| PyValueError::new_err(format!("no such kind of key: {name}")))
@@ -15,11 +15,14 @@ pub fn key_of(bytes: &[u8]) -> PyResult<Key> {
     Key::try_from(bytes).map_err(|_| PyValueError::new_err("a key has 32 bytes"))
 }
 
-/// The record of a seal over a manifest and the stream it is of.
+/// The record of a seal over a manifest, the stream it is of, and the records of the seals before it.
 #[pyfunction]
-fn make_seal<'py>(py: Python<'py>, kind: &str, secret: &[u8], manifest: &[u8]) -> PyResult<Bound<'py, PyBytes>> {
+fn make_seal<'py>(
+    py: Python<'py>, kind: &str, secret: &[u8], manifest: &[u8], before: &[u8],
+) -> PyResult<Bound<'py, PyBytes>> {
     let parsed = Manifest::parse(manifest).map_err(PyValueError::new_err)?;
-    let seal = Seal::make(kind_named(kind)?, &key_of(secret)?, &message(&parsed, manifest));
+    let before = parse(before).map_err(PyValueError::new_err)?;
+    let seal = Seal::make(kind_named(kind)?, &key_of(secret)?, &message(&parsed, manifest, &before));
     Ok(PyBytes::new(py, &render(&[seal])))
 }
 
