@@ -60,7 +60,7 @@ impl<'py> Encoder<'py> {
             return self.save_call(class, &args, object, ways, shared);
         }
         // Always a new object, as in C pickle: Python's own single bytes would be found in the memo.
-        let bytes = output::join(self.py, &[export.bytes()])?;
+        let bytes = output::bytes_of(self.py, export.bytes())?;
         drop(export);
         let args = call::tuple(self.py, &[&bytes])?;
         drop(bytes);

@@ -127,6 +127,9 @@ impl<'py> Encoder<'py> {
     }
 
     fn stream(&mut self, root: &Bound<'py, PyAny>) -> Done {
+        if !self.out.has_file() {
+            self.out.buffer.becomes_whole(root);
+        }
         if self.protocol >= 2 {
             self.out.op(PROTO);
             self.out.op(self.protocol);
@@ -142,9 +145,7 @@ impl<'py> Encoder<'py> {
     /// To be called before anything that may run foreign code.
     #[inline]
     fn foreign(&mut self) -> Done {
-        // In this order: giving an export back may run its owner's `__release_buffer__`.
-        self.settle()?;
-        self.out.freeze(self.py)
+        self.settle()
     }
 
     /// To be called before lookups, drops of temporaries and classes' own C code: enough for the memo's safety.

@@ -71,11 +71,8 @@ impl<'py> Encoder<'py> {
             self.foreign()?;
             return self.out.large(self.py, header, Payload::Bytes(whole.clone()), &whole);
         }
-        let payload = match text {
-            Text::Ascii(_) => Payload::Text(object.clone()),
-            _ => Payload::Bytes(encoded(object, size)?),
-        };
-        self.out.large(self.py, header, payload, object)
+        self.out.large_text(header, text, size);
+        Ok(())
     }
 
     #[cold]

@@ -1,8 +1,8 @@
 //! Opcodes into frames, frames into a result or a file.
 //!
 //! Frames are cut where C pickle cuts them: at the first object boundary past 64 KiB, and around every large
-//! run of bytes, which stands outside frames. In memory, large runs are kept as references and copied once. In files of
-//! `save` long runs of bytes are aligned: a value that is dropped at once stands before them.
+//! run of bytes, which stands outside frames. In files of `save` long runs of bytes are aligned: a value that is dropped
+//! at once stands before them.
 use super::failure::Failed;
 use crate::ffi::output::{self, Buffer, Payload};
 use crate::ffi::{call, peek};
@@ -27,10 +27,6 @@ pub struct Writer<'py> {
     frame: usize,
     /// Buffer length from which on a boundary closes the frame.
     limit: usize,
-    /// Large runs, each with the buffer length at which it is to be inserted.
-    payloads: Vec<(usize, Payload<'py>)>,
-    /// Are there payloads others could still change?
-    thawed: bool,
     /// The file's `write`, if there is a file.
     sink: Option<Bound<'py, PyAny>>,
     /// The file of a `save`, if it is one.
@@ -42,17 +38,7 @@ pub struct Writer<'py> {
 impl<'py> Writer<'py> {
     /// A writer into memory, or into the file that `sink` writes to.
     pub fn new(sink: Option<Bound<'py, PyAny>>) -> Self {
-        Writer {
-            buffer: Buffer::new(),
-            framing: false,
-            frame: NEVER,
-            limit: NEVER,
-            payloads: Vec::new(),
-            thawed: false,
-            sink,
-            file: None,
-            lent: false,
-        }
+        Writer { buffer: Buffer::new(), framing: false, frame: NEVER, limit: NEVER, sink, file: None, lent: false }
     }
 
     /// A writer into the file of a `save`.
@@ -154,26 +140,34 @@ impl<'py> Writer<'py> {
         self.close_frame();
         if let Some(file) = self.file.clone() {
             self.run(py, &mut file.borrow_mut(), header, payload)?;
-            if self.framing {
-                self.open_frame();
-            }
-            return Ok(());
-        }
-        self.buffer.put_slice(header);
-        if let Some(sink) = &self.sink {
+        } else if let Some(sink) = &self.sink {
+            self.buffer.put_slice(header);
             let chunk = output::copied(py, &self.buffer)?;
             call::call1(sink, &chunk)?;
             self.buffer.clear();
             drop(payload);
             call::call1(sink, whole)?;
         } else {
-            self.thawed |= matches!(payload, Payload::Export(_));
-            self.payloads.push((self.buffer.len(), payload));
+            self.buffer.put_slice(header);
+            self.buffer.put_large(payload.bytes());
         }
         if self.framing {
             self.open_frame();
         }
         Ok(())
+    }
+
+    /// Long text after its opcode, outside frames, where there is no file; `size` is its length in UTF-8.
+    pub fn large_text(&mut self, header: &[u8], text: peek::Text<'_>, size: usize) {
+        self.close_frame();
+        self.buffer.put_slice(header);
+        match text {
+            peek::Text::Ascii(bytes) => self.buffer.put_large(bytes),
+            _ => self.buffer.put_utf8(text, size),
+        }
+        if self.framing {
+            self.open_frame();
+        }
     }
 
     /// A large run into the file of a `save`, at a place where it can be mapped if it is long enough for that.
@@ -201,20 +195,6 @@ impl<'py> Writer<'py> {
         Ok(file.run(py, payload.bytes(), run)?)
     }
 
-    /// Copies the payloads others could change: to be called before foreign code runs.
-    #[inline(always)]
-    pub fn freeze(&mut self, py: Python<'py>) -> Result<(), Failed> {
-        if !self.thawed {
-            return Ok(());
-        }
-        self.thawed = false;
-        if self.payloads.iter_mut().all(|(_, payload)| payload.freeze()) {
-            Ok(())
-        } else {
-            Err(call::no_memory(py).into())
-        }
-    }
-
     /// Ends the stream: the bytes, or `None` once they are in the file.
     pub fn finish(mut self, py: Python<'py>) -> Result<Option<Bound<'py, PyAny>>, Failed> {
         self.close_frame();
@@ -223,19 +203,7 @@ impl<'py> Writer<'py> {
             self.flush(py)?;
             return Ok(None);
         }
-        let bytes = self.buffer.bytes();
-        if self.payloads.is_empty() {
-            return Ok(Some(output::join(py, &[bytes])?));
-        }
-        let mut pieces = Vec::with_capacity(2 * self.payloads.len() + 1);
-        let mut from = 0;
-        for (at, payload) in &self.payloads {
-            pieces.push(&bytes[from..*at]);
-            pieces.push(payload.bytes());
-            from = *at;
-        }
-        pieces.push(&bytes[from..]);
-        Ok(Some(output::join(py, &pieces)?))
+        Ok(Some(self.buffer.into_object(py)?))
     }
 }
 

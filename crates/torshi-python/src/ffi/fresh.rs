@@ -25,6 +25,16 @@ pub unsafe fn copy(data: &[u8], to: *mut u8) {
     unsafe { Filling::new(to, data.len()).put(data) };
 }
 
+/// Copies `data` to `to`, which the system was told of before.
+///
+/// # Safety
+///
+/// As for `copy`.
+pub unsafe fn fill(data: &[u8], to: *mut u8) {
+    // SAFETY: as the caller promises.
+    unsafe { Filling { at: to, left: data.len(), huge: data.len() >= HUGE, small: false, late: 0 }.put(data) };
+}
+
 /// New memory that is filled from its beginning.
 ///
 /// Where memory is in small pieces, the system may work long on each huge page it is asked for. So the first steps are

@@ -1,5 +1,6 @@
-//! The growing output buffer and the one exact copy into the result.
+//! The growing output buffer, which becomes the result.
 //!
+//! Short output is copied once, into a result of its size; longer output grows in the very object that is handed out.
 //! Writes never fail: if memory runs out the buffer notes it and swallows the rest, and the writer asks
 //! `is_exhausted` at the end. Nothing here knows what an opcode is.
 use super::peek::{Export, Text};
@@ -7,35 +8,80 @@ use super::{fresh, make};
 use pyo3::ffi;
 use pyo3::prelude::*;
 use std::cell::Cell;
-use std::sync::Mutex;
+use std::os::raw::c_int;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// Buffers up to this size are kept for the next dump of the process: warm pages cost a sixth of fresh ones.
-const KEEP: usize = 16 << 20;
-/// Up to this size, for the next dump of the thread: a lock would take as long as writing a small message.
+/// Up to this size, memory is kept for the next dump of the thread, and output is copied: warm pages cost a sixth of
+/// fresh ones.
 const KEEP_LOCAL: usize = 64 << 10;
+/// What output that outgrows its room is given beyond it, at the most.
+const MOST_SLACK: usize = 64 << 20;
+/// The longest output that is expected again.
+const MOST_EXPECTED: usize = 1 << 30;
 
-static SPARE: Mutex<Vec<u8>> = Mutex::new(Vec::new());
+extern "C" {
+    /// Gives a bytes object that nobody else refers to another length; where there is no memory for that, the object is
+    /// gone, null stands in its place and an error is set.
+    fn _PyBytes_Resize(bytes: *mut *mut ffi::PyObject, length: ffi::Py_ssize_t) -> c_int;
+}
 
 thread_local! {
     static LOCAL: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
 }
 
+/// What objects of a type last came to: one of the same type is likely to come to as much. Type and length in pairs.
+static LENGTHS: [[AtomicUsize; 2]; 16] = [const { [const { AtomicUsize::new(0) }; 2] }; 16];
+
+fn place_of(kind: usize) -> &'static [AtomicUsize; 2] {
+    &LENGTHS[(kind >> 4).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 60]
+}
+
 /// Bytes written so far.
 pub struct Buffer {
-    bytes: Vec<u8>,
+    /// Where they are: in `own`, or in `object`.
+    start: *mut u8,
+    len: usize,
+    capacity: usize,
+    /// Memory of a `Vec` that counts itself as empty.
+    own: Vec<u8>,
+    /// A `bytes` object as long as the capacity, which nobody else has seen.
+    object: Option<Py<PyAny>>,
+    /// Whether long output becomes one object.
+    is_whole: bool,
+    /// The type of what it is the dump of.
+    kind: usize,
+    /// How much of the object the system was asked for.
+    fresh: usize,
     exhausted: bool,
 }
 
 impl Buffer {
     /// An empty buffer, with the memory of an earlier one where that is free.
     pub fn new() -> Buffer {
-        Buffer { bytes: LOCAL.try_with(Cell::take).unwrap_or_default(), exhausted: false }
+        let mut own = LOCAL.try_with(Cell::take).unwrap_or_default();
+        Buffer {
+            start: own.as_mut_ptr(),
+            len: 0,
+            capacity: own.capacity(),
+            own,
+            object: None,
+            is_whole: false,
+            kind: 0,
+            fresh: 0,
+            exhausted: false,
+        }
+    }
+
+    /// From here on what is written is one object in the end, the dump of an object of this type.
+    pub fn becomes_whole(&mut self, root: &Bound<'_, PyAny>) {
+        self.is_whole = true;
+        self.kind = root.get_type_ptr() as usize;
     }
 
     /// Bytes in the buffer.
     #[inline(always)]
     pub fn len(&self) -> usize {
-        self.bytes.len()
+        self.len
     }
 
     /// Has memory run out?
@@ -45,67 +91,137 @@ impl Buffer {
 
     /// The bytes so far.
     pub fn bytes(&self) -> &[u8] {
-        &self.bytes
+        // SAFETY: `start` is good for `capacity` bytes, of which the first `len` were written: every method keeps it so.
+        unsafe { std::slice::from_raw_parts(self.start, self.len) }
     }
 
     /// Forgets the bytes, keeps the memory.
     pub fn clear(&mut self) {
-        self.bytes.clear();
+        self.len = 0;
     }
 
-    /// Shortens to `len`, after moving what follows `from` down to `to`.
+    /// Shortens, after moving what follows `from` down to `to`.
     pub fn close_gap(&mut self, to: usize, from: usize) {
-        self.bytes.drain(to..from);
+        assert!(to <= from && from <= self.len);
+        // SAFETY: both runs lie within the bytes written, which was just made sure of; they may overlap.
+        unsafe { std::ptr::copy(self.start.add(from), self.start.add(to), self.len - from) };
+        self.len -= from - to;
     }
 
     /// Overwrites at `at`, which must have been written before.
     pub fn patch(&mut self, at: usize, bytes: &[u8]) {
-        if let Some(place) = self.bytes.get_mut(at..at + bytes.len()) {
-            place.copy_from_slice(bytes);
+        if at <= self.len && bytes.len() <= self.len - at {
+            // SAFETY: the place lies within the bytes written; `bytes` is somebody else's.
+            unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), self.start.add(at), bytes.len()) };
         }
     }
 
     /// Makes room for `n` more bytes; false if there is no memory (and then the write is left out).
     #[inline(always)]
     fn room(&mut self, n: usize) -> bool {
-        self.bytes.capacity() - self.bytes.len() >= n || self.grow(n)
+        self.capacity - self.len >= n || self.grow(n)
     }
 
     #[cold]
     #[inline(never)]
     fn grow(&mut self, n: usize) -> bool {
-        if self.bytes.len() + n > KEEP_LOCAL && self.bytes.capacity() <= KEEP_LOCAL && self.take_spare(n) {
-            return true;
-        }
-        let more = n.max(self.bytes.capacity()).max(1 << 12);
-        if self.bytes.try_reserve(more).is_err() && self.bytes.try_reserve(n).is_err() {
-            self.exhausted = true;
-        }
-        !self.exhausted
-    }
-
-    /// Moves to the large memory of an earlier dump, if that is free and has room for `n` bytes more.
-    fn take_spare(&mut self, n: usize) -> bool {
-        let Ok(mut spare) = SPARE.try_lock() else { return false };
-        if spare.capacity() - spare.len() < self.bytes.len() + n {
+        if self.exhausted {
             return false;
         }
-        let mut large = std::mem::take(&mut *spare);
-        large.extend_from_slice(&self.bytes);
-        self.bytes = large;
+        let Some(needed) = self.len.checked_add(n) else { return self.exhaust() };
+        if self.is_whole && (self.object.is_some() || needed > KEEP_LOCAL) {
+            return self.grow_object(needed);
+        }
+        // SAFETY: the first `len` bytes of the memory were written; the length is taken back before anybody looks.
+        unsafe { self.own.set_len(self.len) };
+        let more = n.max(self.capacity).max(1 << 12);
+        let grown = self.own.try_reserve(more).is_ok() || self.own.try_reserve(n).is_ok();
+        // SAFETY: no bytes at all are always written.
+        unsafe { self.own.set_len(0) };
+        (self.start, self.capacity) = (self.own.as_mut_ptr(), self.own.capacity());
+        grown || self.exhaust()
+    }
+
+    fn exhaust(&mut self) -> bool {
+        self.exhausted = true;
+        (self.len, self.capacity) = (0, 0);
+        false
+    }
+
+    /// Gives the object, or one that takes over what was written so far, room for `needed` bytes and some more.
+    fn grow_object(&mut self, needed: usize) -> bool {
+        let slack = if self.object.is_none() && needed >= fresh::HUGE { 0 } else { needed.min(MOST_SLACK) };
+        let wanted = needed.saturating_add(slack.max(KEEP_LOCAL)).max(self.expected(needed));
+        // SAFETY: the interpreter is attached whenever an object is written, and nobody else refers to the object. Its
+        // data is good for `wanted` bytes, of which the first `len` are written: copied here, or kept by the call.
+        unsafe {
+            let py = Python::assume_attached();
+            let first = self.object.is_none();
+            let object = match self.object.take() {
+                Some(object) => {
+                    let mut object = object.into_ptr();
+                    _PyBytes_Resize(&raw mut object, wanted as ffi::Py_ssize_t);
+                    object
+                }
+                None => ffi::PyBytes_FromStringAndSize(std::ptr::null(), wanted as ffi::Py_ssize_t),
+            };
+            let Some(held) = Bound::from_owned_ptr_or_opt(py, object) else {
+                ffi::PyErr_Clear(); // the writer raises it
+                return self.exhaust();
+            };
+            let start = ffi::PyBytes_AsString(held.as_ptr()).cast::<u8>();
+            if first {
+                std::ptr::copy_nonoverlapping(self.start, start, self.len);
+            }
+            (self.start, self.capacity, self.object) = (start, wanted, Some(held.unbind()));
+        }
+        self.ask_for_pages();
         true
+    }
+
+    /// What objects of the type came to last, and a little more, if it is on the way there.
+    fn expected(&self, needed: usize) -> usize {
+        let [kind, length] = place_of(self.kind);
+        let length = length.load(Ordering::Relaxed);
+        let likely = kind.load(Ordering::Relaxed) == self.kind && needed >= length / 8 && length <= MOST_EXPECTED;
+        if likely {
+            length + 4096
+        } else {
+            0
+        }
+    }
+
+    /// Tells the system that the room that is new is about to be written.
+    fn ask_for_pages(&mut self) {
+        let from = self.fresh.max(self.len);
+        if self.capacity - from >= fresh::LARGE {
+            // SAFETY: the run lies within the object's data.
+            fresh::expect(unsafe { self.start.add(from) }, self.capacity - from);
+        }
+        self.fresh = self.capacity;
+    }
+
+    /// The bytes as an object.
+    pub fn into_object(mut self, py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
+        let Some(object) = self.object.take() else { return bytes_of(py, self.bytes()) };
+        let [kind, length] = place_of(self.kind);
+        kind.store(self.kind, Ordering::Relaxed);
+        length.store(self.len, Ordering::Relaxed);
+        let mut object = object.into_ptr();
+        // SAFETY: nobody else refers to the object; it gets the length of what was written, or is given up with an error.
+        unsafe {
+            _PyBytes_Resize(&raw mut object, self.len as ffi::Py_ssize_t);
+            Bound::from_owned_ptr_or_err(py, object)
+        }
     }
 
     /// Appends a fixed number of bytes.
     #[inline(always)]
     pub fn put<const N: usize>(&mut self, bytes: [u8; N]) {
         if self.room(N) {
-            let len = self.bytes.len();
             // SAFETY: `room` made sure of N bytes of capacity beyond `len`; they are written before the length covers them.
-            unsafe {
-                std::ptr::copy_nonoverlapping(bytes.as_ptr(), self.bytes.as_mut_ptr().add(len), N);
-                self.bytes.set_len(len + N);
-            }
+            unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), self.start.add(self.len), N) };
+            self.len += N;
         }
     }
 
@@ -113,12 +229,9 @@ impl Buffer {
     #[inline(always)]
     pub fn put_prefix<const N: usize>(&mut self, bytes: [u8; N], n: usize) {
         if self.room(N) {
-            let len = self.bytes.len();
             // SAFETY: as `put`; the length covers no more than was written.
-            unsafe {
-                std::ptr::copy_nonoverlapping(bytes.as_ptr(), self.bytes.as_mut_ptr().add(len), N);
-                self.bytes.set_len(len + n.min(N));
-            }
+            unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), self.start.add(self.len), N) };
+            self.len += n.min(N);
         }
     }
 
@@ -129,18 +242,26 @@ impl Buffer {
         if !self.room(n) {
             return;
         }
-        let len = self.bytes.len();
         // SAFETY: `room` made sure of n bytes beyond `len`. Short runs are copied as two overlapping words, both
         // within the n bytes of source and target.
         unsafe {
-            let (from, to) = (bytes.as_ptr(), self.bytes.as_mut_ptr().add(len));
+            let (from, to) = (bytes.as_ptr(), self.start.add(self.len));
             match n {
                 17..=32 => pair::<16>(from, to, n),
                 8..=16 => pair::<8>(from, to, n),
                 4..=7 => pair::<4>(from, to, n),
                 _ => std::ptr::copy_nonoverlapping(from, to, n),
             }
-            self.bytes.set_len(len + n);
+        }
+        self.len += n;
+    }
+
+    /// Appends a long run of bytes.
+    pub fn put_large(&mut self, bytes: &[u8]) {
+        if self.room(bytes.len()) {
+            // SAFETY: as `put_slice`; nobody else has seen the memory.
+            unsafe { fresh::fill(bytes, self.start.add(self.len)) };
+            self.len += bytes.len();
         }
     }
 
@@ -160,11 +281,10 @@ impl Buffer {
         if !self.room(size + 4) {
             return;
         }
-        let len = self.bytes.len();
         // SAFETY: `size` was computed by `utf8_len` over the same units, so the sum of the lengths written is
         // `size`; `room` made sure of 4 bytes more, so a whole word may be stored at each step.
         unsafe {
-            let start = self.bytes.as_mut_ptr().add(len);
+            let start = self.start.add(self.len);
             let mut to = start;
             for u in units {
                 // Computed both ways and chosen: text of mixed scripts defeats branch prediction.
@@ -187,8 +307,8 @@ impl Buffer {
                 to = to.add(len);
             }
             debug_assert_eq!(to.offset_from(start) as usize, size);
-            self.bytes.set_len(len + size);
         }
+        self.len += size;
     }
 }
 
@@ -223,31 +343,19 @@ pub fn utf8_len(text: Text<'_>) -> usize {
 
 impl Drop for Buffer {
     fn drop(&mut self) {
-        let mut bytes = std::mem::take(&mut self.bytes);
-        if bytes.capacity() <= KEEP_LOCAL {
-            bytes.clear();
-            let _ = LOCAL.try_with(|local| local.set(bytes)); // fails only while the thread ends
-        } else if bytes.capacity() <= KEEP {
-            if let Ok(mut spare) = SPARE.try_lock() {
-                if spare.capacity() < bytes.capacity() {
-                    bytes.clear();
-                    *spare = bytes;
-                }
-            }
+        if self.own.capacity() <= KEEP_LOCAL {
+            let own = std::mem::take(&mut self.own);
+            let _ = LOCAL.try_with(|local| local.set(own)); // fails only while the thread ends
         }
     }
 }
 
-/// A large piece of the result that is copied only once, at the end.
+/// A long run of bytes.
 pub enum Payload<'py> {
     /// An immutable bytes object.
     Bytes(Bound<'py, PyAny>),
-    /// An immutable ASCII str.
-    Text(Bound<'py, PyAny>),
-    /// Somebody's memory, which may still change until `freeze`.
+    /// Somebody's memory.
     Export(Export),
-    /// Memory of our own.
-    Copy(Vec<u8>),
 }
 
 impl Payload<'_> {
@@ -255,48 +363,21 @@ impl Payload<'_> {
     pub fn bytes(&self) -> &[u8] {
         match self {
             Payload::Bytes(object) => super::peek::bytes(object),
-            Payload::Text(object) => match super::peek::text(object) {
-                Some(Text::Ascii(bytes)) => bytes,
-                _ => &[],
-            },
             Payload::Export(export) => export.bytes(),
-            Payload::Copy(bytes) => bytes,
         }
-    }
-
-    /// Copies what others could change; false if there is no memory.
-    pub fn freeze(&mut self) -> bool {
-        if let Payload::Export(export) = self {
-            let mut copy = Vec::new();
-            if copy.try_reserve_exact(export.bytes().len()).is_err() {
-                return false;
-            }
-            copy.extend_from_slice(export.bytes());
-            *self = Payload::Copy(copy);
-        }
-        true
     }
 }
 
-/// One bytes object made of pieces, in order.
-pub fn join<'py>(py: Python<'py>, pieces: &[&[u8]]) -> PyResult<Bound<'py, PyAny>> {
-    let total = pieces.iter().map(|piece| piece.len()).sum::<usize>();
-    // SAFETY: a new bytes object of `total` uninitialised bytes, referenced by nobody else; the pieces fill
-    // exactly `total` of them, and none of them lies in the new object.
+/// A bytes object of its own.
+pub fn bytes_of<'py>(py: Python<'py>, bytes: &[u8]) -> PyResult<Bound<'py, PyAny>> {
+    // SAFETY: a new bytes object of that many uninitialised bytes, referenced by nobody else, all of which are filled.
     unsafe {
-        let object = ffi::PyBytes_FromStringAndSize(std::ptr::null(), total as isize);
-        let Some(object) = Bound::from_owned_ptr_or_opt(py, object) else {
-            return Err(PyErr::fetch(py));
-        };
-        let mut to = ffi::PyBytes_AsString(object.as_ptr()).cast::<u8>();
-        if total >= fresh::LARGE {
-            let mut room = fresh::Filling::new(to, total);
-            pieces.iter().for_each(|piece| room.put(piece));
-            return Ok(object);
-        }
-        for piece in pieces {
-            std::ptr::copy_nonoverlapping(piece.as_ptr(), to, piece.len());
-            to = to.add(piece.len());
+        let object = ffi::PyBytes_FromStringAndSize(std::ptr::null(), bytes.len() as ffi::Py_ssize_t);
+        let object = Bound::from_owned_ptr_or_err(py, object)?;
+        let to = ffi::PyBytes_AsString(object.as_ptr()).cast::<u8>();
+        match bytes.len() >= fresh::LARGE {
+            true => fresh::copy(bytes, to),
+            false => std::ptr::copy_nonoverlapping(bytes.as_ptr(), to, bytes.len()),
         }
         Ok(object)
     }
