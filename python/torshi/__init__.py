@@ -40,7 +40,9 @@ from torshi._manifest import Description, SavedBuffer
 from torshi._objects import ObjectResult, scan_objects
 from torshi._opcodes import *
 from torshi._pickler import Pickler, dump, dumps
+from torshi._placeholder import Placeholder
 from torshi._policy import Policy, unrestricted
+from torshi._renames import Renames, renames
 from torshi._report import Report
 from torshi._scan import (
     FileResult,
@@ -83,6 +85,10 @@ __all__ = [
     "Policy",
     "unrestricted",
     "Limits",
+    # change over time
+    "renames",
+    "Renames",
+    "Placeholder",
     # under code that calls pickle itself
     "guard",
     "Guard",

@@ -4,6 +4,7 @@
 use crate::compat;
 use crate::error::Site;
 use crate::policy::{Denial, Policy, Row, Verdict};
+use crate::symbolic::Renamed;
 use rustc_hash::FxHashMap;
 
 /// What a stream does with a global, as bits.
@@ -83,6 +84,8 @@ pub struct GlobalUse {
     pub python2: bool,
     /// Module and name in Python 3 of an earlier release of its library, where that is how it is named.
     pub old: Option<(String, String)>,
+    /// Module and name in Python 3 as the stream has them, where the caller said that they moved.
+    pub renamed: Option<(String, String)>,
     /// How the stream came to it.
     pub origin: Origin,
     pub(super) cost: Cost,
@@ -111,7 +114,8 @@ pub struct Globals {
 impl Globals {
     /// The global of these names; adds it if it is new, and says so.
     pub fn find(
-        &mut self, policy: &Policy, module: &str, name: &str, python2: bool, origin: Origin, site: Site,
+        &mut self, policy: &Policy, renamed: Option<&Renamed<'_>>, module: &str, name: &str, python2: bool,
+        origin: Origin, site: Site,
     ) -> (u32, bool) {
         self.key.clear();
         for part in [module.as_bytes(), b"\0", name.as_bytes(), &[0, python2.into(), origin as u8]] {
@@ -122,7 +126,7 @@ impl Globals {
         }
         let id = self.all.len() as u32;
         self.ids.insert(self.key.clone(), id);
-        self.all.push(judge(policy, module, name, python2, origin, site));
+        self.all.push(judge(policy, renamed, module, name, python2, origin, site));
         (id, true)
     }
 
@@ -144,9 +148,14 @@ impl Globals {
     }
 }
 
-fn judge(policy: &Policy, module: &str, name: &str, python2: bool, origin: Origin, site: Site) -> GlobalUse {
+fn judge(
+    policy: &Policy, renamed: Option<&Renamed<'_>>, module: &str, name: &str, python2: bool, origin: Origin, site: Site,
+) -> GlobalUse {
     let spelled = (module.to_owned(), name.to_owned());
     let (module, name) = if python2 { modern(module, name) } else { (module, name) };
+    let moved = renamed.and_then(|renamed| moved(policy, renamed, module, name));
+    let renamed = moved.as_ref().map(|_| (module.to_owned(), name.to_owned()));
+    let (module, name) = moved.as_ref().map_or((module, name), |(module, name)| (module.as_str(), name.as_str()));
     let (old, (module, name)) = match compat::present(module, name) {
         Some(present) => (Some((module.to_owned(), name.to_owned())), present),
         None => (None, (module, name)),
@@ -167,12 +176,23 @@ fn judge(policy: &Policy, module: &str, name: &str, python2: bool, origin: Origi
         uses: 0,
         python2,
         old,
+        renamed,
         origin,
         cost: match (costs, row) {
             (Some(known), _) => known.2,
             (None, Some(row)) if row.hashes && !row.trusted => Cost::Hashes,
             _ => Cost::Plain,
         },
+    }
+}
+
+/// What a name is called today, by the caller's tables. One that the caller denies stays what it is, so that no table
+/// leads around an entry that denies.
+pub fn moved(policy: &Policy, renamed: &Renamed<'_>, module: &str, name: &str) -> Option<(String, String)> {
+    match policy.find(module, name) {
+        Verdict::Denied(Denial::DeniedBy(_)) => None,
+        Verdict::Denied(_) => renamed(module, name, false),
+        Verdict::Allowed(_) => renamed(module, name, true),
     }
 }
 

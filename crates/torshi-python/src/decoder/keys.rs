@@ -5,6 +5,7 @@
 use super::Object;
 use crate::ffi::make;
 use pyo3::prelude::*;
+use rustc_hash::FxHashSet;
 
 /// Slots of the cache; a slot is one string.
 const SLOTS: usize = 2048;
@@ -34,14 +35,33 @@ struct Ends {
 pub struct Keys {
     slots: Vec<Slot>,
     patience: u32,
+    /// Of a load that keeps strings apart as the stream does: the texts met.
+    met: Option<FxHashSet<Box<[u8]>>>,
 }
 
 impl Keys {
     /// Makes ready for a stream of this many bytes.
     pub fn begin(&mut self, stream: usize) {
+        self.met = None;
         self.patience = if stream > LARGEST_STREAM { 0 } else { PATIENCE };
         if self.slots.is_empty() && self.patience > 0 {
             self.slots.resize_with(SLOTS, || Slot { ends: Ends::default(), text: None });
+        }
+    }
+
+    /// Has a load keep strings apart as the stream does, so that what it gives is written as it was read: no string of
+    /// an earlier load is used, and the first of a text is interned, as names of attributes are by who wrote it.
+    pub fn keep_apart(&mut self) {
+        self.slots = Vec::new();
+        self.patience = PATIENCE;
+        self.met = Some(FxHashSet::default());
+    }
+
+    /// `text` as `keep_apart` says, if it was called; `raw` tells it from others.
+    pub fn first_interned<'py>(&mut self, text: Object<'py>, raw: &[u8]) -> Object<'py> {
+        match self.met.as_mut().is_some_and(|met| met.insert(raw.into())) {
+            true => make::interned(text),
+            false => text,
         }
     }
 
@@ -56,7 +76,10 @@ impl Keys {
 
     fn look_up<'py>(&mut self, py: Python<'py>, utf8: &[u8]) -> PyResult<Object<'py>> {
         let ends = Ends::of(utf8);
-        let slot = &mut self.slots[ends.place()];
+        let Some(slot) = self.slots.get_mut(ends.place()) else {
+            let text = make::text(py, utf8)?;
+            return Ok(self.first_interned(text, utf8));
+        };
         if slot.ends == ends {
             if let Some(known) = &slot.text {
                 let known = known.bind(py);
