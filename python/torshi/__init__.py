@@ -30,6 +30,7 @@ from torshi._errors import (
     UntrustedError,
     ValidationError,
 )
+from torshi._fields import ChangeWarning
 from torshi._file import Verification, describe, load, save, seal, verify
 from torshi._findings import Finding
 from torshi._gate import Event
@@ -57,6 +58,7 @@ from torshi._scan import (
 from torshi._seal import Seal
 from torshi._unpickler import Unpickler, loads
 from torshi._version import __version__
+from torshi._versioned import versioned
 
 __all__ = [
     # pickle's names
@@ -89,6 +91,8 @@ __all__ = [
     "renames",
     "Renames",
     "Placeholder",
+    "versioned",
+    "ChangeWarning",
     # under code that calls pickle itself
     "guard",
     "Guard",

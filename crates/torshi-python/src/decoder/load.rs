@@ -224,7 +224,7 @@ pub fn build<'py>(
         persistent_load: request.persistent_load,
         buffers,
         payloads,
-        states: state::StateWays::default(),
+        states: state::StateWays::knowing(std::mem::take(&mut learnt.records)),
         collisions: fill::Collisions::new(request.limits.collisions),
         constants: constants(py),
         learnt,
@@ -247,6 +247,7 @@ pub fn build<'py>(
         std::mem::swap(kept, &mut machine.memo);
     }
     machine.domain.learnt.marks = machine.take_memory().1;
+    machine.domain.learnt.records = machine.domain.states.take_records();
     machine.domain.learnt.give_back();
     drop((pause, room));
     match built {

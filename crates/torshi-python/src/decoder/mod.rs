@@ -8,6 +8,7 @@ mod load;
 mod named;
 mod placeholder;
 mod plain;
+mod records;
 mod resolve;
 mod shapes;
 mod shortcut;

@@ -1,6 +1,7 @@
 //! BUILD: handing state to an object, by its own `__setstate__` or attribute by attribute as stock
 //! pickle does. How a type takes state, and where it keeps each attribute, is looked up once a load.
 
+use super::records::{complete, Records};
 use super::shortcut::{uuid_slots, UuidSlots};
 use super::{Built, Object, Objects};
 use crate::ffi::{attribute, instance, make};
@@ -48,6 +49,10 @@ struct Known {
     way: Way,
     attributes: Vec<Attribute>,
     uuid: Option<UuidSlots>,
+    /// Its record, if its state is its fields.
+    record: Option<usize>,
+    /// Length of the pairs of a state with the first of the attributes, in order, in which no field is missing.
+    usual: usize,
 }
 
 /// Attributes remembered of a type; a state with more is a mapping rather than a record.
@@ -59,9 +64,20 @@ pub struct StateWays {
     places: FxHashMap<usize, usize>,
     known: Vec<Known>,
     last: (usize, usize),
+    records: Records,
 }
 
 impl StateWays {
+    /// With what earlier loads know of classes.
+    pub fn knowing(records: Records) -> Self {
+        StateWays { records, ..Self::default() }
+    }
+
+    /// What is known now.
+    pub fn take_records(&mut self) -> Records {
+        std::mem::take(&mut self.records).bounded()
+    }
+
     #[inline(always)]
     fn of(&mut self, object: &Bound<'_, PyAny>) -> PyResult<usize> {
         let address = object.get_type_ptr() as usize;
@@ -78,7 +94,8 @@ impl StateWays {
                 let class = object.get_type();
                 let way = way_of(&class);
                 let uuid = if way == Way::Ask { uuid_slots(&class) } else { None };
-                self.known.push(Known { way, class: class.unbind(), attributes: Vec::new(), uuid });
+                let record = self.records.of(&class)?;
+                self.known.push(Known { way, class: class.unbind(), attributes: Vec::new(), uuid, record, usual: 0 });
                 self.places.insert(address, self.known.len() - 1);
                 self.known.len() - 1
             }
@@ -112,6 +129,7 @@ impl Known {
 
     #[inline(never)]
     fn find(&mut self, key: &Bound<'_, PyAny>) -> Option<&Attribute> {
+        self.usual = 0; // what comes is not what came
         let known = self.attributes.iter().position(|attribute| key.is(&attribute.met));
         if known.is_none() && self.attributes.len() < MOST_ATTRIBUTES {
             let class = self.class.bind(key.py());
@@ -132,6 +150,19 @@ impl<'py> Objects<'py, '_> {
     #[inline(always)]
     pub(super) fn give_state(&mut self, target: &Object<'py>, state: Object<'py>, site: Site) -> Built<()> {
         let at = self.states.of(target)?;
+        match self.states.known[at].record {
+            None => self.give(target, at, state, site),
+            Some(record) => {
+                let lacks = self.states.records.lacks(record, &state)?;
+                self.give(target, at, state, site)?;
+                Ok(if lacks {
+                    complete(target)?
+                })
+            }
+        }
+    }
+
+    fn give(&mut self, target: &Object<'py>, at: usize, state: Object<'py>, site: Site) -> Built<()> {
         if self.states.known[at].way == Way::Ask {
             if let Some(set_state) = target.getattr_opt(pyo3::intern!(self.py, "__setstate__"))? {
                 set_state.call1((state,))?;
@@ -241,7 +272,10 @@ impl<'py> Objects<'py, '_> {
                 None => attribute::set(target, &make::interned(pair[0].clone()), &pair[1])?,
             }
         }
-        Ok(())
+        match pairs.len() == self.states.known[at].usual {
+            true => Ok(()),
+            false => self.look_for_fields(target, at, pairs.as_slice()),
+        }
     }
 
     /// Gives a state that `takes_slots` has looked at.
@@ -255,6 +289,28 @@ impl<'py> Objects<'py, '_> {
                 }
                 _ => target.setattr(pair[0].cast::<PyString>().map_err(PyErr::from)?, &pair[1])?,
             }
+        }
+        match pairs.len() == self.states.known[at].usual {
+            true => Ok(()),
+            false => self.look_for_fields(target, at, pairs.as_slice()),
+        }
+    }
+
+    /// After a state of other pairs than those before it: whether fields were missing in it, and are to be filled in.
+    #[cold]
+    #[inline(never)]
+    fn look_for_fields(&mut self, target: &Object<'py>, at: usize, pairs: &[Object<'py>]) -> Built<()> {
+        let known = &mut self.states.known[at];
+        let keys = pairs.iter().step_by(2);
+        let in_order = keys.clone().zip(&known.attributes).filter(|(key, own)| key.is(&own.met)).count() * 2;
+        if let Some(record) = known.record {
+            let twins: Vec<_> = keys.clone().map(|key| make::interned(key.clone())).collect();
+            if !self.states.records.are_whole(record, keys.zip(&twins)) {
+                return Ok(complete(target)?);
+            }
+        }
+        if in_order == pairs.len() {
+            known.usual = in_order;
         }
         Ok(())
     }
