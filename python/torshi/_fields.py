@@ -53,7 +53,7 @@ class ChangeWarning(UserWarning):
 
 
 def names(cls: type) -> tuple[str, ...] | None:
-    """The fields of a class whose state is its fields; None of any other, and of one with a ``__setstate__`` of its own.
+    """The fields of a class whose state is its fields; None of others, and of one with its own ``__setstate__``.
 
     Called by the native module, once for a class.
     """

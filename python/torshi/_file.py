@@ -203,6 +203,8 @@ def load(
         >>> torshi.load(io.BytesIO(torshi.dumps({'a': 1})))
         {'a': 1}
     """
+    if missing not in ("error", "placeholder"):
+        raise ValueError(f"missing wants 'error' or 'placeholder', not {missing!r}")
     given = None if buffers == () else buffers
     settings = _Settings(trust, type, limits, missing, fix_imports, encoding, errors, given)
     if not _is_path(file):

@@ -1,8 +1,8 @@
 """Names that moved: tables of old and new names into what loads go by.
 
-A program says what it renamed with `renames`; an installed library says it in its metadata, as entry points of the group
-``torshi.renames``, which are read as the text they are. Nothing is imported for a table, and none widens trust: the new
-name has to be allowed as if the stream had it. What a name leads to is the native module's to find.
+A program says what it renamed with `renames`; an installed library says it in its metadata, as entry points of the
+group ``torshi.renames``, which are read as the text they are. Nothing is imported for a table, and none widens trust:
+the new name has to be allowed as if the stream had it. What a name leads to is the native module's to find.
 """
 
 from __future__ import annotations
@@ -76,8 +76,9 @@ def renames(table: Mapping[str, New]) -> Renames:
         for the thread.
 
     Raises:
-        ValueError: an entry is no name, a name is renamed twice (here or by an earlier call), or names lead in a circle.
-        TypeError: a new name is neither text nor something with a name. Nothing is registered then.
+        ValueError: an entry is no name, a name is renamed twice (here or by an earlier call), or names lead in a
+            circle. Nothing is registered then.
+        TypeError: a new name is neither text nor something with a name.
 
     Example:
         >>> import torshi
@@ -109,9 +110,9 @@ def _entries(tables: list[Renames]) -> list[tuple[str, str]]:
 def installed() -> list[tuple[str, str]]:
     """What installed libraries say that they renamed: names of entry points are old names, values new ones.
 
-    A value with a colon names a class or function (``"old.module.Name" = "new.module:Name"``), one without a module with
-    what is below it (``"old.module" = "new.module"``). An entry that cannot be used is left out with a warning: it must
-    not keep others from loading.
+    A value with a colon names a class or function (``"old.module.Name" = "new.module:Name"``), one without a module
+    with what is below it (``"old.module" = "new.module"``). An entry that cannot be used is left out with a warning: it
+    must not keep others from loading.
     """
     found: list[tuple[str, str]] = []
     for point in metadata.entry_points(group=GROUP):

@@ -1,7 +1,7 @@
 """Versions of classes: a decorator into states that say their version, and old states into new ones.
 
-The version stands in the state itself, so that stock pickle writes and reads it too. Nothing is converted that the class
-does not convert: `upgrade` is its own.
+The version stands in the state itself, so that stock pickle writes and reads it too. Nothing is converted that the
+class does not convert: `upgrade` is its own.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ def versioned(version: int) -> Callable[[type[_T]], type[_T]]:
     Without an ``upgrade`` old states are taken as they are. Fields of dataclasses that a state lacks get their defaults
     after that, and a `ChangeWarning` names what has none, and what is no field.
 
-    It works under stock pickle, ``copy`` and torshi alike. Write it above all other decorators. A class and a base of it
-    may both have versions: each upgrades its own, the base first.
+    It works under stock pickle, ``copy`` and torshi alike. Write it above all other decorators. A class and a base of
+    it may both have versions: each upgrades its own, the base first.
 
     Args:
         version: of the class as it is now, from 1.
@@ -97,7 +97,7 @@ def _demand_state(cls: type) -> None:
 
 
 def _is_default(method: Any, generated: str) -> bool:
-    """Whether a method is object's, or the one of frozen dataclasses with slots, which goes by places and not by names."""
+    """Whether a method is object's, or that of frozen dataclasses with slots, which goes by places and not by names."""
     return method is None or method is object.__getstate__ or method is getattr(dataclasses, generated, None)
 
 

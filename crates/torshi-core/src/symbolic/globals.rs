@@ -148,23 +148,41 @@ impl Globals {
     }
 }
 
+/// What the policy says of a name, and the name itself if it is one of an earlier release of its library.
+struct Said {
+    row: Option<&'static Row>,
+    denial: Option<Denial>,
+    old: Option<(String, String)>,
+}
+
+fn find(policy: &Policy, module: &str, name: &str) -> Said {
+    let old = compat::present(module, name).map(|_| (module.to_owned(), name.to_owned()));
+    match policy.find(module, name) {
+        Verdict::Allowed(row) => Said { row: Some(row), denial: None, old },
+        Verdict::Denied(denial) => Said { row: None, denial: Some(denial), old },
+    }
+}
+
 fn judge(
     policy: &Policy, renamed: Option<&Renamed<'_>>, module: &str, name: &str, python2: bool, origin: Origin, site: Site,
 ) -> GlobalUse {
     let spelled = (module.to_owned(), name.to_owned());
     let (module, name) = if python2 { modern(module, name) } else { (module, name) };
-    let moved = renamed.and_then(|renamed| moved(policy, renamed, module, name));
-    let renamed = moved.as_ref().map(|_| (module.to_owned(), name.to_owned()));
-    let (module, name) = moved.as_ref().map_or((module, name), |(module, name)| (module.as_str(), name.as_str()));
-    let (old, (module, name)) = match compat::present(module, name) {
-        Some(present) => (Some((module.to_owned(), name.to_owned())), present),
-        None => (None, (module, name)),
+    let (mut said, mut renamed_from) = (find(policy, module, name), None);
+    let moved = renamed.and_then(|renamed| renamed(module, name, said.row.is_some()));
+    let (module, name) = match &moved {
+        // One that the caller denies stays what it is, so that no table leads around an entry that denies.
+        Some(_) if matches!(said.denial, Some(Denial::DeniedBy(_))) => (module, name),
+        Some((new_module, new_name)) => {
+            renamed_from = Some((module.to_owned(), name.to_owned()));
+            said = find(policy, new_module, new_name);
+            (new_module.as_str(), new_name.as_str())
+        }
+        None => (module, name),
     };
-    let (asked_module, asked_name) = old.as_ref().map_or((module, name), |(module, name)| (module, name));
-    let (row, denial) = match policy.find(asked_module, asked_name) {
-        Verdict::Allowed(row) => (Some(row), None),
-        Verdict::Denied(denial) => (None, Some(denial)),
-    };
+    let Said { row, denial, old } = said;
+    let (module, name) =
+        if old.is_some() { compat::present(module, name).unwrap_or((module, name)) } else { (module, name) };
     let costs = COSTS.iter().find(|(m, n, _)| (*m, *n) == (module, name));
     GlobalUse {
         module: module.to_owned(),
@@ -176,7 +194,7 @@ fn judge(
         uses: 0,
         python2,
         old,
-        renamed,
+        renamed: renamed_from,
         origin,
         cost: match (costs, row) {
             (Some(known), _) => known.2,

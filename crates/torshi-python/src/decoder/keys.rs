@@ -11,6 +11,8 @@ use rustc_hash::FxHashSet;
 const SLOTS: usize = 2048;
 /// Longest text kept, in bytes.
 const LONGEST: usize = 32;
+/// Longest text that may be the name of an attribute, for loads that keep strings apart.
+const LONGEST_NAME: usize = 1024;
 /// Streams above this have a memo that does the same better.
 const LARGEST_STREAM: usize = 16 << 10;
 /// New texts a load may meet, beyond those found, before it stops looking.
@@ -35,6 +37,9 @@ struct Ends {
 pub struct Keys {
     slots: Vec<Slot>,
     patience: u32,
+    /// Bytes of the texts looked up.
+    shortest: usize,
+    longest: usize,
     /// Of a load that keeps strings apart as the stream does: the texts met.
     met: Option<FxHashSet<Box<[u8]>>>,
 }
@@ -44,6 +49,7 @@ impl Keys {
     pub fn begin(&mut self, stream: usize) {
         self.met = None;
         self.patience = if stream > LARGEST_STREAM { 0 } else { PATIENCE };
+        (self.shortest, self.longest) = (2, if self.patience > 0 { LONGEST } else { 0 });
         if self.slots.is_empty() && self.patience > 0 {
             self.slots.resize_with(SLOTS, || Slot { ends: Ends::default(), text: None });
         }
@@ -53,7 +59,7 @@ impl Keys {
     /// an earlier load is used, and the first of a text is interned, as names of attributes are by who wrote it.
     pub fn keep_apart(&mut self) {
         self.slots = Vec::new();
-        self.patience = PATIENCE;
+        (self.shortest, self.longest) = (1, LONGEST_NAME);
         self.met = Some(FxHashSet::default());
     }
 
@@ -68,18 +74,19 @@ impl Keys {
     /// A `str` of this UTF-8, which may be one made before.
     #[inline(always)]
     pub fn text<'py>(&mut self, py: Python<'py>, utf8: &[u8]) -> PyResult<Object<'py>> {
-        if self.patience == 0 || utf8.len() > LONGEST || utf8.len() < 2 {
+        if utf8.len() > self.longest || utf8.len() < self.shortest {
             return make::text(py, utf8);
         }
         self.look_up(py, utf8)
     }
 
     fn look_up<'py>(&mut self, py: Python<'py>, utf8: &[u8]) -> PyResult<Object<'py>> {
-        let ends = Ends::of(utf8);
-        let Some(slot) = self.slots.get_mut(ends.place()) else {
+        if self.slots.is_empty() {
             let text = make::text(py, utf8)?;
             return Ok(self.first_interned(text, utf8));
-        };
+        }
+        let ends = Ends::of(utf8);
+        let slot = &mut self.slots[ends.place()];
         if slot.ends == ends {
             if let Some(known) = &slot.text {
                 let known = known.bind(py);
@@ -91,6 +98,9 @@ impl Keys {
         }
         let made = make::text(py, utf8)?;
         self.patience -= 1;
+        if self.patience == 0 {
+            self.longest = 0; // no more texts are looked up
+        }
         if utf8.is_ascii() {
             slot.ends = ends;
             slot.text = Some(made.clone().unbind());

@@ -194,15 +194,17 @@ pub fn build<'py>(
         }
     }
     let mut moves = Moves::now(py);
-    let (mut plan, names, shortcuts) = loop {
-        let (plan, extensions) = check(py, stream, &request, shared.as_deref(), &moves)?;
+    let mut plan;
+    let (names, shortcuts) = loop {
+        let checked = check(py, stream, &request, shared.as_deref(), &moves)?;
+        plan = checked.0;
         if let Some(protocol) = request.protocol {
             protocol.store(plan.protocol, Ordering::Relaxed);
         }
         let hook = request.find_class.clone();
-        let found = Names::resolve(py, &plan, request.policy, hook, extensions, &mut moves, request.placeholders)?;
-        if let Some((names, shortcuts)) = found {
-            break (plan, names, shortcuts);
+        let found = Names::resolve(py, &plan, request.policy, hook, checked.1, &mut moves, request.placeholders)?;
+        if let Some(found) = found {
+            break found;
         }
     };
     let payloads = stream.take_payloads();

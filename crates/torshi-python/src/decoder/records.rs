@@ -3,7 +3,7 @@
 //! about one that has not, `torshi._fields` knows.
 
 use super::Object;
-use crate::ffi::instance;
+use crate::ffi::{instance, make};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyTuple, PyType};
 use rustc_hash::FxHashMap;
@@ -64,18 +64,20 @@ impl Records {
         }
     }
 
-    /// Whether keys, each with its interned twin, are all fields of a record.
+    /// Whether the keys of a state are all fields of a record, by what was so last time.
+    pub fn were_whole<'p, 'py: 'p>(&self, place: usize, keys: impl Iterator<Item = &'p Object<'py>>) -> bool {
+        keys.map(|key| key.as_ptr()).eq(self.all[place].whole.iter().map(Py::as_ptr))
+    }
+
+    /// The same by looking at each; the keys are exact str.
     pub fn are_whole<'p, 'py: 'p>(
-        &mut self, place: usize, keys: impl Iterator<Item = (&'p Object<'py>, &'p Object<'py>)> + Clone,
+        &mut self, place: usize, keys: impl Iterator<Item = &'p Object<'py>> + Clone,
     ) -> bool {
         let record = &mut self.all[place];
-        let met = keys.clone().map(|(key, _)| key.as_ptr());
-        if met.eq(record.whole.iter().map(Py::as_ptr)) {
-            return true;
-        }
-        let whole = record.names.iter().all(|name| keys.clone().any(|(_, twin)| twin.is(name)));
+        let twins: Vec<_> = keys.clone().map(|key| make::interned(key.clone())).collect();
+        let whole = record.names.iter().all(|name| twins.iter().any(|twin| twin.is(name)));
         if whole {
-            record.whole = keys.map(|(key, _)| key.clone().unbind()).collect();
+            record.whole = keys.map(|key| key.clone().unbind()).collect();
         }
         whole
     }

@@ -304,8 +304,8 @@ impl<'py> Objects<'py, '_> {
         let keys = pairs.iter().step_by(2);
         let in_order = keys.clone().zip(&known.attributes).filter(|(key, own)| key.is(&own.met)).count() * 2;
         if let Some(record) = known.record {
-            let twins: Vec<_> = keys.clone().map(|key| make::interned(key.clone())).collect();
-            if !self.states.records.are_whole(record, keys.zip(&twins)) {
+            let records = &mut self.states.records;
+            if !records.were_whole(record, keys.clone()) && !records.are_whole(record, keys) {
                 return Ok(complete(target)?);
             }
         }
