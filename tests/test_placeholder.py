@@ -120,6 +120,12 @@ def test_what_one_shows() -> None:
     with pytest.raises(TypeError, match=r"plugin_values\.Point is not there"):
         name(1, 2)
     assert not callable(point)
+    cycle: list[Any] = []
+    cycle.append(plugin_values.Point(cycle, b"x" * 10_000))
+    data = pickle.dumps(cycle)
+    with hidden():
+        shown = repr(torshi.loads(data, trust=TRUST, missing="placeholder"))
+    assert len(shown) < 300
 
 
 def test_a_name_that_is_not_trusted_stays_refused() -> None:

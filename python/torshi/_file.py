@@ -25,7 +25,7 @@ from torshi._typed import validate
 
 if TYPE_CHECKING:
     from torshi._limits import Limits
-    from torshi._native import Missing
+    from torshi._placeholder import Missing
     from torshi._policy import Trust
 
 __all__ = ["Verification", "describe", "load", "save", "seal", "verify"]

@@ -1,16 +1,16 @@
 """Types of the compiled module; the documentation of each name stands where the package offers it."""
 
 from collections.abc import Callable, Iterable
-from typing import Any, Literal, TypeAlias, TypeVar, final, overload
+from typing import Any, TypeVar, final, overload
 
 from typing_extensions import Buffer
 
 from torshi._limits import Limits
+from torshi._placeholder import Missing
 from torshi._policy import Trust
 from torshi._scan import ScanLimits
 
 _T = TypeVar("_T")
-Missing: TypeAlias = Literal["error", "placeholder"]
 
 MANIFEST_HEAD: bytes
 

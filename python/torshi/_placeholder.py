@@ -12,12 +12,15 @@ import reprlib
 import sys
 import threading
 import weakref
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 from torshi import _native
 from torshi._errors import PicklingError
 
 __all__ = ["Placeholder"]
+
+Missing: TypeAlias = Literal["error", "placeholder"]
+"""What a load does about names that are trusted and not there."""
 
 _lock = threading.Lock()
 _known: weakref.WeakValueDictionary[tuple[str, str], PlaceholderType] = weakref.WeakValueDictionary()
@@ -80,14 +83,11 @@ class Placeholder(metaclass=PlaceholderType):
     @property
     def name(self) -> str:
         """Name of what it was made of, ``module.qualname``."""
-        return type(self).name
+        cls: PlaceholderType = type(self)
+        return cls.name
 
-    @reprlib.recursive_repr(fillvalue="<placeholder ...>")
     def __repr__(self) -> str:
-        parts = {"args": self.args, "kwargs": self.kwargs, "state": self.state, "items": self.items}
-        parts["entries"] = dict_like(self.entries)
-        told = [f"{name}={_shown.repr(value)}" for name, value in parts.items() if value not in (None, (), [], {})]
-        return f"<placeholder for {self.name}{': ' if told else ''}{', '.join(told)}>"
+        return _told(self)
 
     def __setstate__(self, state: Any) -> None:
         """Takes note of a state; called by whoever builds the object."""
@@ -129,7 +129,15 @@ Placeholder.__module__ = "torshi"
 _RECORD = ("_how", "_odd", "args", "kwargs", "state", "items", "entries")
 
 
-def dict_like(pairs: list[tuple[Any, Any]]) -> Any:
+@reprlib.recursive_repr(fillvalue="<placeholder ...>")
+def _told(made: Placeholder) -> str:
+    parts = {"args": made.args or None, "kwargs": made.kwargs or None, "state": made.state}
+    parts |= {"items": made.items or None, "entries": _dict_like(made.entries) if made.entries else None}
+    told = [f"{name}={_shown.repr(value)}" for name, value in parts.items() if value is not None]
+    return f"<placeholder for {made.name}{': ' if told else ''}{', '.join(told)}>"
+
+
+def _dict_like(pairs: list[tuple[Any, Any]]) -> Any:
     """Pairs as a dict where they can be one, to be shown."""
     try:
         return dict(pairs)
@@ -147,6 +155,8 @@ class _Constructor:
     """Stands for ``cls.__new__``: protocols 2 and 3 call that for what has keyword arguments."""
 
     __slots__ = ("_of",)
+
+    _of: weakref.ref[PlaceholderType]
 
     def __call__(self, cls: PlaceholderType, *args: Any, **kwargs: Any) -> Placeholder:
         return made("new_ex", cls, (args, kwargs))
@@ -167,7 +177,7 @@ def placeholder_for(module: str, qualname: str) -> PlaceholderType:
             constructor = _Constructor()
             names = {"__module__": module, "__qualname__": qualname, "__slots__": (), "__new__": constructor}
             found = PlaceholderType(last, (Placeholder,), {**names, "_owner": owner})
-            constructor._of = weakref.ref(found)  # type: ignore[attr-defined]
+            constructor._of = weakref.ref(found)
             _known[module, qualname] = found
         return found
 
@@ -189,7 +199,8 @@ def made(how: str, cls: PlaceholderType, given: tuple[Any, ...]) -> Placeholder:
     """
     args, kwargs = given if how == "new_ex" else (given, {})
     record = {"_how": how, "_odd": None, "args": args, "kwargs": kwargs, "state": None, "items": [], "entries": []}
-    return _filled(object.__new__(cls), record)
+    blank: Placeholder = object.__new__(cls)  # type: ignore[arg-type]
+    return _filled(blank, record)
 
 
 def filled(target: Placeholder, what: str, values: list[Any]) -> None:

@@ -20,7 +20,7 @@ __all__ = ["Renames", "renames"]
 
 GROUP = "torshi.renames"
 
-New: TypeAlias = "str | type | Callable[..., Any]"
+New: TypeAlias = str | type | Callable[..., Any]
 """A new name, or the class or function itself."""
 
 _lock = threading.Lock()

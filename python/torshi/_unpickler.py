@@ -16,7 +16,7 @@ from torshi._native import loads
 
 if TYPE_CHECKING:
     from torshi._limits import Limits
-    from torshi._native import Missing
+    from torshi._placeholder import Missing
     from torshi._policy import Trust
 
 __all__ = ["Unpickler", "loads"]

@@ -67,7 +67,8 @@ def versioned(version: int) -> Callable[[type[_T]], type[_T]]:
         >>> server.host, server.port
         ('localhost', 80)
     """
-    if not isinstance(version, int) or isinstance(version, bool):
+    given: object = version
+    if not isinstance(given, int) or isinstance(given, bool):
         raise TypeError(f"a version is a whole number, not {version!r}; write @torshi.versioned(1)")
     if version < 1:
         raise ValueError(f"versions count from 1, not {version}")
@@ -86,11 +87,12 @@ def versioned(version: int) -> Callable[[type[_T]], type[_T]]:
     return decorate
 
 
-def _demand_state(cls: type) -> None:
+def _demand_state(cls: Any) -> None:
     """Raises TypeError for a class that is not pickled by its state."""
     if not isinstance(cls, type):
         raise TypeError(f"versioned is for classes, not {cls!r}")
-    reduced = cls.__reduce_ex__ is not object.__reduce_ex__ or cls.__reduce__ is not object.__reduce__
+    own = [getattr(cls, name) is not getattr(object, name) for name in ("__reduce_ex__", "__reduce__")]
+    reduced = any(own)
     if reduced or issubclass(cls, _IMMUTABLE):
         why = "it has a way of its own to be pickled" if reduced else "its value is not in its state"
         raise TypeError(f"{cls.__qualname__} cannot have a version: {why}")
@@ -168,7 +170,8 @@ def _upgraded(cls: type, state: Any, *, plain: bool) -> tuple[Any, bool]:
     for base, version in reversed(versions.items()):
         found = first if base is own else written.get(base.__qualname__, 0)
         name = f"{base.__module__}.{base.__qualname__}"
-        if not isinstance(found, int) or found > version:
+        known: object = found
+        if not isinstance(known, int) or known > version:
             raise UnpicklingError(
                 f"a state of {name} has version {found!r}, and this {name} knows versions up to {version}: "
                 "it was pickled by a later release"

@@ -26,7 +26,7 @@ pub struct Moves<'py> {
     /// Names that are trusted as they stand, and turned out not to be there.
     gone: Entries,
     /// What went wrong while the libraries' tables were read, for who asked for the load.
-    error: RefCell<Option<PyErr>>,
+    error: RefCell<Option<Box<PyErr>>>,
 }
 
 impl<'py> Moves<'py> {
@@ -61,7 +61,7 @@ impl<'py> Moves<'py> {
         match self.installed() {
             Ok(installed) => installed.find(at.0, at.1).or(said),
             Err(error) => {
-                self.error.replace(Some(error));
+                self.error.replace(Some(Box::new(error)));
                 said
             }
         }
@@ -69,7 +69,7 @@ impl<'py> Moves<'py> {
 
     /// Raises what finding names ran into.
     pub fn settle(&self) -> PyResult<()> {
-        self.error.take().map_or(Ok(()), Err)
+        self.error.take().map_or(Ok(()), |error| Err(*error))
     }
 
     /// Takes note of a trusted name that is not there; whether a library says where it went, so that the stream is to be

@@ -112,10 +112,10 @@ pub struct Globals {
 }
 
 impl Globals {
-    /// The global of these names; adds it if it is new, and says so.
+    /// The global of these names; adds it if it is new, and says so. Judged by a policy, and what was renamed.
     pub fn find(
-        &mut self, policy: &Policy, renamed: Option<&Renamed<'_>>, module: &str, name: &str, python2: bool,
-        origin: Origin, site: Site,
+        &mut self, by: (&Policy, Option<&Renamed<'_>>), module: &str, name: &str, python2: bool, origin: Origin,
+        site: Site,
     ) -> (u32, bool) {
         self.key.clear();
         for part in [module.as_bytes(), b"\0", name.as_bytes(), &[0, python2.into(), origin as u8]] {
@@ -126,7 +126,7 @@ impl Globals {
         }
         let id = self.all.len() as u32;
         self.ids.insert(self.key.clone(), id);
-        self.all.push(judge(policy, renamed, module, name, python2, origin, site));
+        self.all.push(judge(by, module, name, python2, origin, site));
         (id, true)
     }
 
@@ -164,7 +164,8 @@ fn find(policy: &Policy, module: &str, name: &str) -> Said {
 }
 
 fn judge(
-    policy: &Policy, renamed: Option<&Renamed<'_>>, module: &str, name: &str, python2: bool, origin: Origin, site: Site,
+    (policy, renamed): (&Policy, Option<&Renamed<'_>>), module: &str, name: &str, python2: bool, origin: Origin,
+    site: Site,
 ) -> GlobalUse {
     let spelled = (module.to_owned(), name.to_owned());
     let (module, name) = if python2 { modern(module, name) } else { (module, name) };

@@ -286,7 +286,7 @@ impl<'a, 'p> Symbolic<'a, 'p> {
                 named.unwrap_or(Symbol::Opaque)
             }
             Seed::Instance(module, name) => {
-                let (id, _) = self.globals.find(self.policy, None, module, name, false, Origin::Implied, site);
+                let (id, _) = self.globals.find((self.policy, None), module, name, false, Origin::Implied, site);
                 Symbol::Node(self.arena.instance(id, Symbol::Opaque))
             }
             Seed::Opaque => Symbol::Opaque,
@@ -299,7 +299,7 @@ impl<'a, 'p> Symbolic<'a, 'p> {
     ) -> Result<Symbol, FaultBox> {
         // What the stream reaches through an object is what the object has: only what it names may have moved.
         let renamed = (origin == Origin::Named).then_some(self.settings.renamed);
-        let (id, new) = self.globals.find(self.policy, renamed, module, name, python2, origin, site);
+        let (id, new) = self.globals.find((self.policy, renamed), module, name, python2, origin, site);
         if new {
             // Names are text of the stream, but memoised ones combine without cost: a square of them.
             self.charge_memory(8 * (module.len() + name.len()) as u64, site)?;

@@ -27,6 +27,7 @@ impl Learnt {
     pub fn take(stream: usize) -> Box<Self> {
         let mut learnt = SPARE.try_lock().ok().and_then(|mut spare| spare.take()).unwrap_or_default();
         learnt.keys.begin(stream);
+        learnt.records.begin();
         learnt
     }
 

@@ -226,7 +226,7 @@ pub fn build<'py>(
         persistent_load: request.persistent_load,
         buffers,
         payloads,
-        states: state::StateWays::knowing(std::mem::take(&mut learnt.records)),
+        states: state::StateWays::default(),
         collisions: fill::Collisions::new(request.limits.collisions),
         constants: constants(py),
         learnt,
@@ -249,7 +249,6 @@ pub fn build<'py>(
         std::mem::swap(kept, &mut machine.memo);
     }
     machine.domain.learnt.marks = machine.take_memory().1;
-    machine.domain.learnt.records = machine.domain.states.take_records();
     machine.domain.learnt.give_back();
     drop((pause, room));
     match built {

@@ -56,11 +56,9 @@ impl Records {
     }
 
     /// Forgets all classes, if they are too many; between loads.
-    pub fn bounded(self) -> Self {
+    pub fn begin(&mut self) {
         if self.places.len() > MOST_CLASSES {
-            Records::default()
-        } else {
-            self
+            *self = Records::default();
         }
     }
 

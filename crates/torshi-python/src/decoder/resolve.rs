@@ -28,7 +28,7 @@ pub struct Names<'py, 'l> {
     dotted: bool,
     /// Whether what is not there is replaced; with what, once something is not.
     replaces: bool,
-    pub(super) placeholders: Option<Placeholders<'py>>,
+    pub(super) placeholders: Option<Box<Placeholders<'py>>>,
 }
 
 impl<'py, 'l> Names<'py, 'l> {
@@ -99,7 +99,7 @@ impl<'py, 'l> Names<'py, 'l> {
 
     fn placeholder(&mut self, py: Python<'py>, module: &str, name: &str) -> PyResult<Object<'py>> {
         if self.placeholders.is_none() {
-            self.placeholders = Some(Placeholders::new(py)?);
+            self.placeholders = Some(Box::new(Placeholders::new(py)?));
         }
         self.placeholders.as_ref().map_or_else(|| Ok(py.None().into_bound(py)), |known| known.of(module, name))
     }
@@ -162,7 +162,7 @@ impl<'py> Objects<'py, '_> {
             None => {
                 let replaces = self.names.replaces;
                 if replaces && self.names.placeholders.is_none() {
-                    self.names.placeholders = Some(Placeholders::new(self.py)?);
+                    self.names.placeholders = Some(Box::new(Placeholders::new(self.py)?));
                 }
                 Ok(find_class(self.py, self.names.policy, module, name, python2, true, replaces)?)
             }

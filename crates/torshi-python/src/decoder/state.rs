@@ -64,37 +64,26 @@ pub struct StateWays {
     places: FxHashMap<usize, usize>,
     known: Vec<Known>,
     last: (usize, usize),
-    records: Records,
 }
 
 impl StateWays {
-    /// With what earlier loads know of classes.
-    pub fn knowing(records: Records) -> Self {
-        StateWays { records, ..Self::default() }
-    }
-
-    /// What is known now.
-    pub fn take_records(&mut self) -> Records {
-        std::mem::take(&mut self.records).bounded()
-    }
-
     #[inline(always)]
-    fn of(&mut self, object: &Bound<'_, PyAny>) -> PyResult<usize> {
+    fn of(&mut self, records: &mut Records, object: &Bound<'_, PyAny>) -> PyResult<usize> {
         let address = object.get_type_ptr() as usize;
         match self.last {
             (last, at) if last == address => Ok(at),
-            _ => self.find(address, object),
+            _ => self.find(records, address, object),
         }
     }
 
-    fn find(&mut self, address: usize, object: &Bound<'_, PyAny>) -> PyResult<usize> {
+    fn find(&mut self, records: &mut Records, address: usize, object: &Bound<'_, PyAny>) -> PyResult<usize> {
         let at = match self.places.get(&address) {
             Some(&at) => at,
             None => {
                 let class = object.get_type();
                 let way = way_of(&class);
                 let uuid = if way == Way::Ask { uuid_slots(&class) } else { None };
-                let record = self.records.of(&class)?;
+                let record = records.of(&class)?;
                 self.known.push(Known { way, class: class.unbind(), attributes: Vec::new(), uuid, record, usual: 0 });
                 self.places.insert(address, self.known.len() - 1);
                 self.known.len() - 1
@@ -149,11 +138,11 @@ impl Known {
 impl<'py> Objects<'py, '_> {
     #[inline(always)]
     pub(super) fn give_state(&mut self, target: &Object<'py>, state: Object<'py>, site: Site) -> Built<()> {
-        let at = self.states.of(target)?;
+        let at = self.states.of(&mut self.learnt.records, target)?;
         match self.states.known[at].record {
             None => self.give(target, at, state, site),
             Some(record) => {
-                let lacks = self.states.records.lacks(record, &state)?;
+                let lacks = self.learnt.records.lacks(record, &state)?;
                 self.give(target, at, state, site)?;
                 Ok(if lacks {
                     complete(target)?
@@ -232,7 +221,7 @@ impl<'py> Objects<'py, '_> {
     }
 
     fn takes_uuid(&mut self, target: &Object<'py>, dict: &Object<'py>, pairs: &[Object<'py>]) -> bool {
-        let Ok(at) = self.states.of(target) else { return false };
+        let Ok(at) = self.states.of(&mut self.learnt.records, target) else { return false };
         make::is_only_reference(dict) && self.states.known[at].uuid.as_ref().is_some_and(|uuid| uuid.takes(pairs))
     }
 
@@ -250,7 +239,7 @@ impl<'py> Objects<'py, '_> {
         if !make::is_only_reference(dict) || dict.cast::<PyDict>().map_or(true, |dict| !dict.is_empty()) {
             return false;
         }
-        let Ok(at) = self.states.of(target) else { return false };
+        let Ok(at) = self.states.of(&mut self.learnt.records, target) else { return false };
         let known = &mut self.states.known[at];
         known.way == Way::Attributes
             && pairs.chunks_exact(2).enumerate().all(|(nth, pair)| {
@@ -261,7 +250,7 @@ impl<'py> Objects<'py, '_> {
     /// Gives a state that `takes_attributes` has looked at.
     #[inline(always)]
     pub(super) fn give_attributes(&mut self, target: &Object<'py>, pairs: Items<'_, Object<'py>>) -> Built<()> {
-        let at = self.states.of(target)?;
+        let at = self.states.of(&mut self.learnt.records, target)?;
         if let (Some(uuid), [_, int]) = (&self.states.known[at].uuid, pairs.as_slice()) {
             uuid.give(target, int);
             return Ok(());
@@ -281,7 +270,7 @@ impl<'py> Objects<'py, '_> {
     /// Gives a state that `takes_slots` has looked at.
     #[inline(always)]
     pub(super) fn give_slots(&mut self, target: &Object<'py>, pairs: Items<'_, Object<'py>>) -> Built<()> {
-        let at = self.states.of(target)?;
+        let at = self.states.of(&mut self.learnt.records, target)?;
         for (nth, pair) in pairs.as_slice().chunks_exact(2).enumerate() {
             match self.states.known[at].attribute(&pair[0], nth) {
                 Some(Attribute { in_slots: Place::Slot(offset), .. }) => {
@@ -304,7 +293,7 @@ impl<'py> Objects<'py, '_> {
         let keys = pairs.iter().step_by(2);
         let in_order = keys.clone().zip(&known.attributes).filter(|(key, own)| key.is(&own.met)).count() * 2;
         if let Some(record) = known.record {
-            let records = &mut self.states.records;
+            let records = &mut self.learnt.records;
             if !records.were_whole(record, keys.clone()) && !records.are_whole(record, keys) {
                 return Ok(complete(target)?);
             }
