@@ -25,8 +25,30 @@ Missing: TypeAlias = Literal["error", "placeholder"]
 _lock = threading.Lock()
 _known: weakref.WeakValueDictionary[tuple[str, str], PlaceholderType] = weakref.WeakValueDictionary()
 
+_MOST_SHOWN = 8
 _shown = reprlib.Repr()
 _shown.maxlevel = 3
+
+
+class _Showing(threading.local):
+    """Placeholders whose text is being made, by thread."""
+
+    def __init__(self) -> None:
+        self._met: set[int] = set()
+
+    def enter(self, made: Placeholder) -> bool:
+        """Takes note of one; whether it is new and not too many are."""
+        if id(made) in self._met or len(self._met) >= _MOST_SHOWN:
+            return False
+        self._met.add(id(made))
+        return True
+
+    def leave(self, made: Placeholder) -> None:
+        """Forgets one."""
+        self._met.discard(id(made))
+
+
+_showing = _Showing()
 
 
 class PlaceholderType(type):
@@ -87,7 +109,16 @@ class Placeholder(metaclass=PlaceholderType):
         return cls.name
 
     def __repr__(self) -> str:
-        return _told(self)
+        # Of a cycle, and of what is nested deeply, only the beginning is shown.
+        if not _showing.enter(self):
+            return "<placeholder ...>"
+        try:
+            parts = {"args": self.args or None, "kwargs": self.kwargs or None, "state": self.state}
+            parts |= {"items": self.items or None, "entries": _dict_like(self.entries) if self.entries else None}
+            told = [f"{name}={_shown.repr(value)}" for name, value in parts.items() if value is not None]
+        finally:
+            _showing.leave(self)
+        return f"<placeholder for {self.name}{': ' if told else ''}{', '.join(told)}>"
 
     def __setstate__(self, state: Any) -> None:
         """Takes note of a state; called by whoever builds the object."""
@@ -127,14 +158,6 @@ class Placeholder(metaclass=PlaceholderType):
 Placeholder.__module__ = "torshi"
 
 _RECORD = ("_how", "_odd", "args", "kwargs", "state", "items", "entries")
-
-
-@reprlib.recursive_repr(fillvalue="<placeholder ...>")
-def _told(made: Placeholder) -> str:
-    parts = {"args": made.args or None, "kwargs": made.kwargs or None, "state": made.state}
-    parts |= {"items": made.items or None, "entries": _dict_like(made.entries) if made.entries else None}
-    told = [f"{name}={_shown.repr(value)}" for name, value in parts.items() if value is not None]
-    return f"<placeholder for {made.name}{': ' if told else ''}{', '.join(told)}>"
 
 
 def _dict_like(pairs: list[tuple[Any, Any]]) -> Any:

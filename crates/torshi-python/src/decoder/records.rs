@@ -84,7 +84,7 @@ impl Records {
     pub fn lacks(&self, place: usize, state: &Object<'_>) -> PyResult<bool> {
         let names = &self.all[place].names;
         if let Ok(dict) = state.cast::<PyDict>() {
-            return lack(names, &[dict.clone()]);
+            return lack(names, std::slice::from_ref(dict));
         }
         if let Ok(pair) = state.cast::<PyTuple>() {
             let halves: Vec<_> = pair.iter().filter_map(|half| half.cast_into::<PyDict>().ok()).collect();

@@ -144,9 +144,10 @@ impl<'py> Objects<'py, '_> {
             Some(record) => {
                 let lacks = self.learnt.records.lacks(record, &state)?;
                 self.give(target, at, state, site)?;
-                Ok(if lacks {
-                    complete(target)?
-                })
+                match lacks {
+                    true => Ok(complete(target)?),
+                    false => Ok(()),
+                }
             }
         }
     }
