@@ -17,6 +17,7 @@ PACKAGE = ROOT / "python" / "torshi"
 # A module may import modules of its own layer and of those above it in this list, never of those below.
 LAYERS = [
     {"_version", "_opcodes", "_printable", "_findings", "_errors", "_limits", "_shapes", "_atomic", "_native"},
+    {"_fields", "_placeholder", "_renames", "_versioned"},
     {"_annotations", "_typed", "_policy", "_lesson"},
     {"_pickler", "_unpickler"},
     {"_fingerprint", "_distribution", "_spelling", "_drift"},

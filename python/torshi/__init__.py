@@ -32,6 +32,7 @@ from torshi._errors import (
     UntrustedError,
     ValidationError,
 )
+from torshi._fields import ChangeWarning
 from torshi._file import Verification, describe, load, save, seal, verify
 from torshi._findings import Finding
 from torshi._gate import Event
@@ -43,7 +44,9 @@ from torshi._manifest import Description, SavedBuffer
 from torshi._objects import ObjectResult, scan_objects
 from torshi._opcodes import *
 from torshi._pickler import Pickler, dump, dumps
+from torshi._placeholder import Placeholder
 from torshi._policy import Policy, unrestricted
+from torshi._renames import Renames, renames
 from torshi._report import Report
 from torshi._scan import (
     FileResult,
@@ -58,6 +61,7 @@ from torshi._scan import (
 from torshi._seal import Seal
 from torshi._unpickler import Unpickler, loads
 from torshi._version import __version__
+from torshi._versioned import versioned
 
 __all__ = [
     # pickle's names
@@ -92,6 +96,12 @@ __all__ = [
     "Policy",
     "unrestricted",
     "Limits",
+    # change over time
+    "renames",
+    "Renames",
+    "Placeholder",
+    "versioned",
+    "ChangeWarning",
     # under code that calls pickle itself
     "guard",
     "Guard",

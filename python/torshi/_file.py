@@ -25,6 +25,7 @@ from torshi._typed import validate
 
 if TYPE_CHECKING:
     from torshi._limits import Limits
+    from torshi._placeholder import Missing
     from torshi._policy import Trust
 
 __all__ = ["Verification", "describe", "load", "save", "seal", "verify"]
@@ -146,6 +147,7 @@ def load(
     buffers: Iterable[Any] | None = (),
     trust: Trust = None,
     limits: Limits | None = None,
+    missing: Missing = "error",
     mmap: bool = True,
     verify: bool = False,
 ) -> _T: ...
@@ -160,6 +162,7 @@ def load(
     buffers: Iterable[Any] | None = (),
     trust: Trust = None,
     limits: Limits | None = None,
+    missing: Missing = "error",
     mmap: bool = True,
     verify: bool = False,
 ) -> Any: ...
@@ -173,6 +176,7 @@ def load(
     buffers: Iterable[Any] | None = (),
     trust: Trust = None,
     limits: Limits | None = None,
+    missing: Missing = "error",
     mmap: bool = True,
     verify: bool = False,
 ) -> Any:
@@ -182,7 +186,7 @@ def load(
         file: a path, or a binary file with `read` and `readline`. Of a file object exactly one pickle is read: the
             position ends right behind it. Of a path that `torshi.save` wrote the manifest is read first, and what
             is not as it says is refused.
-        type, trust, limits, fix_imports, encoding, errors, buffers: as for `loads`.
+        type, trust, limits, missing, fix_imports, encoding, errors, buffers: as for `loads`.
         mmap: large arrays of a path that `save` wrote stay in the file, and are read when they are touched; writing to
             one changes memory alone. False: they are read now.
         verify: compare mapped arrays with their digests too, which reads them. Everything else always is.
@@ -203,7 +207,10 @@ def load(
         >>> torshi.load(io.BytesIO(torshi.dumps({'a': 1})))
         {'a': 1}
     """
-    settings = _Settings(trust, type, limits, fix_imports, encoding, errors, None if buffers == () else buffers)
+    if missing not in ("error", "placeholder"):
+        raise ValueError(f"missing wants 'error' or 'placeholder', not {missing!r}")
+    given = None if buffers == () else buffers
+    settings = _Settings(trust, type, limits, missing, fix_imports, encoding, errors, given)
     if not _is_path(file):
         if verify:
             raise TypeError("verify wants a path: of a file object load reads one pickle and no further")
@@ -251,6 +258,7 @@ class _Settings:
     trust: Trust
     type: Any
     limits: Limits | None
+    missing: Missing
     fix_imports: bool
     encoding: str
     errors: str
@@ -267,6 +275,7 @@ class _Settings:
             buffers=self.buffers,
             trust=self.trust,
             limits=self.limits,
+            missing=self.missing,
         )
 
     def load(self, stored: _native.StoredFile, *, mmap: bool, verify: bool) -> Any:
@@ -286,7 +295,9 @@ class _Settings:
             if names is None:
                 refusal.add_note("no key that you trust has sealed it: " + "; ".join(map(str, seals)))
                 raise
-        policy = Policy.default().allow(*names)
+        # What a seal lends by an old name it lends by the new one: the program says that they are one.
+        renamed = [new for new in map(_native.renamed, names) if new is not None]
+        policy = Policy.default().allow(*names, *renamed)
         return self._build(stored, policy._inner, mmap, verify=True, vouched=True)
 
     def _build(
@@ -302,6 +313,7 @@ class _Settings:
             mmap,
             verify,
             vouched,
+            self.missing == "placeholder",
         )
 
     def checked(self, value: Any) -> Any:

@@ -6,6 +6,7 @@ from typing import Any, TypeVar, final, overload
 from typing_extensions import Buffer
 
 from torshi._limits import Limits
+from torshi._placeholder import Missing
 from torshi._policy import Trust
 from torshi._scan import ScanLimits
 
@@ -40,6 +41,7 @@ def loads(
     buffers: Iterable[Any] | None = (),
     trust: Trust = None,
     limits: Limits | None = None,
+    missing: Missing = "error",
 ) -> _T: ...
 @overload
 def loads(
@@ -53,6 +55,7 @@ def loads(
     buffers: Iterable[Any] | None = (),
     trust: Trust = None,
     limits: Limits | None = None,
+    missing: Missing = "error",
 ) -> Any: ...
 @overload
 def load(
@@ -65,6 +68,7 @@ def load(
     buffers: Iterable[Any] | None = (),
     trust: Trust = None,
     limits: Limits | None = None,
+    missing: Missing = "error",
 ) -> _T: ...
 @overload
 def load(
@@ -77,6 +81,7 @@ def load(
     buffers: Iterable[Any] | None = (),
     trust: Trust = None,
     limits: Limits | None = None,
+    missing: Missing = "error",
 ) -> Any: ...
 def inspect(data: Buffer, policy: Policy, limits: Limits | None = None, start: int = 0) -> str: ...
 def check(data: Buffer, policy: Policy, limits: Limits | None = None, start: int = 0) -> int: ...
@@ -95,6 +100,10 @@ def vet(
 def survey(data: Buffer, policy: Policy, limits: Limits | None = None, start: int = 0) -> str: ...
 def find_class(policy: Policy, module: str, name: str, python2: bool, dotted: bool) -> Any: ...
 def is_auditing() -> bool: ...
+def set_renames(entries: list[tuple[str, str]]) -> None: ...
+def check_renames(entries: list[tuple[str, str]]) -> None: ...
+def renamed(name: str) -> str | None: ...
+def set_placeholder_kind(kind: type) -> None: ...
 def scan_bytes(data: Buffer, name: str, policy: Policy, limits: ScanLimits | None = None) -> str: ...
 def pickles_of(
     data: Buffer, name: str, policy: Policy, limits: ScanLimits | None = None
@@ -144,6 +153,7 @@ class StoredFile:
         mmap: bool,
         verify: bool,
         vouched: bool = False,
+        placeholders: bool = False,
     ) -> Any: ...
     def verify(self, vouched: bool = False) -> None: ...
     def pickle(self) -> bytes: ...
@@ -191,6 +201,7 @@ class Unpickler:
         buffers: Iterable[Any] | None,
         trust: Trust,
         limits: Limits | None,
+        missing: Missing,
     ) -> None: ...
     def load(self) -> Any: ...
     def find_class(self, module_name: str, global_name: str, /) -> Any: ...

@@ -16,6 +16,7 @@ from torshi._native import loads
 
 if TYPE_CHECKING:
     from torshi._limits import Limits
+    from torshi._placeholder import Missing
     from torshi._policy import Trust
 
 __all__ = ["Unpickler", "loads"]
@@ -35,6 +36,7 @@ class Unpickler(_native.Unpickler):
         buffers: the out-of-band buffers that the pickler's ``buffer_callback`` was given, in order.
         trust: names, classes or a `Policy` to allow beside the default.
         limits: what a load may cost.
+        missing: ``"placeholder"`` puts a `Placeholder` in the place of names that are trusted and not there.
 
     Raises:
         TypeError: the file has no ``read`` or no ``readline``.
@@ -57,10 +59,11 @@ class Unpickler(_native.Unpickler):
         buffers: Iterable[Any] | None = (),
         trust: Trust | None = None,
         limits: Limits | None = None,
+        missing: Missing = "error",
     ) -> None:
         # An empty tuple is stock pickle's way of saying that no buffers are given.
         given = None if buffers == () else buffers
-        self._setup(file, fix_imports, encoding, errors, given, trust, limits)
+        self._setup(file, fix_imports, encoding, errors, given, trust, limits, missing)
 
     if sys.version_info >= (3, 13):
 

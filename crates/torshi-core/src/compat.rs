@@ -2,7 +2,8 @@
 //!
 //! Two tables of one form: what Python 2 called modules and names of the standard library (`python2_names.txt`, CPython's
 //! own list), used for protocols 0 to 2 with `fix_imports`; and what libraries called theirs in earlier releases
-//! (`library_names.txt`), used always. Beside them stand modules of which either name may be today's.
+//! (`library_names.txt`), used always. Beside them stand modules of which either name may be today's, and the paths of
+//! other systems.
 //! Only names are mapped here: nothing is imported, and a mapped name still has to pass the policy.
 use std::sync::OnceLock;
 
@@ -39,6 +40,10 @@ impl Renames {
     }
 }
 
+/// The path class of the other systems, which cannot be instantiated here, and the one that does what needs no file.
+const FOREIGN_PATH: (&str, &str) =
+    if cfg!(windows) { ("PosixPath", "PurePosixPath") } else { ("WindowsPath", "PureWindowsPath") };
+
 fn python2() -> &'static Renames {
     static TABLE: OnceLock<Renames> = OnceLock::new();
     TABLE.get_or_init(|| Renames::read(include_str!("python2_names.txt")))
@@ -67,6 +72,9 @@ pub fn present<'n>(module: &str, name: &'n str) -> Option<(&'static str, &'n str
     let table = libraries();
     if !table.packages.contains(&package(module)) {
         return None;
+    }
+    if name == FOREIGN_PATH.0 && matches!(module, "pathlib" | "pathlib._local") {
+        return Some(("pathlib", FOREIGN_PATH.1));
     }
     match table.names.get(&(module, name)) {
         Some(names) => Some(*names),
@@ -114,6 +122,13 @@ mod tests {
         assert_eq!(present("pandas.core.indexes.numeric", "Int64Index"), Some(("pandas", "Index")));
         assert_eq!(present("pandas.core.indexes.numeric", "NumericIndex"), None);
         assert_eq!(present("sklearn.tree", "tree"), None);
+        assert_eq!(present("pathlib._local", "PurePath"), Some(("pathlib", "PurePath")));
+        assert_eq!(present("pathlib", "PurePath"), None);
+        let (foreign, pure) = FOREIGN_PATH;
+        for module in ["pathlib", "pathlib._local"] {
+            assert_eq!(present(module, foreign), Some(("pathlib", pure)));
+        }
+        assert_eq!(present("pathlib", pure), None);
         let table = libraries();
         let lines = include_str!("library_names.txt").lines().filter(|line| !line.starts_with('#') && !line.is_empty());
         assert_eq!(lines.count(), table.modules.len() + table.names.len());

@@ -18,6 +18,7 @@ pub mod opcode;
 pub mod policy;
 pub mod preview;
 pub mod reader;
+pub mod renames;
 pub mod report;
 pub mod sniff;
 pub mod symbolic;

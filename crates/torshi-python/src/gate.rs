@@ -7,6 +7,7 @@ use crate::decoder::{Extensions, Request, Stream, TextCodec};
 use crate::errors;
 use crate::ffi::make;
 use crate::policy::{limits as limits_of, PyPolicy};
+use crate::renames::Moves;
 use crate::source::{stream_of, FileHooks};
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
@@ -50,6 +51,7 @@ fn vet(
         fix_imports,
         buffers: None,
         find_class: None,
+        placeholders: false,
         // Whether there is one is all a check asks.
         persistent_load: persistent.then(|| py.None().into_bound(py)),
         protocol: None,
@@ -65,12 +67,13 @@ fn vet(
 fn survey(
     py: Python<'_>, data: &Bound<'_, PyAny>, policy: &PyPolicy, limits: Option<&Bound<'_, PyAny>>, start: usize,
 ) -> PyResult<String> {
-    let extensions = Extensions::default();
+    let (extensions, moves) = (Extensions::default(), Moves::now(py));
     let settings = Settings {
         encoding: Encoding::Ascii,
         fix_imports: true,
         persistent: true,
         extension: &|code| extension_names(py, code, &extensions),
+        renamed: &|module, name, listed| moves.find(module, name, listed),
         earlier: 0,
         recall: &|_| None,
     };
@@ -83,6 +86,7 @@ fn survey(
             outcome = laid.outcome;
         }
     }
+    moves.settle()?;
     if let Some(fault) = outcome.fault {
         return Err(errors::fault(py, &fault, pickle));
     }
@@ -110,7 +114,7 @@ fn survey(
 fn find_class<'py>(
     py: Python<'py>, policy: &PyPolicy, module: &str, name: &str, python2: bool, dotted: bool,
 ) -> PyResult<Bound<'py, PyAny>> {
-    look_up(py, &policy.inner, module, name, python2, dotted)
+    look_up(py, &policy.inner, module, name, python2, dotted, false)
 }
 
 /// Whether the audit event at hand comes from a load of torshi.

@@ -2,6 +2,7 @@
 
 use crate::decoder::{extension_names, Extensions};
 use crate::policy::{limits as limits_of, PyPolicy};
+use crate::renames::Moves;
 use crate::source::stream_of;
 use pyo3::prelude::*;
 use torshi_core::disassemble::disassemble as disassembly;
@@ -14,19 +15,22 @@ use torshi_core::symbolic::{Encoding, Settings};
 fn inspect(
     py: Python<'_>, data: &Bound<'_, PyAny>, policy: &PyPolicy, limits: Option<&Bound<'_, PyAny>>, start: usize,
 ) -> PyResult<String> {
-    let extensions = Extensions::default();
+    let (extensions, moves) = (Extensions::default(), Moves::now(py));
     let settings = Settings {
         encoding: Encoding::Ascii,
         fix_imports: true,
         // Who looks need not answer persistent ids: they are shown as what they are.
         persistent: true,
         extension: &|code| extension_names(py, code, &extensions),
+        renamed: &|module, name, listed| moves.find(module, name, listed),
         earlier: 0,
         recall: &|_| None,
     };
     let stream = stream_of(data)?;
     let pickle = stream.as_slice().get(start..).unwrap_or_default();
-    Ok(report(pickle, &policy.inner, &limits_of(limits)?, &settings).to_json())
+    let told = report(pickle, &policy.inner, &limits_of(limits)?, &settings).to_json();
+    moves.settle()?;
+    Ok(told)
 }
 
 /// The opcodes of the pickle that begins at `start`, a line each; why it cannot be read on, if so; and

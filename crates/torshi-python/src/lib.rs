@@ -11,6 +11,7 @@ mod inspect;
 mod pickler;
 mod policy;
 mod regular;
+mod renames;
 mod scan;
 mod source;
 mod unpickler;
@@ -24,6 +25,8 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     gate::register(module)?;
     inspect::register(module)?;
     pickler::register(module)?;
+    decoder::register(module)?;
+    renames::register(module)?;
     scan::register(module)?;
     unpickler::register(module)
 }

@@ -1,7 +1,7 @@
 //! `load`, `loads`, `check` and the base class of `torshi.Unpickler`: arguments in, one load done.
 //! An unpickler in use (a hook of its own load calls it, or another thread does) refuses.
 
-use crate::decoder::{build, check_whole, find_class, Request, Stream, TextCodec};
+use crate::decoder::{build, check_whole, find_class, wants_placeholders, Request, Stream, TextCodec};
 use crate::ffi::make;
 use crate::policy::{limits as limits_of, resolve};
 use crate::source::{stream_of, FileHooks};
@@ -26,6 +26,7 @@ struct Options<'r, 'py> {
     codec: TextCodec<'r>,
     fix_imports: bool,
     buffers: Option<Bound<'py, PyAny>>,
+    placeholders: bool,
 }
 
 impl<'r, 'py> Options<'r, 'py> {
@@ -37,6 +38,7 @@ impl<'r, 'py> Options<'r, 'py> {
             fix_imports: self.fix_imports,
             buffers: self.buffers.clone(),
             find_class: None,
+            placeholders: self.placeholders,
             persistent_load: None,
             protocol: None,
         }
@@ -51,6 +53,8 @@ impl<'r, 'py> Options<'r, 'py> {
 ///         classes its annotation reaches and checks the result against it.
 ///     trust: names, classes or a `Policy` to allow beside the default.
 ///     limits: a `Limits`, to change what a load may cost.
+///     missing: what to do about names that are trusted and not there: ``"error"``, or ``"placeholder"`` to put a
+///         `Placeholder` in their place.
 ///     fix_imports, encoding, errors, buffers: as for `pickle.loads`.
 ///
 /// Raises:
@@ -63,18 +67,19 @@ impl<'r, 'py> Options<'r, 'py> {
 ///     [1, 2]
 #[pyfunction]
 #[pyo3(
-    signature = (data, r#type=None, *, fix_imports=true, encoding="ASCII", errors="strict", buffers=None, trust=None, limits=None),
-    text_signature = "(data, /, *, fix_imports=True, encoding='ASCII', errors='strict', buffers=(), type=None, trust=None, limits=None)"
+    signature = (data, r#type=None, *, fix_imports=true, encoding="ASCII", errors="strict", buffers=None, trust=None, limits=None, missing="error"),
+    text_signature = "(data, /, *, fix_imports=True, encoding='ASCII', errors='strict', buffers=(), type=None, trust=None, limits=None, missing='error')"
 )]
-#[allow(clippy::too_many_arguments)] // pickle's own signature, and three
+#[allow(clippy::too_many_arguments)] // pickle's own signature, and four
 fn loads<'py>(
     py: Python<'py>, data: &Bound<'py, PyAny>, r#type: Option<&Bound<'py, PyAny>>, fix_imports: bool, encoding: &str,
     errors: &str, buffers: Option<Bound<'py, PyAny>>, trust: Option<&Bound<'py, PyAny>>,
-    limits: Option<&Bound<'py, PyAny>>,
+    limits: Option<&Bound<'py, PyAny>>, missing: &str,
 ) -> PyResult<Bound<'py, PyAny>> {
+    let placeholders = wants_placeholders(missing)?;
     let codec = TextCodec { encoding: Cow::Borrowed(encoding), errors: Cow::Borrowed(errors) };
-    let options =
-        Options { policy: resolve(py, trust, r#type)?, limits: limits_of(limits)?, codec, fix_imports, buffers };
+    let (policy, limits) = (resolve(py, trust, r#type)?, limits_of(limits)?);
+    let options = Options { policy, limits, codec, fix_imports, buffers, placeholders };
     let mut stream = stream_of(data)?;
     if let Some(what) = row_of_pickles(stream.as_slice()) {
         return Err(crate::errors::not_one_pickle(py, what));
@@ -88,7 +93,7 @@ fn loads<'py>(
 /// Args:
 ///     file: a binary file with `read` and `readline`. Exactly one pickle is read: the position ends
 ///         right behind it.
-///     type, trust, limits, fix_imports, encoding, errors, buffers: as for `loads`.
+///     type, trust, limits, missing, fix_imports, encoding, errors, buffers: as for `loads`.
 ///
 /// Raises:
 ///     EOFError: there is no pickle left in the file.
@@ -100,18 +105,19 @@ fn loads<'py>(
 ///     {'a': 1}
 #[pyfunction]
 #[pyo3(
-    signature = (file, r#type=None, *, fix_imports=true, encoding="ASCII", errors="strict", buffers=None, trust=None, limits=None),
-    text_signature = "(file, *, fix_imports=True, encoding='ASCII', errors='strict', buffers=(), type=None, trust=None, limits=None)"
+    signature = (file, r#type=None, *, fix_imports=true, encoding="ASCII", errors="strict", buffers=None, trust=None, limits=None, missing="error"),
+    text_signature = "(file, *, fix_imports=True, encoding='ASCII', errors='strict', buffers=(), type=None, trust=None, limits=None, missing='error')"
 )]
-#[allow(clippy::too_many_arguments)] // pickle's own signature, and three
+#[allow(clippy::too_many_arguments)] // pickle's own signature, and four
 fn load<'py>(
     py: Python<'py>, file: &Bound<'py, PyAny>, r#type: Option<&Bound<'py, PyAny>>, fix_imports: bool, encoding: &str,
     errors: &str, buffers: Option<Bound<'py, PyAny>>, trust: Option<&Bound<'py, PyAny>>,
-    limits: Option<&Bound<'py, PyAny>>,
+    limits: Option<&Bound<'py, PyAny>>, missing: &str,
 ) -> PyResult<Bound<'py, PyAny>> {
+    let placeholders = wants_placeholders(missing)?;
     let codec = TextCodec { encoding: Cow::Borrowed(encoding), errors: Cow::Borrowed(errors) };
-    let options =
-        Options { policy: resolve(py, trust, r#type)?, limits: limits_of(limits)?, codec, fix_imports, buffers };
+    let (policy, limits) = (resolve(py, trust, r#type)?, limits_of(limits)?);
+    let options = Options { policy, limits, codec, fix_imports, buffers, placeholders };
     let value = load_from(py, file, &options)?;
     validated(value, r#type)
 }
@@ -142,8 +148,8 @@ fn check<'py>(
     start: usize,
 ) -> PyResult<usize> {
     let codec = TextCodec { encoding: Cow::Borrowed("ASCII"), errors: Cow::Borrowed("strict") };
-    let options =
-        Options { policy: policy.inner.clone(), limits: limits_of(limits)?, codec, fix_imports: true, buffers: None };
+    let (policy, limits) = (policy.inner.clone(), limits_of(limits)?);
+    let options = Options { policy, limits, codec, fix_imports: true, buffers: None, placeholders: false };
     let stream = stream_of(data)?;
     let pickle = stream.as_slice().get(start..).unwrap_or_default();
     check_whole(py, pickle, &options.request(), None).map(|(plan, _)| plan.end)
@@ -164,6 +170,15 @@ struct Settings {
     errors: String,
     fix_imports: bool,
     buffers: Option<Py<PyAny>>,
+    placeholders: bool,
+}
+
+/// How `find_class` looks names up.
+#[derive(Clone)]
+struct Lookup {
+    policy: Policy,
+    fix_imports: bool,
+    placeholders: bool,
 }
 
 /// What is there of the state at the moment.
@@ -184,7 +199,7 @@ enum Slot {
 pub struct PyUnpickler {
     slot: Mutex<Slot>,
     /// Beside the state, so that `find_class` can be asked while a load has the state.
-    policy: Mutex<Option<Box<(Policy, bool)>>>,
+    policy: Mutex<Option<Box<Lookup>>>,
     /// The protocol of the pickle read last.
     protocol: AtomicU8,
 }
@@ -240,22 +255,24 @@ impl PyUnpickler {
     }
 
     /// What `__init__` does.
-    #[pyo3(signature = (file, fix_imports, encoding, errors, buffers, trust, limits))]
-    #[allow(clippy::too_many_arguments)] // pickle's own signature, and two
+    #[pyo3(signature = (file, fix_imports, encoding, errors, buffers, trust, limits, missing))]
+    #[allow(clippy::too_many_arguments)] // pickle's own signature, and three
     fn _setup(
         &self, py: Python<'_>, file: &Bound<'_, PyAny>, fix_imports: bool, encoding: String, errors: String,
         buffers: Option<Bound<'_, PyAny>>, trust: Option<&Bound<'_, PyAny>>, limits: Option<&Bound<'_, PyAny>>,
+        missing: &str,
     ) -> PyResult<()> {
+        let placeholders = wants_placeholders(missing)?;
         let policy = resolve(py, trust, None)?;
         let buffers = match buffers {
             Some(buffers) if !buffers.is_none() => Some(buffers.try_iter()?.into_any().unbind()),
             _ => None,
         };
         let hooks = FileHooks::of(file)?;
-        let options =
-            Settings { policy: policy.clone(), limits: limits_of(limits)?, encoding, errors, fix_imports, buffers };
+        let (lookup, limits) = (Lookup { policy: policy.clone(), fix_imports, placeholders }, limits_of(limits)?);
+        let options = Settings { policy, limits, encoding, errors, fix_imports, buffers, placeholders };
         let state = Box::new(State { hooks, options, memo: Memo::keeping_all(), pending: Vec::new() });
-        *self.policy.lock().unwrap_or_else(PoisonError::into_inner) = Some(Box::new((policy, fix_imports)));
+        *self.policy.lock().unwrap_or_else(PoisonError::into_inner) = Some(Box::new(lookup));
         let old = std::mem::replace(&mut *self.slot(), Slot::Ready(state));
         drop(old); // outside the lock: dropping may run Python code
         Ok(())
@@ -277,10 +294,10 @@ impl PyUnpickler {
     #[pyo3(signature = (module_name, global_name, /))]
     fn find_class<'py>(&self, py: Python<'py>, module_name: &str, global_name: &str) -> PyResult<Bound<'py, PyAny>> {
         let known = self.policy.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let Some((policy, fix_imports)) = known.map(|known| *known) else { return Err(uninitialised(py)) };
+        let Some(known) = known else { return Err(uninitialised(py)) };
         let protocol = self.protocol.load(Ordering::Relaxed);
-        let (python2, dotted) = (fix_imports && protocol < 3, protocol >= 4);
-        find_class(py, &policy, module_name, global_name, python2, dotted)
+        let (python2, dotted) = (known.fix_imports && protocol < 3, protocol >= 4);
+        find_class(py, &known.policy, module_name, global_name, python2, dotted, known.placeholders)
     }
 
     /// The memo: a proxy with `copy` and `clear`. May be set from another unpickler's or from a dict.
@@ -343,6 +360,7 @@ fn load_one<'py>(slf: &Bound<'py, PyUnpickler>, state: &mut State) -> PyResult<B
         fix_imports: options.fix_imports,
         buffers: options.buffers.as_ref().map(|buffers| buffers.bind(py).clone()),
         find_class: own_find_class(slf)?,
+        placeholders: options.placeholders,
         persistent_load: slf.getattr_opt(pyo3::intern!(py, "persistent_load"))?,
         protocol: Some(&slf.get().protocol),
     };

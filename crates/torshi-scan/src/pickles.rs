@@ -32,6 +32,7 @@ fn settings(persistent: bool) -> Settings<'static> {
         fix_imports: true,
         persistent,
         extension: &|_| None,
+        renamed: &|_, _, _| None,
         earlier: 0,
         recall: &|_| None,
     }

@@ -153,6 +153,7 @@ pub(crate) fn test_settings() -> Settings<'static> {
         fix_imports: true,
         persistent: true,
         extension: &|_| None,
+        renamed: &|_, _, _| None,
         earlier: 0,
         recall: &|_| None,
     }

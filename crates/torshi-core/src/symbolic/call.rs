@@ -272,7 +272,8 @@ impl Symbolic<'_, '_> {
             },
             Makes::Instance(name) => {
                 let (module, qualname) = (name.module.clone(), name.qualname.clone());
-                let (made, _) = self.globals.find(self.policy, &module, &qualname, false, Origin::Implied, site);
+                let (made, _) =
+                    self.globals.find((self.policy, None), &module, &qualname, false, Origin::Implied, site);
                 self.instance(made, arguments, true)
             }
         })
@@ -292,7 +293,9 @@ impl Symbolic<'_, '_> {
             Symbol::Global(id) => (id, false),
             Symbol::Node(node) if self.arena.node(node).global != NO_GLOBAL => (self.arena.node(node).global, true),
             _ => match self.builtin_class(owner) {
-                Some(name) => (self.globals.find(self.policy, "builtins", name, false, Origin::Implied, site).0, true),
+                Some(name) => {
+                    (self.globals.find((self.policy, None), "builtins", name, false, Origin::Implied, site).0, true)
+                }
                 None => return Ok(self.computed(FindingKind::Computed, "asked for attributes", site)),
             },
         };

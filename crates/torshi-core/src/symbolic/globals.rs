@@ -4,6 +4,7 @@
 use crate::compat;
 use crate::error::Site;
 use crate::policy::{Denial, Policy, Row, Verdict};
+use crate::symbolic::Renamed;
 use rustc_hash::FxHashMap;
 
 /// What a stream does with a global, as bits.
@@ -83,6 +84,8 @@ pub struct GlobalUse {
     pub python2: bool,
     /// Module and name in Python 3 of an earlier release of its library, where that is how it is named.
     pub old: Option<(String, String)>,
+    /// Module and name in Python 3 as the stream has them, where the caller said that they moved.
+    pub renamed: Option<(String, String)>,
     /// How the stream came to it.
     pub origin: Origin,
     pub(super) cost: Cost,
@@ -109,9 +112,10 @@ pub struct Globals {
 }
 
 impl Globals {
-    /// The global of these names; adds it if it is new, and says so.
+    /// The global of these names; adds it if it is new, and says so. Judged by a policy, and what was renamed.
     pub fn find(
-        &mut self, policy: &Policy, module: &str, name: &str, python2: bool, origin: Origin, site: Site,
+        &mut self, by: (&Policy, Option<&Renamed<'_>>), module: &str, name: &str, python2: bool, origin: Origin,
+        site: Site,
     ) -> (u32, bool) {
         self.key.clear();
         for part in [module.as_bytes(), b"\0", name.as_bytes(), &[0, python2.into(), origin as u8]] {
@@ -122,7 +126,7 @@ impl Globals {
         }
         let id = self.all.len() as u32;
         self.ids.insert(self.key.clone(), id);
-        self.all.push(judge(policy, module, name, python2, origin, site));
+        self.all.push(judge(by, module, name, python2, origin, site));
         (id, true)
     }
 
@@ -144,18 +148,42 @@ impl Globals {
     }
 }
 
-fn judge(policy: &Policy, module: &str, name: &str, python2: bool, origin: Origin, site: Site) -> GlobalUse {
+/// What the policy says of a name, and the name itself if it is one of an earlier release of its library.
+struct Said {
+    row: Option<&'static Row>,
+    denial: Option<Denial>,
+    old: Option<(String, String)>,
+}
+
+fn find(policy: &Policy, module: &str, name: &str) -> Said {
+    let old = compat::present(module, name).map(|_| (module.to_owned(), name.to_owned()));
+    match policy.find(module, name) {
+        Verdict::Allowed(row) => Said { row: Some(row), denial: None, old },
+        Verdict::Denied(denial) => Said { row: None, denial: Some(denial), old },
+    }
+}
+
+fn judge(
+    (policy, renamed): (&Policy, Option<&Renamed<'_>>), module: &str, name: &str, python2: bool, origin: Origin,
+    site: Site,
+) -> GlobalUse {
     let spelled = (module.to_owned(), name.to_owned());
     let (module, name) = if python2 { modern(module, name) } else { (module, name) };
-    let (old, (module, name)) = match compat::present(module, name) {
-        Some(present) => (Some((module.to_owned(), name.to_owned())), present),
-        None => (None, (module, name)),
+    let (mut said, mut renamed_from) = (find(policy, module, name), None);
+    let moved = renamed.and_then(|renamed| renamed(module, name, said.row.is_some()));
+    let (module, name) = match &moved {
+        // One that the caller denies stays what it is, so that no table leads around an entry that denies.
+        Some(_) if matches!(said.denial, Some(Denial::DeniedBy(_))) => (module, name),
+        Some((new_module, new_name)) => {
+            renamed_from = Some((module.to_owned(), name.to_owned()));
+            said = find(policy, new_module, new_name);
+            (new_module.as_str(), new_name.as_str())
+        }
+        None => (module, name),
     };
-    let (asked_module, asked_name) = old.as_ref().map_or((module, name), |(module, name)| (module, name));
-    let (row, denial) = match policy.find(asked_module, asked_name) {
-        Verdict::Allowed(row) => (Some(row), None),
-        Verdict::Denied(denial) => (None, Some(denial)),
-    };
+    let Said { row, denial, old } = said;
+    let (module, name) =
+        if old.is_some() { compat::present(module, name).unwrap_or((module, name)) } else { (module, name) };
     let costs = COSTS.iter().find(|(m, n, _)| (*m, *n) == (module, name));
     GlobalUse {
         module: module.to_owned(),
@@ -167,12 +195,23 @@ fn judge(policy: &Policy, module: &str, name: &str, python2: bool, origin: Origi
         uses: 0,
         python2,
         old,
+        renamed: renamed_from,
         origin,
         cost: match (costs, row) {
             (Some(known), _) => known.2,
             (None, Some(row)) if row.hashes && !row.trusted => Cost::Hashes,
             _ => Cost::Plain,
         },
+    }
+}
+
+/// What a name is called today, by the caller's tables. One that the caller denies stays what it is, so that no table
+/// leads around an entry that denies.
+pub fn moved(policy: &Policy, renamed: &Renamed<'_>, module: &str, name: &str) -> Option<(String, String)> {
+    match policy.find(module, name) {
+        Verdict::Denied(Denial::DeniedBy(_)) => None,
+        Verdict::Denied(_) => renamed(module, name, false),
+        Verdict::Allowed(_) => renamed(module, name, true),
     }
 }
 

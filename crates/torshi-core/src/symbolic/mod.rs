@@ -31,7 +31,7 @@ use value::{Span, Symbol};
 
 pub(crate) use crate::literal::{raw_unicode_escape, unescape};
 pub(crate) use globals::modern;
-pub use globals::{usage, GlobalUse, Origin};
+pub use globals::{moved, usage, GlobalUse, Origin};
 pub use joblib::{is_wrapper, verify_joblib, Laid};
 
 /// Findings kept: enough to show a person, few enough to bound memory.
@@ -62,11 +62,17 @@ pub struct Settings<'s> {
     pub persistent: bool,
     /// The names of extension codes.
     pub extension: &'s dyn Fn(i64) -> Option<(String, String)>,
+    /// What the caller says that a name (module, qualified name in Python 3) is called today; the last argument tells
+    /// whether the policy lists it as it stands.
+    pub renamed: &'s Renamed<'s>,
     /// How many memo slots earlier pickles of the same unpickler filled.
     pub earlier: u64,
     /// What such a slot holds.
     pub recall: &'s dyn Fn(u64) -> Option<Seed>,
 }
+
+/// See `Settings::renamed`.
+pub type Renamed<'s> = dyn Fn(&str, &str, bool) -> Option<(String, String)> + 's;
 
 /// What is known of a value carried over in the memo from an earlier pickle.
 #[derive(Clone, Debug)]
@@ -280,7 +286,7 @@ impl<'a, 'p> Symbolic<'a, 'p> {
                 named.unwrap_or(Symbol::Opaque)
             }
             Seed::Instance(module, name) => {
-                let (id, _) = self.globals.find(self.policy, module, name, false, Origin::Implied, site);
+                let (id, _) = self.globals.find((self.policy, None), module, name, false, Origin::Implied, site);
                 Symbol::Node(self.arena.instance(id, Symbol::Opaque))
             }
             Seed::Opaque => Symbol::Opaque,
@@ -291,7 +297,9 @@ impl<'a, 'p> Symbolic<'a, 'p> {
     fn named(
         &mut self, module: &str, name: &str, python2: bool, origin: Origin, site: Site,
     ) -> Result<Symbol, FaultBox> {
-        let (id, new) = self.globals.find(self.policy, module, name, python2, origin, site);
+        // What the stream reaches through an object is what the object has: only what it names may have moved.
+        let renamed = (origin == Origin::Named).then_some(self.settings.renamed);
+        let (id, new) = self.globals.find((self.policy, renamed), module, name, python2, origin, site);
         if new {
             // Names are text of the stream, but memoised ones combine without cost: a square of them.
             self.charge_memory(8 * (module.len() + name.len()) as u64, site)?;
@@ -303,7 +311,10 @@ impl<'a, 'p> Symbolic<'a, 'p> {
             if let Some(denial) = global.denial.as_ref() {
                 let full = global.full_name();
                 let remedy = crate::policy::suggest(&global.module, &global.qualname);
-                let message = format!("{full} is {denial}");
+                let message = match &global.renamed {
+                    Some((module, name)) => format!("{full}, which the stream calls {module}.{name}, is {denial}"),
+                    None => format!("{full} is {denial}"),
+                };
                 self.report(FindingKind::UntrustedGlobal, Some(full), message, remedy, site);
             }
         }

@@ -135,6 +135,9 @@ impl<'py> Objects<'py, '_> {
 
     /// By `extend` if the object has it, else item by item.
     pub(super) fn extend_instance(&mut self, target: &Object<'py>, mut items: Items<'_, Object<'py>>) -> Built<()> {
+        if self.record_items(target, "items", &mut items)? {
+            return Ok(());
+        }
         if let Some(extend) = target.getattr_opt(pyo3::intern!(self.py, "extend"))? {
             let list = make::list_of(self.py, items.drain())?;
             extend.call1((list,))?;
@@ -148,8 +151,11 @@ impl<'py> Objects<'py, '_> {
     }
 
     pub(super) fn update_instance(
-        &mut self, target: &Object<'py>, pairs: Items<'_, Object<'py>>, site: Site,
+        &mut self, target: &Object<'py>, mut pairs: Items<'_, Object<'py>>, site: Site,
     ) -> Built<()> {
+        if self.record_items(target, "entries", &mut pairs)? {
+            return Ok(());
+        }
         for pair in pairs.as_slice().chunks_exact(2) {
             self.collisions.count(target, &pair[0], site)?;
             target.set_item(&pair[0], &pair[1])?;
@@ -160,6 +166,9 @@ impl<'py> Objects<'py, '_> {
     pub(super) fn add_to_instance(
         &mut self, target: &Object<'py>, mut items: Items<'_, Object<'py>>, site: Site,
     ) -> Built<()> {
+        if self.record_items(target, "added", &mut items)? {
+            return Ok(());
+        }
         let add = target.getattr(pyo3::intern!(self.py, "add"))?;
         for item in items.drain() {
             self.collisions.count(target, &item, site)?;

@@ -2,6 +2,7 @@
 //! of message again and again. Nothing here changes what a load gives.
 
 use super::keys::Keys;
+use super::records::Records;
 use super::shapes::Shapes;
 use pyo3::prelude::*;
 use std::sync::Mutex;
@@ -11,6 +12,7 @@ use std::sync::Mutex;
 pub struct Learnt {
     pub keys: Keys,
     pub shapes: Shapes,
+    pub records: Records,
     /// Memory for the marks of the machine.
     pub marks: Vec<usize>,
     /// Memory for the memo of a short load.
@@ -25,6 +27,7 @@ impl Learnt {
     pub fn take(stream: usize) -> Box<Self> {
         let mut learnt = SPARE.try_lock().ok().and_then(|mut spare| spare.take()).unwrap_or_default();
         learnt.keys.begin(stream);
+        learnt.records.begin();
         learnt
     }
 

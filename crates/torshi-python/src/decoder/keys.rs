@@ -5,11 +5,14 @@
 use super::Object;
 use crate::ffi::make;
 use pyo3::prelude::*;
+use rustc_hash::FxHashSet;
 
 /// Slots of the cache; a slot is one string.
 const SLOTS: usize = 2048;
 /// Longest text kept, in bytes.
 const LONGEST: usize = 32;
+/// Longest text that may be the name of an attribute, for loads that keep strings apart.
+const LONGEST_NAME: usize = 1024;
 /// Streams above this have a memo that does the same better.
 const LARGEST_STREAM: usize = 16 << 10;
 /// New texts a load may meet, beyond those found, before it stops looking.
@@ -34,27 +37,54 @@ struct Ends {
 pub struct Keys {
     slots: Vec<Slot>,
     patience: u32,
+    /// Bytes of the texts looked up.
+    shortest: usize,
+    longest: usize,
+    /// Of a load that keeps strings apart as the stream does: the texts met.
+    met: Option<FxHashSet<Box<[u8]>>>,
 }
 
 impl Keys {
     /// Makes ready for a stream of this many bytes.
     pub fn begin(&mut self, stream: usize) {
+        self.met = None;
         self.patience = if stream > LARGEST_STREAM { 0 } else { PATIENCE };
+        (self.shortest, self.longest) = (2, if self.patience > 0 { LONGEST } else { 0 });
         if self.slots.is_empty() && self.patience > 0 {
             self.slots.resize_with(SLOTS, || Slot { ends: Ends::default(), text: None });
+        }
+    }
+
+    /// Has a load keep strings apart as the stream does, so that what it gives is written as it was read: no string of
+    /// an earlier load is used, and the first of a text is interned, as names of attributes are by who wrote it.
+    pub fn keep_apart(&mut self) {
+        self.slots = Vec::new();
+        (self.shortest, self.longest) = (1, LONGEST_NAME);
+        self.met = Some(FxHashSet::default());
+    }
+
+    /// `text` as `keep_apart` says, if it was called; `raw` tells it from others.
+    pub fn first_interned<'py>(&mut self, text: Object<'py>, raw: &[u8]) -> Object<'py> {
+        match self.met.as_mut().is_some_and(|met| met.insert(raw.into())) {
+            true => make::interned(text),
+            false => text,
         }
     }
 
     /// A `str` of this UTF-8, which may be one made before.
     #[inline(always)]
     pub fn text<'py>(&mut self, py: Python<'py>, utf8: &[u8]) -> PyResult<Object<'py>> {
-        if self.patience == 0 || utf8.len() > LONGEST || utf8.len() < 2 {
+        if utf8.len() > self.longest || utf8.len() < self.shortest {
             return make::text(py, utf8);
         }
         self.look_up(py, utf8)
     }
 
     fn look_up<'py>(&mut self, py: Python<'py>, utf8: &[u8]) -> PyResult<Object<'py>> {
+        if self.slots.is_empty() {
+            let text = make::text(py, utf8)?;
+            return Ok(self.first_interned(text, utf8));
+        }
         let ends = Ends::of(utf8);
         let slot = &mut self.slots[ends.place()];
         if slot.ends == ends {
@@ -68,6 +98,9 @@ impl Keys {
         }
         let made = make::text(py, utf8)?;
         self.patience -= 1;
+        if self.patience == 0 {
+            self.longest = 0; // no more texts are looked up
+        }
         if utf8.is_ascii() {
             slot.ends = ends;
             slot.text = Some(made.clone().unbind());

@@ -9,6 +9,7 @@ use crate::errors;
 use crate::ffi::arena::Room;
 use crate::ffi::gc::Pause;
 use crate::ffi::{make, output};
+use crate::renames::Moves;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyFloat, PyInt, PyList, PySet, PyString, PyTuple, PyType};
 use rustc_hash::FxHashMap;
@@ -41,6 +42,8 @@ pub struct Request<'r, 'py> {
     pub buffers: Option<Object<'py>>,
     /// An application's own `find_class`.
     pub find_class: Option<Object<'py>>,
+    /// Whether names that are not there are replaced by placeholders.
+    pub placeholders: bool,
     pub persistent_load: Option<Object<'py>>,
     /// Tells `Unpickler.find_class` how names are to be read.
     pub protocol: Option<&'r AtomicU8>,
@@ -60,19 +63,20 @@ pub type Extensions = RefCell<ExtensionNames>;
 /// Checks a stream; the plan of one without findings, or the error of one with.
 fn check<'py>(
     py: Python<'py>, stream: &mut Stream<'py>, request: &Request<'_, 'py>, shared: Option<&Memo<Py<PyAny>>>,
+    moves: &Moves<'py>,
 ) -> PyResult<(Plan, ExtensionNames)> {
     if let Stream::Parted(parted) = stream {
         within(py, request.limits, parted.len())?;
         let look = |settings: &Settings<'_>| {
             verify_apart(&parted.data, parted.gaps(), parted.contents(), request.policy, request.limits, settings)
         };
-        let (outcome, extensions) = with_settings(py, request, shared, look);
+        let (outcome, extensions) = with_settings(py, request, shared, moves, look)?;
         // A check that has to see what is mapped gets a copy to go by: first of what may be an index, then of all.
         let clean = outcome.findings.is_empty() && outcome.fault.is_none();
         if !clean && (stream.pin(py, &outcome.plan.floats)? || stream.pin(py, &[])?) {
-            return check(py, stream, request, shared);
+            return check(py, stream, request, shared, moves);
         }
-        let Stream::Parted(parted) = stream else { return check_whole(py, stream.as_slice(), request, shared) };
+        let Stream::Parted(parted) = stream else { return check_moved(py, stream.as_slice(), request, shared, moves) };
         if clean {
             let mut plan = outcome.plan;
             for (_, site) in &mut plan.dunder_states {
@@ -82,12 +86,18 @@ fn check<'py>(
         }
         stream.join()?; // what is said of it is said of the stream as it was written
     }
-    check_whole(py, stream.as_slice(), request, shared)
+    check_moved(py, stream.as_slice(), request, shared, moves)
 }
 
 /// Checks a stream in one piece.
 pub fn check_whole<'py>(
     py: Python<'py>, data: &[u8], request: &Request<'_, 'py>, shared: Option<&Memo<Py<PyAny>>>,
+) -> PyResult<(Plan, ExtensionNames)> {
+    check_moved(py, data, request, shared, &Moves::now(py))
+}
+
+fn check_moved<'py>(
+    py: Python<'py>, data: &[u8], request: &Request<'_, 'py>, shared: Option<&Memo<Py<PyAny>>>, moves: &Moves<'py>,
 ) -> PyResult<(Plan, ExtensionNames)> {
     within(py, request.limits, data.len() as u64)?;
     let look = |settings: &Settings<'_>| {
@@ -97,7 +107,7 @@ pub fn check_whole<'py>(
         }
         outcome
     };
-    let (outcome, extensions) = with_settings(py, request, shared, look);
+    let (outcome, extensions) = with_settings(py, request, shared, moves, look)?;
     match (outcome.findings.is_empty(), outcome.fault) {
         (true, None) => Ok((outcome.plan, extensions)),
         (true, Some(fault)) => Err(errors::fault(py, &fault, data)),
@@ -115,26 +125,30 @@ pub fn within(py: Python<'_>, limits: &Limits, length: u64) -> PyResult<()> {
 
 /// What a check says, given what the caller of a load offers; and the names of the extension codes it met.
 fn with_settings<'py>(
-    py: Python<'py>, request: &Request<'_, 'py>, shared: Option<&Memo<Py<PyAny>>>,
+    py: Python<'py>, request: &Request<'_, 'py>, shared: Option<&Memo<Py<PyAny>>>, moves: &Moves<'py>,
     look: impl FnOnce(&Settings<'_>) -> Outcome,
-) -> (Outcome, ExtensionNames) {
+) -> PyResult<(Outcome, ExtensionNames)> {
     let extensions: Extensions = RefCell::default();
     let outcome = look(&Settings {
         encoding: encoding_of(&request.codec.encoding),
         fix_imports: request.fix_imports,
         persistent: request.persistent_load.is_some(),
         extension: &|code| extension_names(py, code, &extensions),
+        renamed: &|module, name, listed| moves.find(module, name, listed),
         earlier: shared.map_or(0, Memo::len),
         recall: &|index| shared.and_then(|memo| memo.peek(index)).map(|slot| seed_of(slot.bind(py))),
     });
     if outcome.freed >= MUCH {
         output::trim();
     }
-    (outcome, extensions.into_inner())
+    moves.settle()?;
+    Ok((outcome, extensions.into_inner()))
 }
 
 /// Checks a stream in joblib's layout; the plan of one without findings, or the error of one with.
-fn check_joblib(py: Python<'_>, data: &[u8], request: &Request<'_, '_>) -> PyResult<(Plan, ExtensionNames)> {
+fn check_joblib<'py>(
+    py: Python<'py>, data: &[u8], request: &Request<'_, 'py>, moves: &Moves<'py>,
+) -> PyResult<(Plan, ExtensionNames)> {
     within(py, request.limits, data.len() as u64)?;
     let look = |settings: &Settings<'_>| {
         let Laid { mut outcome, foreign, .. } = verify_joblib(data, request.policy, request.limits, settings);
@@ -143,7 +157,7 @@ fn check_joblib(py: Python<'_>, data: &[u8], request: &Request<'_, '_>) -> PyRes
         }
         outcome
     };
-    let (outcome, extensions) = with_settings(py, request, None, look);
+    let (outcome, extensions) = with_settings(py, request, None, moves, look)?;
     match (outcome.findings.is_empty(), outcome.fault) {
         (true, None) => Ok((outcome.plan, extensions)),
         (true, Some(fault)) => Err(errors::fault(py, &fault, data)),
@@ -154,14 +168,18 @@ fn check_joblib(py: Python<'_>, data: &[u8], request: &Request<'_, '_>) -> PyRes
 /// Checks a stream that another builder will be given, as far as a load of torshi would come before it builds; where
 /// it ends. Whether a state with dunder names is data or an attack, its class says, so then the names are imported.
 pub fn vet(py: Python<'_>, data: &[u8], request: &Request<'_, '_>, joblib: bool) -> PyResult<usize> {
-    let (plan, extensions) = match joblib {
-        true => check_joblib(py, data, request)?,
-        false => check_whole(py, data, request, None)?,
-    };
-    if !plan.dunder_states.is_empty() {
-        Names::resolve(py, &plan, request.policy, None, extensions)?;
+    let mut moves = Moves::now(py);
+    loop {
+        let (plan, extensions) = match joblib {
+            true => check_joblib(py, data, request, &moves)?,
+            false => check_moved(py, data, request, None, &moves)?,
+        };
+        let there = plan.dunder_states.is_empty()
+            || Names::resolve(py, &plan, request.policy, None, extensions, &mut moves, false)?.is_some();
+        if there {
+            return Ok(plan.end);
+        }
     }
-    Ok(plan.end)
 }
 
 /// Checks a stream and builds its value; also says where it ends. `shared` is the memo of an unpickler
@@ -175,19 +193,32 @@ pub fn build<'py>(
             return Ok(built);
         }
     }
-    let (mut plan, extensions) = check(py, stream, &request, shared.as_deref())?;
+    let mut moves = Moves::now(py);
+    let mut plan;
+    let (names, shortcuts) = loop {
+        let checked = check(py, stream, &request, shared.as_deref(), &moves)?;
+        plan = checked.0;
+        if let Some(protocol) = request.protocol {
+            protocol.store(plan.protocol, Ordering::Relaxed);
+        }
+        let hook = request.find_class.clone();
+        let found = Names::resolve(py, &plan, request.policy, hook, checked.1, &mut moves, request.placeholders)?;
+        if let Some(found) = found {
+            break found;
+        }
+    };
     let payloads = stream.take_payloads();
     let (data, gaps) = (stream.as_slice(), stream.gaps());
     let (end, reads, rows) = (plan.end, std::mem::take(&mut plan.reads), std::mem::take(&mut plan.rows));
-    if let Some(protocol) = request.protocol {
-        protocol.store(plan.protocol, Ordering::Relaxed);
-    }
-    let (names, shortcuts) = Names::resolve(py, &plan, request.policy, request.find_class, extensions)?;
     drop(plan);
     let buffers = match &request.buffers {
         Some(buffers) if !buffers.is_none() => Some(buffers.try_iter()?),
         _ => None,
     };
+    let mut learnt = Learnt::take(end);
+    if names.placeholders.is_some() {
+        learnt.keys.keep_apart();
+    }
     let domain = Objects {
         py,
         codec: request.codec,
@@ -198,7 +229,7 @@ pub fn build<'py>(
         states: state::StateWays::default(),
         collisions: fill::Collisions::new(request.limits.collisions),
         constants: constants(py),
-        learnt: Learnt::take(end),
+        learnt,
         shortcuts,
         named_tuples: NamedTuples::new(end),
     };

@@ -6,7 +6,9 @@ mod habit;
 mod keys;
 mod load;
 mod named;
+mod placeholder;
 mod plain;
+mod records;
 mod resolve;
 mod shapes;
 mod shortcut;
@@ -25,6 +27,7 @@ use torshi_core::domain::{Constant, Domain, Items, Kind};
 use torshi_core::error::{Fault, FaultBox, Site};
 
 pub use load::{build, check_whole, extension_names, vet, within, Extensions, Request};
+pub use placeholder::{is_placeholder, register, wants_placeholders};
 pub use resolve::find_class;
 pub use stream::{Parted, Stream};
 
@@ -176,7 +179,8 @@ impl<'a, 'py> Domain<'a> for Objects<'py, '_> {
     }
 
     fn text_escaped(&mut self, raw: &'a [u8], _: Site) -> Built<Object<'py>> {
-        Ok(make::text_escaped(self.py, raw)?)
+        let text = make::text_escaped(self.py, raw)?;
+        Ok(self.learnt.keys.first_interned(text, raw))
     }
 
     #[inline(always)]
@@ -312,6 +316,11 @@ impl<'a, 'py> Domain<'a> for Objects<'py, '_> {
         let Ok(arguments) = arguments.cast::<PyTuple>() else {
             return Err(PyTypeError::new_err("argument list must be a tuple").into());
         };
+        if self.names.placeholders.is_some() {
+            if let Some(made) = self.call_of_placeholder(&callable, arguments)? {
+                return Ok(made);
+            }
+        }
         if let Some(made) = self.make_set(&callable, arguments, site)? {
             return Ok(made);
         }
@@ -336,7 +345,10 @@ impl<'a, 'py> Domain<'a> for Objects<'py, '_> {
                 None => None,
             },
         };
-        Ok(make::new_object(&class, arguments, keywords)?)
+        match self.construct_placeholder(&class, arguments, keywords)? {
+            Some(made) => Ok(made),
+            None => Ok(make::new_object(&class, arguments, keywords)?),
+        }
     }
 
     fn instantiate(
@@ -344,6 +356,9 @@ impl<'a, 'py> Domain<'a> for Objects<'py, '_> {
     ) -> Built<Object<'py>> {
         let arguments = make::tuple_of(self.py, arguments.drain())?;
         let arguments = arguments.cast::<PyTuple>().map_err(PyErr::from)?;
+        if let Some(made) = self.call_of_placeholder(&class, arguments)? {
+            return Ok(made);
+        }
         match class.cast::<PyType>() {
             Ok(class) if arguments.is_empty() && !class.hasattr(pyo3::intern!(self.py, "__getinitargs__"))? => {
                 Ok(make::new_object(class, arguments, None)?)

@@ -3,17 +3,19 @@
 //! not allow; an application's own `find_class` may stand in its place.
 
 use super::load::ExtensionNames;
+use super::placeholder::Placeholders;
 use super::shortcut::Shortcuts;
 use super::{Built, Object, Objects};
 use crate::errors;
 use crate::ffi::make;
+use crate::renames::Moves;
 use pyo3::exceptions::{PyAttributeError, PyImportError};
 use pyo3::prelude::*;
 use pyo3::types::{PyModule, PyString, PyType};
 use rustc_hash::FxHashMap;
 use torshi_core::compat;
 use torshi_core::policy::{Matched, Policy, Verdict};
-use torshi_core::symbolic::{GlobalUse, Origin, Plan};
+use torshi_core::symbolic::{moved, GlobalUse, Origin, Plan};
 
 /// Where a building machine finds the objects its stream names.
 pub struct Names<'py, 'l> {
@@ -24,13 +26,19 @@ pub struct Names<'py, 'l> {
     policy: &'l Policy,
     /// Whether dots lead through names: from protocol 4 on.
     dotted: bool,
+    /// Whether what is not there is replaced; with what, once something is not.
+    replaces: bool,
+    pub(super) placeholders: Option<Box<Placeholders<'py>>>,
 }
 
 impl<'py, 'l> Names<'py, 'l> {
-    /// Imports what the plan names, unless the application finds classes itself.
+    /// Imports what the plan names, unless the application finds classes itself. Nothing, if a name is not there and a
+    /// library says where it went: `moves` knows that now, and the stream is to be checked again. `replaces`: what is not
+    /// there anywhere is replaced by a placeholder.
     pub fn resolve(
         py: Python<'py>, plan: &Plan, policy: &'l Policy, hook: Option<Object<'py>>, extensions: ExtensionNames,
-    ) -> PyResult<(Self, Shortcuts<'py>)> {
+        moves: &mut Moves<'py>, replaces: bool,
+    ) -> PyResult<Option<(Self, Shortcuts<'py>)>> {
         let mut shortcuts = Shortcuts::default();
         let mut names = Names {
             found: FxHashMap::default(),
@@ -39,21 +47,27 @@ impl<'py, 'l> Names<'py, 'l> {
             extensions,
             policy,
             dotted: plan.protocol >= 4,
+            replaces,
+            placeholders: None,
         };
         if names.hook.is_none() {
             for global in &plan.globals {
-                names.add(py, global, &mut shortcuts)?;
+                if !names.add(py, global, &mut shortcuts, moves)? {
+                    return Ok(None);
+                }
             }
         }
         check_states(py, plan, &names)?;
-        Ok((names, shortcuts))
+        Ok(Some((names, shortcuts)))
     }
 
-    fn add(&mut self, py: Python<'py>, global: &GlobalUse, shortcuts: &mut Shortcuts<'py>) -> PyResult<()> {
+    fn add(
+        &mut self, py: Python<'py>, global: &GlobalUse, shortcuts: &mut Shortcuts<'py>, moves: &mut Moves<'py>,
+    ) -> PyResult<bool> {
         match global.origin {
-            Origin::Implied => return Ok(()),
+            Origin::Implied => return Ok(true),
             // Its owner is asked for it while building; here it is only checked.
-            Origin::Attribute if self.policy.is_unrestricted() => return Ok(()),
+            Origin::Attribute if self.policy.is_unrestricted() => return Ok(true),
             _ => {}
         }
         let dotted = self.dotted || global.origin == Origin::Attribute;
@@ -61,13 +75,33 @@ impl<'py, 'l> Names<'py, 'l> {
             Some((module, name)) => (module, name),
             None => (&global.module, &global.qualname),
         };
-        let object = resolve(py, self.policy, module, name, dotted)?;
+        let object = match resolve(py, self.policy, module, name, dotted) {
+            Err(error) if is_missing(py, &error) => {
+                if moves.note_gone(module, name)? {
+                    return Ok(false);
+                }
+                if !self.replaces {
+                    return Err(error);
+                }
+                // It is written back by the name that the stream has.
+                let (module, name) = global.renamed.as_ref().map_or((module, name), |(module, name)| (module, name));
+                self.placeholder(py, module, name)?
+            }
+            found => found?,
+        };
         shortcuts.note(&global.module, &global.qualname, &object);
         if global.origin == Origin::Named {
             self.set_key(&global.spelled.0, &global.spelled.1, global.python2);
             self.found.insert(self.key.clone(), object);
         }
-        Ok(())
+        Ok(true)
+    }
+
+    fn placeholder(&mut self, py: Python<'py>, module: &str, name: &str) -> PyResult<Object<'py>> {
+        if self.placeholders.is_none() {
+            self.placeholders = Some(Box::new(Placeholders::new(py)?));
+        }
+        self.placeholders.as_ref().map_or_else(|| Ok(py.None().into_bound(py)), |known| known.of(module, name))
     }
 
     fn set_key(&mut self, module: &str, name: &str, python2: bool) {
@@ -125,26 +159,45 @@ impl<'py> Objects<'py, '_> {
         match self.names.found.get(&self.names.key) {
             Some(object) => Ok(object.clone()),
             // Only an unrestricted stream may compute names, so only there one can be new.
-            None => Ok(find_class(self.py, self.names.policy, module, name, python2, true)?),
+            None => {
+                let replaces = self.names.replaces;
+                if replaces && self.names.placeholders.is_none() {
+                    self.names.placeholders = Some(Box::new(Placeholders::new(self.py)?));
+                }
+                Ok(find_class(self.py, self.names.policy, module, name, python2, true, replaces)?)
+            }
         }
     }
 }
 
 /// What `Unpickler.find_class` does: translates the name if asked to, asks the policy, imports. Below
-/// protocol 4 a dot is part of a name, not a way through it.
+/// protocol 4 a dot is part of a name, not a way through it. `replaces`: gives a placeholder for what is not there.
 pub fn find_class<'py>(
-    py: Python<'py>, policy: &Policy, module: &str, name: &str, python2: bool, dotted: bool,
+    py: Python<'py>, policy: &Policy, module: &str, name: &str, python2: bool, dotted: bool, replaces: bool,
 ) -> PyResult<Object<'py>> {
     let (module, name) = match (python2, compat::python3_name(module, name)) {
         (true, Some(names)) => names,
         (true, None) => (compat::python3_module(module).unwrap_or(module), name),
         _ => (module, name),
     };
-    match policy.find(module, name) {
-        Verdict::Allowed(_) => resolve(py, policy, module, name, dotted),
-        Verdict::Denied(denial) => {
-            let full = format!("{module}.{name}");
-            Err(errors::untrusted_name(&format!("{full} is {denial}"), module, name))
+    let mut moves = Moves::now(py);
+    loop {
+        let new = moved(policy, &|module, name, listed| moves.find(module, name, listed), module, name);
+        moves.settle()?;
+        let (new_module, new_name) =
+            new.as_ref().map_or((module, name), |(module, name)| (module.as_str(), name.as_str()));
+        if let Verdict::Denied(denial) = policy.find(new_module, new_name) {
+            let full = format!("{new_module}.{new_name}");
+            return Err(errors::untrusted_name(&format!("{full} is {denial}"), new_module, new_name));
+        }
+        match resolve(py, policy, new_module, new_name, dotted) {
+            Err(error) if is_missing(py, &error) => {
+                if moves.note_gone(new_module, new_name)? {
+                    continue;
+                }
+                return if replaces { Placeholders::new(py)?.of(module, name) } else { Err(error) };
+            }
+            found => return found,
         }
     }
 }

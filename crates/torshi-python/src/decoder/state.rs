@@ -1,6 +1,7 @@
 //! BUILD: handing state to an object, by its own `__setstate__` or attribute by attribute as stock
 //! pickle does. How a type takes state, and where it keeps each attribute, is looked up once a load.
 
+use super::records::{complete, Records};
 use super::shortcut::{uuid_slots, UuidSlots};
 use super::{Built, Object, Objects};
 use crate::ffi::{attribute, instance, make};
@@ -48,6 +49,10 @@ struct Known {
     way: Way,
     attributes: Vec<Attribute>,
     uuid: Option<UuidSlots>,
+    /// Its record, if its state is its fields.
+    record: Option<usize>,
+    /// Length of the pairs of a state with the first of the attributes, in order, in which no field is missing.
+    usual: usize,
 }
 
 /// Attributes remembered of a type; a state with more is a mapping rather than a record.
@@ -63,22 +68,23 @@ pub struct StateWays {
 
 impl StateWays {
     #[inline(always)]
-    fn of(&mut self, object: &Bound<'_, PyAny>) -> PyResult<usize> {
+    fn of(&mut self, records: &mut Records, object: &Bound<'_, PyAny>) -> PyResult<usize> {
         let address = object.get_type_ptr() as usize;
         match self.last {
             (last, at) if last == address => Ok(at),
-            _ => self.find(address, object),
+            _ => self.find(records, address, object),
         }
     }
 
-    fn find(&mut self, address: usize, object: &Bound<'_, PyAny>) -> PyResult<usize> {
+    fn find(&mut self, records: &mut Records, address: usize, object: &Bound<'_, PyAny>) -> PyResult<usize> {
         let at = match self.places.get(&address) {
             Some(&at) => at,
             None => {
                 let class = object.get_type();
                 let way = way_of(&class);
                 let uuid = if way == Way::Ask { uuid_slots(&class) } else { None };
-                self.known.push(Known { way, class: class.unbind(), attributes: Vec::new(), uuid });
+                let record = records.of(&class)?;
+                self.known.push(Known { way, class: class.unbind(), attributes: Vec::new(), uuid, record, usual: 0 });
                 self.places.insert(address, self.known.len() - 1);
                 self.known.len() - 1
             }
@@ -112,6 +118,7 @@ impl Known {
 
     #[inline(never)]
     fn find(&mut self, key: &Bound<'_, PyAny>) -> Option<&Attribute> {
+        self.usual = 0; // what comes is not what came
         let known = self.attributes.iter().position(|attribute| key.is(&attribute.met));
         if known.is_none() && self.attributes.len() < MOST_ATTRIBUTES {
             let class = self.class.bind(key.py());
@@ -131,7 +138,21 @@ impl Known {
 impl<'py> Objects<'py, '_> {
     #[inline(always)]
     pub(super) fn give_state(&mut self, target: &Object<'py>, state: Object<'py>, site: Site) -> Built<()> {
-        let at = self.states.of(target)?;
+        let at = self.states.of(&mut self.learnt.records, target)?;
+        match self.states.known[at].record {
+            None => self.give(target, at, state, site),
+            Some(record) => {
+                let lacks = self.learnt.records.lacks(record, &state)?;
+                self.give(target, at, state, site)?;
+                match lacks {
+                    true => Ok(complete(target)?),
+                    false => Ok(()),
+                }
+            }
+        }
+    }
+
+    fn give(&mut self, target: &Object<'py>, at: usize, state: Object<'py>, site: Site) -> Built<()> {
         if self.states.known[at].way == Way::Ask {
             if let Some(set_state) = target.getattr_opt(pyo3::intern!(self.py, "__setstate__"))? {
                 set_state.call1((state,))?;
@@ -201,7 +222,7 @@ impl<'py> Objects<'py, '_> {
     }
 
     fn takes_uuid(&mut self, target: &Object<'py>, dict: &Object<'py>, pairs: &[Object<'py>]) -> bool {
-        let Ok(at) = self.states.of(target) else { return false };
+        let Ok(at) = self.states.of(&mut self.learnt.records, target) else { return false };
         make::is_only_reference(dict) && self.states.known[at].uuid.as_ref().is_some_and(|uuid| uuid.takes(pairs))
     }
 
@@ -219,7 +240,7 @@ impl<'py> Objects<'py, '_> {
         if !make::is_only_reference(dict) || dict.cast::<PyDict>().map_or(true, |dict| !dict.is_empty()) {
             return false;
         }
-        let Ok(at) = self.states.of(target) else { return false };
+        let Ok(at) = self.states.of(&mut self.learnt.records, target) else { return false };
         let known = &mut self.states.known[at];
         known.way == Way::Attributes
             && pairs.chunks_exact(2).enumerate().all(|(nth, pair)| {
@@ -230,7 +251,7 @@ impl<'py> Objects<'py, '_> {
     /// Gives a state that `takes_attributes` has looked at.
     #[inline(always)]
     pub(super) fn give_attributes(&mut self, target: &Object<'py>, pairs: Items<'_, Object<'py>>) -> Built<()> {
-        let at = self.states.of(target)?;
+        let at = self.states.of(&mut self.learnt.records, target)?;
         if let (Some(uuid), [_, int]) = (&self.states.known[at].uuid, pairs.as_slice()) {
             uuid.give(target, int);
             return Ok(());
@@ -241,13 +262,16 @@ impl<'py> Objects<'py, '_> {
                 None => attribute::set(target, &make::interned(pair[0].clone()), &pair[1])?,
             }
         }
-        Ok(())
+        match pairs.len() == self.states.known[at].usual {
+            true => Ok(()),
+            false => self.look_for_fields(target, at, pairs.as_slice()),
+        }
     }
 
     /// Gives a state that `takes_slots` has looked at.
     #[inline(always)]
     pub(super) fn give_slots(&mut self, target: &Object<'py>, pairs: Items<'_, Object<'py>>) -> Built<()> {
-        let at = self.states.of(target)?;
+        let at = self.states.of(&mut self.learnt.records, target)?;
         for (nth, pair) in pairs.as_slice().chunks_exact(2).enumerate() {
             match self.states.known[at].attribute(&pair[0], nth) {
                 Some(Attribute { in_slots: Place::Slot(offset), .. }) => {
@@ -255,6 +279,28 @@ impl<'py> Objects<'py, '_> {
                 }
                 _ => target.setattr(pair[0].cast::<PyString>().map_err(PyErr::from)?, &pair[1])?,
             }
+        }
+        match pairs.len() == self.states.known[at].usual {
+            true => Ok(()),
+            false => self.look_for_fields(target, at, pairs.as_slice()),
+        }
+    }
+
+    /// After a state of other pairs than those before it: whether fields were missing in it, and are to be filled in.
+    #[cold]
+    #[inline(never)]
+    fn look_for_fields(&mut self, target: &Object<'py>, at: usize, pairs: &[Object<'py>]) -> Built<()> {
+        let known = &mut self.states.known[at];
+        let keys = pairs.iter().step_by(2);
+        let in_order = keys.clone().zip(&known.attributes).filter(|(key, own)| key.is(&own.met)).count() * 2;
+        if let Some(record) = known.record {
+            let records = &mut self.learnt.records;
+            if !records.were_whole(record, keys.clone()) && !records.are_whole(record, keys) {
+                return Ok(complete(target)?);
+            }
+        }
+        if in_order == pairs.len() {
+            known.usual = in_order;
         }
         Ok(())
     }

@@ -3,6 +3,7 @@ use super::failure::{Done, Failed};
 use super::imports::pickling_failure;
 use super::opcode::*;
 use super::{Encoder, Ways};
+use crate::decoder::is_placeholder;
 use crate::ffi::call;
 use crate::ffi::peek::{self, Text};
 use pyo3::prelude::*;
@@ -47,35 +48,28 @@ impl<'py> Encoder<'py> {
         };
         let path = self.dotted_path(&name)?;
         let module_name = self.module_of(object, &path)?;
-        let module = self.import_for(object, &module_name)?;
-        let Some(found) = self.find(&module, &path)? else {
-            return Err(self.cannot(object, |what| {
-                format!("{what}: attribute lookup {} on {} failed", shown(&name), shown(&module_name))
-            }));
+        let owner = match is_placeholder(object) {
+            // What it stands for is not there to be compared with.
+            true => self.placeholder_owner(object)?,
+            false => self.owner(object, &module_name, &name, &path)?,
         };
-        if !found.object.is(object) {
-            return Err(self.cannot(object, |what| {
-                format!("{what}: it's not the same object as {}.{}", shown(&module_name), shown(&name))
-            }));
-        }
         if let Some(file) = &self.named {
             file.borrow_mut().name(format!("{}:{}", shown(&module_name), shown(&name)));
         }
         if self.protocol >= 2 && self.save_extension(object, &module_name, &name)? {
             return Ok(());
         }
-        let direct = found.parent.is(&module);
         let Some(last) = path.last() else {
             return Err(self.refuse("empty name"));
         };
         if self.protocol >= 4 {
             self.save_name(&module_name)?;
-            self.save_name(if direct { last } else { &name })?;
+            self.save_name(if owner.is_none() { last } else { &name })?;
             self.out.op(STACK_GLOBAL);
         } else if self.imports.nested_getattr && path.len() > 1 {
             self.save_nested(&module_name, &path)?;
-        } else if !direct {
-            let args = call::tuple(py, &[&found.parent, last])?;
+        } else if let Some(owner) = owner {
+            let args = call::tuple(py, &[&owner, last])?;
             self.save(self.imports.getattr.bind(py), Ways::Again)?;
             self.save(&args, Ways::Passing)?;
             self.out.op(REDUCE);
@@ -84,6 +78,31 @@ impl<'py> Encoder<'py> {
             self.write_global(&module_name, last)?;
         }
         self.memoize_late(object, ways, shared, epoch)
+    }
+
+    /// Sees that a name leads to the object; what the last part of the name is an attribute of, if not of the module.
+    fn owner(
+        &mut self, object: &Bound<'py, PyAny>, module_name: &Bound<'py, PyAny>, name: &Bound<'py, PyAny>,
+        path: &[Bound<'py, PyAny>],
+    ) -> Result<Option<Bound<'py, PyAny>>, Failed> {
+        let module = self.import_for(object, module_name)?;
+        let Some(found) = self.find(&module, path)? else {
+            return Err(self.cannot(object, |what| {
+                format!("{what}: attribute lookup {} on {} failed", shown(name), shown(module_name))
+            }));
+        };
+        if !found.object.is(object) {
+            return Err(self.cannot(object, |what| {
+                format!("{what}: it's not the same object as {}.{}", shown(module_name), shown(name))
+            }));
+        }
+        Ok((!found.parent.is(&module)).then_some(found.parent))
+    }
+
+    /// The placeholder that another one is an attribute of.
+    fn placeholder_owner(&self, object: &Bound<'py, PyAny>) -> Result<Option<Bound<'py, PyAny>>, Failed> {
+        let owner = call::attribute(object, self.imports.names.owner.bind(self.py))?;
+        Ok((!owner.is_none()).then_some(owner))
     }
 
     /// A str that belongs to a global; it may be a temporary, or of a subclass.

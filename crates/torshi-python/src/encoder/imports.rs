@@ -21,7 +21,7 @@ macro_rules! names {
 names! {
     reduce_ex = "__reduce_ex__", reduce = "__reduce__", qualname = "__qualname__", name = "__name__",
     module = "__module__", class = "__class__", new = "__new__",
-    main = "__main__", latin1 = "latin1", items = "items", write = "write",
+    owner = "_owner", main = "__main__", latin1 = "latin1", items = "items", write = "write",
     persistent_id = "persistent_id", reducer_override = "reducer_override", dispatch_table = "dispatch_table",
     getstate = "__getstate__", getnewargs = "__getnewargs__", getnewargs_ex = "__getnewargs_ex__",
     code = "__code__", split = "split", copy = "copy", path = "path",

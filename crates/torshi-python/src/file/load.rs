@@ -384,11 +384,12 @@ impl StoredFile {
 
     /// Checks and builds the object. With `verify` mapped buffers are digested as well; `vouched`: a compressed stream
     /// may have any length.
-    #[pyo3(signature = (policy, limits, fix_imports, encoding, errors, buffers, mmap, verify, vouched=false))]
-    #[allow(clippy::too_many_arguments)] // the settings of a load, and three
+    #[pyo3(signature = (policy, limits, fix_imports, encoding, errors, buffers, mmap, verify, vouched=false, placeholders=false))]
+    #[allow(clippy::too_many_arguments)] // the settings of a load, and four
     fn load<'py>(
         &self, py: Python<'py>, policy: &PyPolicy, limits: Option<&Bound<'py, PyAny>>, fix_imports: bool,
         encoding: &str, errors: &str, buffers: Option<Bound<'py, PyAny>>, mmap: bool, verify: bool, vouched: bool,
+        placeholders: bool,
     ) -> PyResult<Bound<'py, PyAny>> {
         let limits = limits_of(limits)?;
         let mut fetched = self.stream(py, &limits, mmap, vouched)?;
@@ -401,6 +402,7 @@ impl StoredFile {
             fix_imports,
             buffers,
             find_class: None,
+            placeholders,
             persistent_load: None,
             protocol: None,
         };
