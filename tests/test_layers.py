@@ -16,7 +16,18 @@ PACKAGE = ROOT / "python" / "torshi"
 
 # A module may import modules of its own layer and of those above it in this list, never of those below.
 LAYERS = [
-    {"_version", "_opcodes", "_printable", "_findings", "_errors", "_limits", "_shapes", "_atomic", "_native"},
+    {
+        "_version",
+        "_opcodes",
+        "_printable",
+        "_findings",
+        "_errors",
+        "_limits",
+        "_shapes",
+        "_atomic",
+        "_stores",
+        "_native",
+    },
     {"_annotations", "_typed", "_policy", "_lesson"},
     {"_pickler", "_unpickler"},
     {"_manifest", "_keys", "_seal", "_file"},
