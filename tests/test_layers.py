@@ -26,6 +26,7 @@ LAYERS = [
         "_shapes",
         "_atomic",
         "_stores",
+        "_by_value",
         "_native",
     },
     {"_annotations", "_typed", "_policy", "_lesson"},

@@ -18,9 +18,10 @@ from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, overload
 
 from torshi import _native
 from torshi._atomic import replacing
+from torshi._by_value import holds_code
 from torshi._errors import LimitError, MalformedError, SealError, UntrustedError
-from torshi._manifest import Description, compose, description, metadata_checked
-from torshi._policy import Policy, resolve
+from torshi._manifest import Description, compose, description, metadata_checked, says_by_value
+from torshi._policy import Policy, resolve, unrestricted
 from torshi._seal import KeyChoice, Seal, chosen_keys, demand_right, examine, lent_names, records, sealed
 from torshi._stores import ObjectReader, is_url, local_path, replacing_object
 from torshi._typed import validate
@@ -53,6 +54,7 @@ def save(
     key: KeyChoice = None,
     metadata: Any = None,
     progress: Callable[[int], object] | None = None,
+    by_value: bool = False,
     storage_options: Mapping[str, Any] | None = None,
 ) -> None:
     """Save an object to a file or an object store, where it replaces what was there as a whole or not at all.
@@ -71,6 +73,8 @@ def save(
             back without `trust=`; where there is no place to keep one, nobody. False: nobody.
         metadata: kept in the manifest: text, numbers, lists, dictionaries.
         progress: called with the number of bytes written so far, every few megabytes.
+        by_value: write functions and classes that cannot be found by name as their code, as `dumps` does. Whoever loads
+            the file runs it: with a seal that they trust, or an unrestricted policy.
         storage_options: settings of the store a URL is of, as obstore's `from_url` takes them, beside those of the
             environment.
 
@@ -97,8 +101,8 @@ def save(
     sealing = chosen_keys(key)
 
     def write(target: Any, rest: Callable[[bytes], object]) -> None:
-        length, digest, buffers, names = _native.save_stream(obj, target, container, level, progress)
-        manifest = compose(length, digest, buffers, names, metadata)
+        length, digest, buffers, names = _native.save_stream(obj, target, container, level, progress, by_value)
+        manifest = compose(length, digest, buffers, names, metadata, by_value and holds_code(names))
         rest(_native.render_trailer(container, length, manifest, records(sealing, manifest)))
 
     path = _located(path, storage_options)
@@ -292,7 +296,11 @@ class _Settings:
             if names is None:
                 refusal.add_note("no key that you trust has sealed it: " + "; ".join(map(str, seals)))
                 raise
-        policy = Policy.default().allow(*names)
+        if says_by_value(stored.manifest):
+            # Names are not enough for code; and who trusts whoever sealed it with these names trusts him with as much.
+            policy = unrestricted("functions by value, sealed by a key that is trusted")
+        else:
+            policy = Policy.default().allow(*names)
         return self._build(stored, policy._inner, mmap, verify=True, vouched=True)
 
     def _build(

@@ -20,6 +20,7 @@ def dump(
     *,
     fix_imports: bool = True,
     buffer_callback: Callable[[Any], object] | None = None,
+    by_value: bool = False,
 ) -> None: ...
 def dumps(
     obj: object,
@@ -27,6 +28,7 @@ def dumps(
     *,
     fix_imports: bool = True,
     buffer_callback: Callable[[Any], object] | None = None,
+    by_value: bool = False,
 ) -> bytes: ...
 @overload
 def loads(
@@ -107,6 +109,7 @@ def save_stream(
     container: str = "plain",
     level: int | None = None,
     progress: Callable[[int], object] | None = None,
+    by_value: bool = False,
 ) -> tuple[int, str, list[tuple[int, int, str, bool]], list[str]]: ...
 def render_trailer(container: str, stream: int, manifest: bytes, seals: bytes) -> bytes: ...
 def check_compression(container: str, level: int | None) -> None: ...

@@ -23,6 +23,8 @@ KeyChoice: TypeAlias = str | Key | Iterable[str | Key] | bool | None
 
 # Names that mean themselves: none that a policy would read as a pattern.
 _NAME = re.compile(r"[^\W\d][\w.]*:[^\W\d][\w.]*")
+# What no policy can allow, whoever vouches for it.
+_DUNDER = re.compile(r"[:.]__\w*__(\.|$)")
 
 
 @dataclass(frozen=True)
@@ -139,7 +141,7 @@ def lent_names(seals: tuple[Seal, ...], stored: _native.StoredFile) -> list[str]
     demand_right(seals)
     if not any(seal.trusted for seal in seals):
         return None
-    return [name for name in stored.globals if _NAME.fullmatch(name)]
+    return [name for name in stored.globals if _NAME.fullmatch(name) and not _DUNDER.search(name)]
 
 
 def sealed(stored: _native.StoredFile, chosen: list[Key]) -> bytes:

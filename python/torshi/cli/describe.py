@@ -75,6 +75,8 @@ def _show(name: str, told: Description) -> None:
         ("versions", ", ".join(f"{name} {version}" for name, version in told.distributions.items()) or "none"),
         ("metadata", json.dumps(told.metadata)),
     ]
+    if told.by_value:
+        lines.append(("code", "it holds functions or classes by value: loading it runs code of whoever wrote it"))
     for label, text in lines:
         print(f"  {label:9} {printable(text)}")
     for label, texts in (("names", told.globals), ("seals", told.seals)):

@@ -101,7 +101,7 @@ pub fn check_whole<'py>(
     match (outcome.findings.is_empty(), outcome.fault) {
         (true, None) => Ok((outcome.plan, extensions)),
         (true, Some(fault)) => Err(errors::fault(py, &fault, data)),
-        (false, _) => Err(errors::untrusted(py, outcome.findings)),
+        (false, _) => Err(errors::untrusted(py, outcome.findings, &outcome.plan.globals)),
     }
 }
 
@@ -147,7 +147,7 @@ fn check_joblib(py: Python<'_>, data: &[u8], request: &Request<'_, '_>) -> PyRes
     match (outcome.findings.is_empty(), outcome.fault) {
         (true, None) => Ok((outcome.plan, extensions)),
         (true, Some(fault)) => Err(errors::fault(py, &fault, data)),
-        (false, _) => Err(errors::untrusted(py, outcome.findings)),
+        (false, _) => Err(errors::untrusted(py, outcome.findings, &outcome.plan.globals)),
     }
 }
 
