@@ -26,7 +26,7 @@ def hooks(protocol: int) -> tuple[Callable[[Any], Any], Mapping[type, Callable[[
         ImportError: cloudpickle is not installed.
     """
     try:
-        import cloudpickle
+        import cloudpickle  # type: ignore[import-untyped,unused-ignore]
     except ImportError as error:
         raise ImportError("functions by value need cloudpickle: pip install 'torshi[functions]'") from error
     pickler = cloudpickle.Pickler(io.BytesIO(), protocol)
