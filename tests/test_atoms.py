@@ -1,7 +1,7 @@
 """Lists of numbers, short texts and constants in any mix: passed over by the check, and made kind by kind.
 
-If these failed, an item would come to stand in another's place, a memo would lose its count, or a list that a rule looks
-into would be seen to hold something else than it is given.
+If these failed, an item would come to stand in another's place, a memo would lose its count, or a list that a rule
+looks into would be seen to hold something else than it is given.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def same(a: Any, b: Any) -> None:
 @pytest.mark.parametrize("protocol", range(6))
 @pytest.mark.parametrize("count", [1, 2, 5, 254, 255, 256, 257, 510, 511, 999, 1000, 1001, 1255, 1256, 5000])
 def test_mixed_lists(count: int, protocol: int) -> None:
-    """Every place where a chunk, a batch or a frame may end; a chunk that begins one off would shift all that follow."""
+    """Every place where a chunk, a batch or a frame may end; a chunk that begins one off would shift what follows."""
     value = mixed(PLAIN, count, protocol)
     same(torshi.loads(pickle.dumps(value, protocol)), value)
 
@@ -118,7 +118,9 @@ def test_pickles_that_share_a_memo() -> None:
 @pytest.mark.parametrize("before", [0, 3, 254, 255, 256, 600])
 def test_streams_no_pickler_writes(rest: bytes, before: int) -> None:
     """What stands between atoms need not be what a pickler writes; it means what it means to stock pickle."""
-    row = b"".join((b"K\x01", b"\x8c\x02xy\x94", b"N", b"G?\xf8\x00\x00\x00\x00\x00\x00")[at % 4] for at in range(before))
+    row = b"".join(
+        (b"K\x01", b"\x8c\x02xy\x94", b"N", b"G?\xf8\x00\x00\x00\x00\x00\x00")[at % 4] for at in range(before)
+    )
     for end in (b"e.", b"e0h\x01.", b"l.", b"t.", b"K\x01e.", b"."):
         for start in (b"\x80\x05]\x94(", b"\x80\x05](", b"\x80\x05}(", b"\x80\x05]\x94]("):
             data = start + row + rest + end

@@ -16,7 +16,19 @@ PACKAGE = ROOT / "python" / "torshi"
 
 # A module may import modules of its own layer and of those above it in this list, never of those below.
 LAYERS = [
-    {"_version", "_opcodes", "_printable", "_findings", "_errors", "_limits", "_shapes", "_atomic", "_native"},
+    {
+        "_version",
+        "_opcodes",
+        "_printable",
+        "_findings",
+        "_errors",
+        "_limits",
+        "_shapes",
+        "_atomic",
+        "_stores",
+        "_by_value",
+        "_native",
+    },
     {"_fields", "_placeholder", "_renames", "_versioned"},
     {"_annotations", "_typed", "_policy", "_lesson"},
     {"_pickler", "_unpickler"},

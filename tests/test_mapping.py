@@ -26,8 +26,8 @@ if not sys.platform.startswith("linux"):
 
 
 def is_mapped(array: Any, path: Path) -> bool:
-    """Whether the memory of an array is a mapping of the file."""
-    start = array.__array_interface__["data"][0]
+    """Whether the memory of an array, or a buffer of Arrow, is a mapping of the file."""
+    start = array.address if hasattr(array, "address") else array.__array_interface__["data"][0]
     with open("/proc/self/maps") as maps:
         for line in maps:
             bounds, _, _, _, inode, *_ = line.split()
@@ -237,17 +237,174 @@ def test_classes_of_ones_own_get_the_buffer(tmp_path: Path) -> None:
     assert isinstance(torshi.load(path, mmap=False).held, bytearray)
 
 
-def test_pyarrow(tmp_path: Path) -> None:
-    """Equal, and read: its rules look at everything."""
+class Restored:
+    """Comes back as an array of Arrow of any parts, which Arrow's own constructors would look at."""
+
+    def __init__(
+        self,
+        kind: Any,
+        length: int,
+        nulls: int | None,
+        buffers: Any,
+        offset: int = 0,
+        children: Any = (),
+        words: Any = None,
+    ) -> None:
+        parts = [child.__reduce__()[1][0] for child in children]
+        dictionary = None if words is None else words.__reduce__()[1][0]
+        self.data = (kind, length, 0 if nulls is None else nulls, offset, list(buffers), parts, dictionary)
+
+    def __reduce__(self) -> Any:
+        return pytest.importorskip("pyarrow").lib._restore_array, (self.data,)
+
+
+def arrow_cases() -> dict[str, tuple[Any, list[bool | None]]]:
+    """Arrays of Arrow, and which of their buffers (None: there is none) nothing has to look into."""
     pa = pytest.importorskip("pyarrow")
+    numbers = np.arange(1_200_000)
+    holes = numbers % 7 == 0
+    text = pa.array([f"number {n}" for n in range(300_000)])
+    return {
+        "integers": (pa.array(numbers), [None, True]),
+        "floats": (pa.array(numbers.astype(np.float32)), [None, True]),
+        "bools": (pa.array(np.tile(holes, 8)), [None, True]),
+        "dates": (pa.array(numbers, type=pa.timestamp("us")), [None, True]),
+        "decimals": (pa.array(numbers[:100_000]).cast(pa.decimal128(20, 0)), [None, True]),
+        "nulls": (pa.array(np.tile(numbers, 8), mask=np.tile(holes, 8)), [False, True]),
+        "text": (text, [None, False, False]),
+        "bytes": (text.cast(pa.large_binary()), [None, False, True]),
+        "dictionary": (pa.DictionaryArray.from_arrays(pa.array(numbers % 3), ["a", "b", "c"]), [None, False]),
+        "lists": (
+            pa.ListArray.from_arrays(pa.array(np.arange(0, 1_200_001, 4, dtype=np.int32)), numbers),
+            [None, False, None, True],
+        ),
+        "structs": (
+            pa.StructArray.from_arrays([pa.array(numbers), text.take(pa.array(numbers % 1000))], ["n", "t"]),
+            [None, None, True, None, False, False],
+        ),
+        "a slice": (pa.array(numbers)[1000:600_000], [None, True]),
+    }
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "integers",
+        "floats",
+        "bools",
+        "dates",
+        "decimals",
+        "nulls",
+        "text",
+        "bytes",
+        "dictionary",
+        "lists",
+        "structs",
+        "a slice",
+    ],
+)
+def test_pyarrow(tmp_path: Path, name: str) -> None:
+    """If this fails, Arrow reads what somebody could change after it was checked, or numbers are copied for nothing."""
+    array, expected = arrow_cases()[name]
+    path = tmp_path / "file"
+    torshi.save(array, path)
+    loaded = torshi.load(path)
+    loaded.validate(full=True)
+    assert loaded.equals(array)
+    assert [buffer and is_mapped(buffer, path) for buffer in loaded.buffers()] == expected
+    assert torshi.load(path, verify=True).equals(array)
+    copied = torshi.load(path, mmap=False)
+    assert not any(buffer and is_mapped(buffer, path) for buffer in copied.buffers())
+    with open(path, "rb") as file:
+        assert pickle.load(file).equals(array)
+
+
+def test_tables_of_arrow(tmp_path: Path) -> None:
+    pa = pytest.importorskip("pyarrow")
+    pd = pytest.importorskip("pandas")
     path = tmp_path / "file"
     buffer = pa.py_buffer(os.urandom(2 * LONG))
-    torshi.save([buffer], path)
-    loaded = torshi.load(path)[0]
-    assert loaded.equals(buffer)
-    table = pa.table({"numbers": pa.array(np.arange(400_000)), "text": pa.array([str(n) for n in range(400_000)])})
-    torshi.save(table, path)
-    assert torshi.load(path).equals(table)
+    table = pa.table({"numbers": pa.array(np.arange(400_000)), "text": pa.array([f"text {n}" for n in range(400_000)])})
+    frame = pd.DataFrame({"a": pd.array(np.arange(400_000), dtype="int64[pyarrow]"), "b": np.arange(400_000.0)})
+    torshi.save([buffer, table, frame], path)
+    loaded = torshi.load(path)
+    assert loaded[0].equals(buffer)
+    assert is_mapped(loaded[0], path)
+    assert loaded[1].equals(table)
+    assert is_mapped(loaded[1]["numbers"].chunk(0).buffers()[1], path)
+    assert not is_mapped(loaded[1]["text"].chunk(0).buffers()[2], path)
+    pd.testing.assert_frame_equal(loaded[2], frame)
+    assert is_mapped(loaded[2]["a"].array._pa_array.chunk(0).buffers()[1], path)
+    assert is_mapped(loaded[2]["b"].to_numpy(), path)
+
+
+def test_what_arrow_would_believe_is_refused(tmp_path: Path) -> None:
+    """Of buffers that stay in the file the length is known, of all others the content."""
+    pa = pytest.importorskip("pyarrow")
+    numbers = np.arange(300_000)
+    wide, narrow = pa.py_buffer(numbers), pa.py_buffer(numbers.astype(np.int32))
+    falling = pa.py_buffer(np.array([*range(299_999), 5], dtype=np.int32))
+    short, words = pa.py_buffer(bytes(2 * LONG)), pa.array(["a", "b"])
+    forged = {
+        "short": (pa.int64(), 10**6, None, [None, short]),
+        "shorter for an offset": (pa.int64(), LONG // 4, None, [None, short], 1),
+        "short of validity": (pa.int8(), 2 * LONG, -1, [pa.py_buffer(b"\xff"), short]),
+        "offsets that fall": (pa.binary(), 299_999, 0, [None, falling, short]),
+        "offsets that lead out": (pa.binary(), 299_999, 0, [None, narrow, pa.py_buffer(b"short")]),
+        "offsets that lead out of the file's": (
+            pa.large_binary(),
+            299_999,
+            0,
+            [None, pa.py_buffer(numbers * 9), short],
+        ),
+        "no text": (pa.large_string(), 299_999, 0, [None, wide, pa.py_buffer(b"\xff" * LONG)]),
+        "indices that lead out": (pa.dictionary(pa.int64(), pa.string()), 300_000, 0, [None, wide], 0, [], words),
+        "lists that lead out": (pa.list_(pa.int64()), 299_999, 0, [None, narrow], 0, [pa.array([1])]),
+    }
+    path = tmp_path / "file"
+    for parts in forged.values():
+        torshi.save([Restored(*parts), ARRAYS["floats"]], path)
+        for way in ({}, {"mmap": False}):
+            with pytest.raises(torshi.UntrustedError, match="_restore_array may not be called with these arguments"):
+                torshi.load(path, **way)
+    torshi.save(Restored(pa.int64(), LONG // 4, 0, [None, short]), path)
+    assert torshi.load(path)[-1].as_py() == 0, "then all of this was refused for another reason"
+
+
+def test_just_what_a_check_wants_is_copied(tmp_path: Path) -> None:
+    sparse = pytest.importorskip("scipy.sparse")
+    matrix = sparse.random(20_000, 1000, density=0.02, format="csr", random_state=1)
+    matrix.data = np.arange(len(matrix.data))
+    path = tmp_path / "file"
+    torshi.save([matrix, np.arange(400_000)], path)
+    loaded, beside = torshi.load(path)
+    assert (loaded != matrix).nnz == 0
+    assert [is_mapped(part, path) for part in (loaded.indices, loaded.data, beside)] == [False, True, True]
+
+
+def test_buffers_out_of_band_are_no_parts_of_arrays(tmp_path: Path) -> None:
+    """Nothing tells a check how long they are."""
+    pa = pytest.importorskip("pyarrow")
+    buffers: list[Any] = []
+    data = torshi.dumps(pa.array(np.arange(10)), buffer_callback=buffers.append)
+    with pytest.raises(torshi.UntrustedError):
+        torshi.loads(data, buffers=buffers)
+    buffers.clear()
+    data = torshi.dumps(pa.py_buffer(b"abc"), buffer_callback=buffers.append)
+    assert torshi.loads(data, buffers=buffers).to_pybytes() == b"abc"
+
+
+def test_many_rounds_are_not_many_checks(tmp_path: Path) -> None:
+    """Each array can be looked at only when the one above it has been; if this fails, each costs a check of its own."""
+    pa = pytest.importorskip("pyarrow")
+    array = pa.array(np.arange(400_000))
+    for _ in range(12):
+        array = pa.ListArray.from_arrays(pa.array(np.arange(300_001, dtype=np.int32)), array)
+    path = tmp_path / "file"
+    torshi.save([array, np.arange(400_000.0)], path)
+    loaded = torshi.load(path)
+    assert loaded[0].equals(array)
+    assert is_mapped(loaded[1], path)
 
 
 # -- memory

@@ -20,6 +20,7 @@ from typing import Any
 import pytest
 
 import torshi
+from stores import BUCKET, s3_server
 from torshi._ledger import open_ledger
 from torshi.cli import main
 from typed_models import Point
@@ -27,7 +28,6 @@ from typed_models import Point
 pytest.importorskip("obstore", reason="obstore is not installed")
 
 EVIL = b"cposix\nsystem\n(S'true'\ntR."
-BUCKET = "pickles"
 COUNT = 1000
 SEVEN_ZIP = b"7z\xbc\xaf\x27\x1c\0\x04"  # nothing here opens these
 
@@ -64,43 +64,14 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def s3(folder: Path) -> Iterator[str]:
     """An S3-compatible server with the same objects; its URL is in the environment, as a user would have it."""
-    pytest.importorskip("moto", reason="moto[server] is not installed")
     import obstore
     from obstore.store import from_url
 
-    with pytest.MonkeyPatch.context() as patch:
-        server = subprocess.Popen(
-            [sys.executable, "-u", "-W", "ignore", "-c", SERVER], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
-        )
-        try:
-            assert server.stdout is not None
-            endpoint = server.stdout.readline().decode().strip()
-            assert endpoint, "the server did not start"
-            patch.setenv("AWS_ENDPOINT_URL", endpoint)
-            patch.setenv("AWS_ACCESS_KEY_ID", "test")
-            patch.setenv("AWS_SECRET_ACCESS_KEY", "test")
-            patch.setenv("AWS_REGION", "us-east-1")
-            store = from_url(f"s3://{BUCKET}", client_options={"allow_http": True})
-            for path in sorted(folder.rglob("*.pkl")):
-                obstore.put(store, path.relative_to(folder).as_posix(), path.read_bytes())
-            yield f"s3://{BUCKET}"
-        finally:
-            server.kill()
-            server.wait()
-            if server.stdout is not None:
-                server.stdout.close()
-
-
-SERVER = f"""
-import urllib.request, time
-from moto.server import ThreadedMotoServer
-server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-server.start()
-host, port = server.get_host_and_port()
-urllib.request.urlopen(urllib.request.Request(f"http://{{host}}:{{port}}/{BUCKET}", method="PUT"))
-print(f"http://{{host}}:{{port}}", flush=True)
-time.sleep(600)
-"""
+    with s3_server():
+        store = from_url(f"s3://{BUCKET}", client_options={"allow_http": True})
+        for path in sorted(folder.rglob("*.pkl")):
+            obstore.put(store, path.relative_to(folder).as_posix(), path.read_bytes())
+        yield f"s3://{BUCKET}"
 
 
 @pytest.fixture(scope="module")

@@ -168,6 +168,12 @@ def test_unrestricted_wants_a_reason_and_says_so(caplog: pytest.LogCaptureFixtur
         torshi.unrestricted(True)  # type: ignore[arg-type]
 
 
+def test_unrestricted_lets_methods_that_make_instances_stand() -> None:
+    value = [object.__new__, {"made": (dict.__new__,)}]
+    loaded = torshi.loads(torshi.dumps(value), trust=torshi.unrestricted("a test"))
+    assert loaded == value
+
+
 def test_a_policy_pickles_unless_it_is_unrestricted() -> None:
     policy = torshi.Policy.default().allow(Point)
     assert pickle.loads(pickle.dumps(policy)) == policy

@@ -141,6 +141,14 @@ def test_a_seal_lends_only_the_names_of_its_manifest(tmp_path: Path) -> None:
     assert not RAN
 
 
+def test_what_no_policy_can_allow_is_refused_as_everywhere(tmp_path: Path) -> None:
+    """If this fails, a file with such a name ends a load with an error of the policy's own, which nobody catches."""
+    path = tmp_path / "file"
+    torshi.save([Own(1), Own.__init__], path)
+    with pytest.raises(torshi.UntrustedError, match="no entry can allow it"):
+        torshi.load(path)
+
+
 def test_reviewed_rules_hold_under_a_seal(tmp_path: Path) -> None:
     """A name that a table covers keeps its rules: a sealed array with a lying shape is refused all the same."""
     np = pytest.importorskip("numpy")

@@ -7,20 +7,23 @@ closes. Never builds anything of a file that is not as its manifest says.
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import io
 import os
 import stat
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, overload
 
 from torshi import _drift, _native
 from torshi._atomic import replacing
+from torshi._by_value import holds_code
 from torshi._errors import LimitError, MalformedError, SealError, UntrustedError
-from torshi._manifest import Description, compose, description, metadata_checked
-from torshi._policy import Policy, resolve
+from torshi._manifest import Description, compose, description, metadata_checked, says_by_value
+from torshi._policy import Policy, resolve, unrestricted
 from torshi._seal import KeyChoice, Seal, chosen_keys, demand_right, examine, lent_names, records, sealed
+from torshi._stores import ObjectReader, is_url, local_path, replacing_object
 from torshi._typed import validate
 
 if TYPE_CHECKING:
@@ -52,8 +55,10 @@ def save(
     key: KeyChoice = None,
     metadata: Any = None,
     progress: Callable[[int], object] | None = None,
+    by_value: bool = False,
+    storage_options: Mapping[str, Any] | None = None,
 ) -> None:
-    """Save an object to a file, which is replaced as a whole or not at all.
+    """Save an object to a file or an object store, where it replaces what was there as a whole or not at all.
 
     The file is a pickle that stock `pickle.load` reads, followed by a manifest: digest, versions, names, your metadata.
     Large buffers are neither copied nor held twice. An error, a full disk or an end of the process at any moment
@@ -61,17 +66,23 @@ def save(
 
     Args:
         obj: any picklable object.
-        path: the file to write, or a binary file object, which then is written to as it stands.
+        path: the file to write; or a URL such as ``s3://bucket/key``, ``gs://...`` or ``az://...``; or a binary file
+            object, which then is written to as it stands.
         compress: True for zstd, a level of it (1 to 19), or ``"zstd"``, ``"lz4"``, ``"gzip"``, with a level as in
             ``"gzip:9"``. What does not get smaller is stored as it is. Arrays of a compressed file cannot stay in it.
         key: who seals it: the name of a key, or several. None: your own local key, so that you get your own classes
             back without `trust=`; where there is no place to keep one, nobody. False: nobody.
         metadata: kept in the manifest: text, numbers, lists, dictionaries.
         progress: called with the number of bytes written so far, every few megabytes.
+        by_value: write functions and classes that cannot be found by name as their code, as `dumps` does. Whoever loads
+            the file runs it: with a seal that they trust, or an unrestricted policy.
+        storage_options: settings of the store a URL is of, as obstore's `from_url` takes them, beside those of the
+            environment.
 
     Raises:
         PicklingError: an object cannot be pickled; ``path`` says which one.
         OSError: the file cannot be written.
+        ImportError: a URL, and obstore is not installed (``pip install 'torshi[s3]'``).
         SealError: there is no such key, or it is not to be believed.
         TypeError, ValueError: the metadata is not JSON, there is no such compression; or as stock pickle raises them.
 
@@ -91,10 +102,15 @@ def save(
     sealing = chosen_keys(key)
 
     def write(target: Any, rest: Callable[[bytes], object]) -> None:
-        length, digest, buffers, names = _native.save_stream(obj, target, container, level, progress)
-        manifest = compose(length, digest, buffers, names, metadata)
+        length, digest, buffers, names = _native.save_stream(obj, target, container, level, progress, by_value)
+        manifest = compose(length, digest, buffers, names, metadata, by_value and holds_code(names))
         rest(_native.render_trailer(container, length, manifest, records(sealing, manifest)))
 
+    path = _located(path, storage_options)
+    if is_url(path):
+        with replacing_object(path, storage_options) as put:
+            write(put, put)
+        return
     if _is_path(path):
         with replacing(path) as descriptor:
             write(descriptor, lambda data: _write_all(descriptor, data))
@@ -150,6 +166,7 @@ def load(
     missing: Missing = "error",
     mmap: bool = True,
     verify: bool = False,
+    storage_options: Mapping[str, Any] | None = None,
 ) -> _T: ...
 @overload
 def load(
@@ -165,6 +182,7 @@ def load(
     missing: Missing = "error",
     mmap: bool = True,
     verify: bool = False,
+    storage_options: Mapping[str, Any] | None = None,
 ) -> Any: ...
 def load(
     file: Any,
@@ -179,17 +197,19 @@ def load(
     missing: Missing = "error",
     mmap: bool = True,
     verify: bool = False,
+    storage_options: Mapping[str, Any] | None = None,
 ) -> Any:
     """Unpickle an object from a file, after checking its bytes against a policy.
 
     Args:
-        file: a path, or a binary file with `read` and `readline`. Of a file object exactly one pickle is read: the
-            position ends right behind it. Of a path that `torshi.save` wrote the manifest is read first, and what
-            is not as it says is refused.
+        file: a path, a URL such as ``s3://bucket/key``, or a binary file with `read` and `readline`. Of a file object
+            exactly one pickle is read: the position ends right behind it. Of a path or URL that `torshi.save` wrote
+            the manifest is read first, and what is not as it says is refused.
         type, trust, limits, missing, fix_imports, encoding, errors, buffers: as for `loads`.
         mmap: large arrays of a path that `save` wrote stay in the file, and are read when they are touched; writing to
             one changes memory alone. False: they are read now.
         verify: compare mapped arrays with their digests too, which reads them. Everything else always is.
+        storage_options: settings of the store a URL is of, as for `save`.
 
     Raises:
         EOFError: there is no pickle left in the file.
@@ -211,6 +231,7 @@ def load(
         raise ValueError(f"missing wants 'error' or 'placeholder', not {missing!r}")
     given = None if buffers == () else buffers
     settings = _Settings(trust, type, limits, missing, fix_imports, encoding, errors, given)
+    file = _located(file, storage_options)
     if not _is_path(file):
         if verify:
             raise TypeError("verify wants a path: of a file object load reads one pickle and no further")
@@ -219,13 +240,13 @@ def load(
             if packed is not None:
                 return settings.checked(settings.load(packed, mmap=False, verify=False))
         return settings.load_pickle(file)
-    with open(file, "rb") as opened:
-        stored = _stored(opened)
+    with _opened(file, storage_options) as (opened, stored, _):
         if verify and (stored is None or stored.manifest is None):
             raise MalformedError(_NO_MANIFEST)
         if stored is None:
-            value = settings.load_pickle(opened)
-            _look_behind(opened)
+            stream = io.BufferedReader(opened) if isinstance(opened, ObjectReader) else opened
+            value = settings.load_pickle(stream)
+            _look_behind(stream)
             return value
         try:
             value = settings.checked(settings.load(stored, mmap=mmap, verify=verify))
@@ -295,9 +316,13 @@ class _Settings:
             if names is None:
                 refusal.add_note("no key that you trust has sealed it: " + "; ".join(map(str, seals)))
                 raise
-        # What a seal lends by an old name it lends by the new one: the program says that they are one.
-        renamed = [new for new in map(_native.renamed, names) if new is not None]
-        policy = Policy.default().allow(*names, *renamed)
+        if says_by_value(stored.manifest):
+            # Names are not enough for code; and who trusts whoever sealed it with these names trusts him with as much.
+            policy = unrestricted("functions by value, sealed by a key that is trusted")
+        else:
+            # What a seal lends by an old name it lends by the new one: the program says that they are one.
+            renamed = [new for new in map(_native.renamed, names) if new is not None]
+            policy = Policy.default().allow(*names, *renamed)
         return self._build(stored, policy._inner, mmap, verify=True, vouched=True)
 
     def _build(
@@ -329,7 +354,7 @@ def _first(file: Any) -> bytes:
     return bytes(file.peek(4)[:4])
 
 
-def _look_behind(opened: io.BufferedReader) -> None:
+def _look_behind(opened: io.BufferedIOBase) -> None:
     """Looks at what follows a pickle in a file that does not end as one with a manifest does.
 
     Raises:
@@ -345,11 +370,12 @@ def _look_behind(opened: io.BufferedReader) -> None:
         pass
 
 
-def describe(path: str | os.PathLike[str]) -> Description:
+def describe(path: str | os.PathLike[str], *, storage_options: Mapping[str, Any] | None = None) -> Description:
     """Reads what a file says of itself, without loading it. Takes as long for a large file as for a small one.
 
     Args:
-        path: a file that `torshi.save` wrote.
+        path: a file or the URL of an object that `torshi.save` wrote.
+        storage_options: settings of the store a URL is of, as for `save`.
 
     Raises:
         MalformedError: the file has no manifest, or a damaged one.
@@ -362,9 +388,8 @@ def describe(path: str | os.PathLike[str]) -> Description:
         >>> description.metadata, description.stream, description.globals
         ('two numbers', 20, ())
     """
-    with open(path, "rb") as opened:
-        stored, manifest = _with_manifest(opened)
-        size = os.fstat(opened.fileno()).st_size
+    with _opened(path, storage_options) as (_, found, size):
+        stored, manifest = _with_manifest(found)
         try:
             seals = tuple(map(str, examine(stored)))
         except (SealError, OSError):  # whatever is wrong with the keys here, the file says what it says
@@ -390,11 +415,12 @@ class Verification:
 Verification.__module__ = "torshi"
 
 
-def verify(path: str | os.PathLike[str]) -> Verification:
+def verify(path: str | os.PathLike[str], *, storage_options: Mapping[str, Any] | None = None) -> Verification:
     """Compares all of a file with its manifest, mapped or not, and its seals with the keys of this user. Loads nothing.
 
     Args:
-        path: a file that `torshi.save` wrote.
+        path: a file or the URL of an object that `torshi.save` wrote.
+        storage_options: settings of the store a URL is of, as for `save`.
 
     Raises:
         MalformedError: the file is damaged, or has no manifest.
@@ -407,25 +433,28 @@ def verify(path: str | os.PathLike[str]) -> Verification:
         >>> torshi.verify("list.pkl").sealed
         True
     """
-    with open(path, "rb") as opened:
-        stored, manifest = _with_manifest(opened)
+    with _opened(path, storage_options) as (_, found, size):
+        stored, manifest = _with_manifest(found)
         seals = examine(stored)
         demand_right(seals)
         trusted = any(seal.trusted for seal in seals)
         stored.verify(vouched=trusted)
-        size = os.fstat(opened.fileno()).st_size
         return Verification(description(manifest, stored.container, size, tuple(map(str, seals))), seals, trusted)
 
 
-def seal(path: str | os.PathLike[str], key: KeyChoice = None) -> tuple[Seal, ...]:
+def seal(
+    path: str | os.PathLike[str], key: KeyChoice = None, *, storage_options: Mapping[str, Any] | None = None
+) -> tuple[Seal, ...]:
     """Adds seals to a file: whoever holds the keys vouches for it, and for every class and function it names.
 
     Look at it first (`torshi.inspect`, `torshi.describe`): on your own key you will load it without being asked. The
-    file is replaced as a whole or not at all; what was in it before stays as it is.
+    file is replaced as a whole or not at all; what was in it before stays as it is. An object of a store is read twice,
+    to be compared and to be written anew, since stores do not append.
 
     Args:
-        path: a file that `torshi.save` wrote.
+        path: a file or the URL of an object that `torshi.save` wrote.
         key: the name of a key, or several; the local key if absent.
+        storage_options: settings of the store a URL is of, as for `save`.
 
     Returns:
         All seals of the file.
@@ -442,31 +471,46 @@ def seal(path: str | os.PathLike[str], key: KeyChoice = None) -> tuple[Seal, ...
         ['local']
     """
     chosen = chosen_keys(True if key is None else key)
-    with open(path, "rb") as opened, replacing(path) as descriptor:
-        stored, manifest = _with_manifest(opened)
+    place = _located(path, storage_options)
+    with _opened(place, storage_options) as (opened, found, _):
+        stored, manifest = _with_manifest(found)
         demand_right(examine(stored))
-        left = stored.end
-        while left > 0 and (piece := opened.read(min(left, 1 << 20))):
-            _write_all(descriptor, piece)
-            left -= len(piece)
         trailer = _native.render_trailer(stored.container, stored.length, manifest, sealed(stored, chosen))
-        _write_all(descriptor, trailer)
-        # What is vouched for is what was written, whatever happened to the old file meanwhile.
-        written = _native.StoredFile.open(descriptor, os.fstat(descriptor).st_size)
-        if written is None:
-            raise MalformedError("the file changed while it was sealed")
-        seals = examine(written)
-        written.verify(vouched=True)
-    return seals
+        if isinstance(opened, ObjectReader):
+            if opened.tag is None:
+                raise OSError(f"{place}: the store does not tell versions of an object apart; seal a copy on the disk")
+            stored.verify(vouched=True)
+            with replacing_object(place, storage_options) as put:
+                _copy(opened, stored.end, put)
+                put(trailer)
+        else:
+            with replacing(place) as descriptor:
+                _copy(opened, stored.end, lambda data: _write_all(descriptor, data))
+                _write_all(descriptor, trailer)
+                # What is vouched for is what was written, whatever happened to the old file meanwhile.
+                written = _native.StoredFile.open(descriptor, os.fstat(descriptor).st_size)
+                if written is None:
+                    raise MalformedError("the file changed while it was sealed")
+                seals = examine(written)
+                written.verify(vouched=True)
+            return seals
+    with _opened(place, storage_options) as (_, found, _):
+        return examine(_with_manifest(found)[0])
 
 
-def _with_manifest(opened: io.BufferedReader) -> tuple[_native.StoredFile, bytes]:
+def _copy(opened: io.RawIOBase | io.BufferedReader, length: int, put: Callable[[bytes], object]) -> None:
+    """Copies the beginning of a file, or as much of it as there is."""
+    while length > 0 and (piece := opened.read(min(length, 1 << 20))):
+        put(piece)
+        length -= len(piece)
+
+
+def _with_manifest(stored: _native.StoredFile | None) -> tuple[_native.StoredFile, bytes]:
     """The file and its manifest.
 
     Raises:
         MalformedError: it has none.
     """
-    stored = _stored(opened)
     manifest = stored.manifest if stored is not None else None
     if stored is None or manifest is None:
         raise MalformedError(_NO_MANIFEST)
@@ -477,9 +521,31 @@ def _is_path(file: Any) -> bool:
     return isinstance(file, str) or hasattr(file, "__fspath__")
 
 
-def _stored(opened: io.BufferedReader) -> _native.StoredFile | None:
-    """The file, if it is one with a manifest."""
-    status = os.fstat(opened.fileno())
-    if not stat.S_ISREG(status.st_mode):
-        return None
-    return _native.StoredFile.open(opened.fileno(), status.st_size)
+def _located(file: Any, storage_options: Mapping[str, Any] | None) -> Any:
+    """The file, where a URL says that it is one of this machine.
+
+    Raises:
+        TypeError: there are options for a store, and none is meant.
+    """
+    if is_url(file):
+        return local_path(file) or file
+    if storage_options:
+        raise TypeError("storage_options are for URLs, such as s3://bucket/key")
+    return file
+
+
+@contextlib.contextmanager
+def _opened(
+    path: Any, storage_options: Mapping[str, Any] | None
+) -> Iterator[tuple[io.BufferedReader | ObjectReader, _native.StoredFile | None, int]]:
+    """Yields a file or object; what it is, if it is one with a manifest or compressed; and its size in bytes."""
+    path = _located(path, storage_options)
+    if is_url(path):
+        with ObjectReader(path, storage_options) as reader:
+            yield reader, _native.StoredFile.open(reader.read_at, reader.size), reader.size
+        return
+    with open(path, "rb") as opened:
+        status = os.fstat(opened.fileno())
+        regular = stat.S_ISREG(status.st_mode)
+        stored = _native.StoredFile.open(opened.fileno(), status.st_size) if regular else None
+        yield opened, stored, status.st_size

@@ -20,7 +20,7 @@ from torshi._drift import Change, changes
 from torshi._fingerprint import fingerprint, live_class
 from torshi._version import __version__
 
-__all__ = ["Description", "SavedBuffer", "compose", "description"]
+__all__ = ["Description", "SavedBuffer", "compose", "description", "metadata_checked", "says_by_value"]
 
 _VERSION = 1
 
@@ -60,6 +60,7 @@ class Description:
         python: version of the Python that wrote it.
         platform: system and machine that wrote it.
         seals: who sealed it, one line each.
+        by_value: whether it holds functions or classes as their code, which loading runs.
     """
 
     format: int
@@ -77,6 +78,7 @@ class Description:
     python: str
     platform: str
     seals: tuple[str, ...] = ()
+    by_value: bool = False
 
     def changes(self) -> tuple[Change, ...]:
         """What is not as it was when the file was saved: versions of libraries, and classes that are imported already.
@@ -103,7 +105,12 @@ SavedBuffer.__module__ = "torshi"
 
 
 def compose(
-    length: int, digest: str, buffers: list[tuple[int, int, str, bool]], names: list[str], metadata: Any
+    length: int,
+    digest: str,
+    buffers: list[tuple[int, int, str, bool]],
+    names: list[str],
+    metadata: Any,
+    by_value: bool = False,
 ) -> bytes:
     """The manifest of a stream that has just been written.
 
@@ -113,6 +120,7 @@ def compose(
         buffers: offset, length and digest of each large buffer, and whether it may come back as another buffer.
         names: ``module:qualname`` of everything the stream names.
         metadata: what the user adds; JSON.
+        by_value: whether the stream holds functions or classes as their code.
 
     Raises:
         TypeError: the metadata is not JSON.
@@ -143,7 +151,14 @@ def compose(
         "buffers": buffers,
         "metadata": metadata,
     }
+    if by_value:
+        record["by_value"] = True
     return json.dumps(record, allow_nan=False, separators=(",", ":")).encode("ascii")
+
+
+def says_by_value(manifest: bytes | None) -> bool:
+    """Whether a manifest says that its stream holds code."""
+    return manifest is not None and json.loads(manifest).get("by_value") is True
 
 
 def metadata_checked(metadata: Any) -> None:
@@ -180,6 +195,7 @@ def description(text: bytes, container: str, size: int, seals: tuple[str, ...] =
         python=of("python", str, ""),
         platform=of("platform", str, ""),
         seals=seals,
+        by_value=record.get("by_value") is True,
     )
 
 

@@ -21,6 +21,7 @@ def dump(
     *,
     fix_imports: bool = True,
     buffer_callback: Callable[[Any], object] | None = None,
+    by_value: bool = False,
 ) -> None: ...
 def dumps(
     obj: object,
@@ -28,6 +29,7 @@ def dumps(
     *,
     fix_imports: bool = True,
     buffer_callback: Callable[[Any], object] | None = None,
+    by_value: bool = False,
 ) -> bytes: ...
 @overload
 def loads(
@@ -116,6 +118,7 @@ def save_stream(
     container: str = "plain",
     level: int | None = None,
     progress: Callable[[int], object] | None = None,
+    by_value: bool = False,
 ) -> tuple[int, str, list[tuple[int, int, str, bool]], list[str]]: ...
 def render_trailer(container: str, stream: int, manifest: bytes, seals: bytes) -> bytes: ...
 def check_compression(container: str, level: int | None) -> None: ...
@@ -126,7 +129,7 @@ def sniff_container(first: bytes) -> str: ...
 @final
 class StoredFile:
     @staticmethod
-    def open(file: int | bytes, size: int | None = None) -> StoredFile | None: ...
+    def open(file: int | bytes | Callable[[int, int], bytes], size: int | None = None) -> StoredFile | None: ...
     @property
     def container(self) -> str: ...
     @property

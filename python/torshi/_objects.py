@@ -20,12 +20,13 @@ from urllib.request import url2pathname
 
 from torshi._policy import Policy, Trust, policy_of
 from torshi._scan import FileResult, ScanLimits, scan_bytes
+from torshi._stores import failures, first_line, obstore, store_of
 from torshi._version import __version__
 
 if TYPE_CHECKING:
     from distributed import Client
 
-__all__ = ["Key", "ObjectResult", "is_url", "scan_objects"]
+__all__ = ["Key", "ObjectResult", "scan_objects"]
 
 Key: TypeAlias = tuple[str, "str | None", str]
 """What makes a result worth keeping: URL, entity tag, and the fingerprint of policy, limits and version."""
@@ -88,11 +89,6 @@ class _Batch:
 
     def urls(self) -> list[str]:
         return [f"{self.store}/{path}" for path in self.paths]
-
-
-def is_url(path: str | os.PathLike[str]) -> bool:
-    """Whether a path names something in a store rather than a file."""
-    return isinstance(path, str) and "://" in path
 
 
 def scan_objects(
@@ -213,7 +209,7 @@ def _listing(url: str, options: Mapping[str, Any]) -> Iterator[tuple[str, str, s
             if pattern is None or fnmatch.fnmatchcase(f"{folder}/{meta['path']}", pattern):
                 count += 1
                 yield folder, meta["path"], _tag(meta), meta["size"]
-    except _failures() as error:
+    except failures() as error:
         # A folder that cannot be listed may be an object.
         if count or pattern is not None or not _is_object(folder, options):
             raise _unlisted(url, error) from error
@@ -221,12 +217,12 @@ def _listing(url: str, options: Mapping[str, Any]) -> Iterator[tuple[str, str, s
         parent, _, name = folder.rpartition("/")
         if pattern is not None or not _is_object(folder, options):
             raise FileNotFoundError(f"{url}: no object there")
-        meta = _obstore().head(_store(parent, options), name)
+        meta = obstore().head(store_of(parent, options), name)
         yield parent, name, _tag(meta), meta["size"]
 
 
 def _below(folder: str, options: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
-    for chunk in _obstore().list(_store(folder, options), chunk_size=1000):
+    for chunk in obstore().list(store_of(folder, options), chunk_size=1000):
         yield from chunk
 
 
@@ -235,22 +231,17 @@ def _is_object(url: str, options: Mapping[str, Any]) -> bool:
     if parent.endswith(("/", ":")) or not name:
         return False  # a bucket
     try:
-        _obstore().head(_store(parent, options), name)
-    except _failures():
+        obstore().head(store_of(parent, options), name)
+    except failures():
         return False
     return True
-
-
-def _failures() -> tuple[type[Exception], ...]:
-    """What a store raises."""
-    return (OSError, _obstore().exceptions.BaseError)
 
 
 def _unlisted(url: str, error: Exception) -> OSError:
     path = Path(url2pathname(url.removeprefix("file://")))
     if isinstance(error, FileNotFoundError) or (url.startswith("file://") and not path.exists()):
         return FileNotFoundError(f"{url}: no object there")
-    return OSError(f"{url}: {_first_line(error)}")
+    return OSError(f"{url}: {first_line(error)}")
 
 
 def _tag(meta: Mapping[str, Any]) -> str | None:
@@ -258,35 +249,12 @@ def _tag(meta: Mapping[str, Any]) -> str | None:
     return tag if tag is None else str(tag)
 
 
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]
-
-
-def _obstore() -> Any:
-    try:
-        import obstore
-        import obstore.exceptions
-        import obstore.store
-    except ImportError as error:
-        raise ImportError("scanning object stores needs obstore: pip install 'torshi[s3]'") from error
-    return obstore
-
-
-def _store(url: str, options: Mapping[str, Any]) -> Any:
-    settings = dict(options)
-    endpoint = str(
-        settings.get("endpoint") or os.environ.get("AWS_ENDPOINT_URL") or os.environ.get("AWS_ENDPOINT") or ""
-    )
-    client = {"allow_http": True} if endpoint.startswith("http://") else None
-    return _obstore().store.from_url(url, client_options=client, **settings)
-
-
 # -- scanning
 
 
 def _scan_batch(batch: _Batch) -> list[dict[str, Any]]:
     """Fetches and scans the objects of a batch; what a worker runs."""
-    store = _store(batch.store, batch.options)
+    store = store_of(batch.store, batch.options)
     with ThreadPoolExecutor(_FETCHERS) as pool:
         fetched = pool.map(lambda path: _fetched(store, path, batch.limits.file), batch.paths)
         results = [_judged(batch, *each) for each in zip(batch.urls(), batch.e_tags, fetched, strict=True)]
@@ -305,13 +273,13 @@ class _Fetched:
 
 def _fetched(store: Any, path: str, most: int) -> _Fetched:
     try:
-        got = _obstore().get(store, path)
+        got = obstore().get(store, path)
         if got.meta["size"] > most:
             reason = f"has {got.meta['size']} bytes: more than the limit file={most}"
             return _Fetched(e_tag=_tag(got.meta), reason=reason)
         return _Fetched(got.bytes(), _tag(got.meta))
-    except _failures() as error:
-        return _Fetched(reason=f"not readable: {_first_line(error)}", failed=True)
+    except failures() as error:
+        return _Fetched(reason=f"not readable: {first_line(error)}", failed=True)
 
 
 def _judged(batch: _Batch, url: str, listed: str | None, fetched: _Fetched) -> ObjectResult:
@@ -386,7 +354,7 @@ def _landed(flying: dict[Any, _Batch], done: Iterable[Any]) -> Iterator[ObjectRe
         if error is None:
             yield from map(ObjectResult.from_record, future.result())
             continue
-        reason = f"not scanned: {type(error).__name__}: {_first_line(error)}"
+        reason = f"not scanned: {type(error).__name__}: {first_line(error)}"
         for url, e_tag in zip(batch.urls(), batch.e_tags, strict=True):
             yield _undecided(url, reason, e_tag, batch.basis, failed=True)
 

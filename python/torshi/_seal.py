@@ -35,6 +35,8 @@ KeyChoice: TypeAlias = str | Key | Iterable[str | Key] | bool | None
 
 # Names that mean themselves: none that a policy would read as a pattern.
 _NAME = re.compile(r"[^\W\d][\w.]*:[^\W\d][\w.]*")
+# What no policy can allow, whoever vouches for it.
+_DUNDER = re.compile(r"[:.]__\w*__(\.|$)")
 
 
 @dataclass(frozen=True)
@@ -164,7 +166,7 @@ def lent_names(seals: tuple[Seal, ...], stored: _native.StoredFile) -> list[str]
 
 def exact_names(names: Iterable[str]) -> list[str]:
     """Those names of a manifest that a policy reads as themselves: no patterns, and nothing with uses."""
-    return [name for name in names if _NAME.fullmatch(name)]
+    return [name for name in names if _NAME.fullmatch(name) and not _DUNDER.search(name)]
 
 
 def sealed(stored: _native.StoredFile, chosen: list[Key]) -> bytes:

@@ -29,7 +29,11 @@ REVIEWS = [
     function("large_list", "(#pyarrow.lib:field)", "a field of a checked type"),
     function("struct", "(!arrow.fields)", "a list of fields"),
     function("dictionary", f"({TYPE}, {TYPE}, bool?)", "a type of integers, a type, whether ordered"),
-    function("py_buffer", "(bytes | bytearray)", "a view of bytes that stand in the stream"),
+    function(
+        "py_buffer",
+        "(bytes | bytearray | buffer)",
+        "a view of bytes; what is believed of them is looked at where they become an array",
+    ),
     function("chunked_array", "!arrow.chunks", "arrays that have been checked, all of one type"),
     function("schema", "(!arrow.fields, none | dict)", "a list of fields, and texts about them"),
     function("_reconstruct_table", "!arrow.table", "columns of one length and of the types of a schema"),

@@ -5,6 +5,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 use torshi_core::error::{Fault, FaultKind, Site};
 use torshi_core::finding::{Finding, FindingKind};
+use torshi_core::symbolic::GlobalUse;
 
 /// Raises `torshi._errors.<class>(message, **attributes)`; if even that fails, that failure.
 fn raise(
@@ -83,10 +84,13 @@ pub fn stream_too_long(py: Python<'_>, length: u64, limit: u64) -> PyErr {
     })
 }
 
-/// The exception of findings.
+/// The exception of findings, and of what the stream names.
 #[cold]
-pub fn untrusted(py: Python<'_>, findings: Vec<Finding>) -> PyErr {
-    let message = refusal(&findings);
+pub fn untrusted(py: Python<'_>, findings: Vec<Finding>, named: &[GlobalUse]) -> PyErr {
+    let message = match named.iter().any(makes_code) {
+        true => place(&findings) + BY_VALUE,
+        false => refusal(&findings),
+    };
     raise(py, "UntrustedError", &message, |keywords| {
         let from_json = py.import("torshi._findings")?.getattr("from_json")?;
         let mut made = Vec::with_capacity(findings.len());
@@ -110,7 +114,7 @@ pub fn untrusted_one(message: &str, name: &str, site: Site) -> PyErr {
         message: torshi_core::finding::shown(message),
         remedy: None,
     };
-    Python::attach(|py| untrusted(py, vec![finding]))
+    Python::attach(|py| untrusted(py, vec![finding], &[]))
 }
 
 /// The exception of a name asked for through `find_class`, or one that leads elsewhere than it says.
@@ -125,20 +129,36 @@ pub fn untrusted_name(message: &str, module: &str, name: &str) -> PyErr {
         message: torshi_core::finding::shown(message),
         remedy: torshi_core::policy::suggest(module, name),
     };
-    Python::attach(|py| untrusted(py, vec![finding]))
+    Python::attach(|py| untrusted(py, vec![finding], &[]))
 }
 
 /// The longest list of names that a message proposes; a name longer than that is nobody's class.
 const MOST_REMEDIES: usize = 2000;
 
-/// `a.b is not trusted (GLOBAL at byte 3, at $.x); expected it? load(..., trust=["a.b"])`.
-fn refusal(findings: &[Finding]) -> String {
+/// What is said of functions and classes that were written by value. Allowing the names that put them together is not
+/// enough: what these give is called in turn.
+const BY_VALUE: &str = "; functions by value are code of whoever wrote them, and loading runs it by design; \
+                        expected it? load(..., trust=torshi.unrestricted(\"why\"))";
+
+fn makes_code(global: &GlobalUse) -> bool {
+    const MAKERS: [&str; 4] = ["_builtin_type", "_make_function", "_make_skeleton_class", "_make_skeleton_enum"];
+    global.module == "cloudpickle.cloudpickle" && MAKERS.contains(&global.qualname.as_str())
+}
+
+/// What is wrong first, and where.
+fn place(findings: &[Finding]) -> String {
     let Some(first) = findings.first() else { return "not trusted".to_owned() };
     let at = first.path.as_ref().map_or(String::new(), |path| format!(", at {path}"));
-    let mut text = format!("{} ({} at byte {}{at})", first.message, first.opcode, first.offset);
-    if findings.len() > 1 {
-        text += &format!(", and {} more", findings.len() - 1);
-    }
+    let more = match findings.len() {
+        0 | 1 => String::new(),
+        all => format!(", and {} more", all - 1),
+    };
+    format!("{} ({} at byte {}{at}){more}", first.message, first.opcode, first.offset)
+}
+
+/// `a.b is not trusted (GLOBAL at byte 3, at $.x); expected it? load(..., trust=["a.b"])`.
+fn refusal(findings: &[Finding]) -> String {
+    let mut text = place(findings);
     let mut remedies: Vec<&str> = findings.iter().filter_map(|f| f.remedy.as_deref()).collect();
     remedies.sort_unstable();
     remedies.dedup();

@@ -55,6 +55,20 @@ fn callback<'py>(argument: Option<&Bound<'py, PyAny>>, protocol: u8) -> PyResult
     }
 }
 
+/// The hooks of a dump by the module's functions. `by_value` asks Python's half who takes functions and classes apart.
+pub fn hooks<'py>(
+    py: Python<'py>, protocol: u8, buffer_callback: Option<Bound<'py, PyAny>>, by_value: bool,
+) -> PyResult<Hooks<'py>> {
+    let mut hooks = Hooks { buffer_callback, ..Hooks::default() };
+    if by_value {
+        let asked = py.import("torshi._by_value")?.getattr("hooks")?.call1((protocol,))?;
+        let (override_, table) = asked.extract()?;
+        hooks.reducer_override = Some(override_);
+        hooks.dispatch_table = Some(table);
+    }
+    Ok(hooks)
+}
+
 fn flag(argument: Option<&Bound<'_, PyAny>>, default: bool) -> PyResult<bool> {
     argument.map_or(Ok(default), call::truth)
 }
@@ -105,21 +119,24 @@ fn tell(py: Python<'_>, error: &PyErr, path: &str) -> PyResult<()> {
 ///     protocol: 0 to 5, negative for the highest; 5 if not given.
 ///     fix_imports: Below protocol 3, write Python 2's names of moved modules.
 ///     buffer_callback: Called with each ``PickleBuffer`` at protocol 5; a false answer leaves it out of the stream.
+///     by_value: Write functions and classes that cannot be found by name (lambdas, closures, what stands in
+///         ``__main__``) as their code. Needs cloudpickle, here and where it is loaded. Loading it runs code.
 ///
 /// Raises:
 ///     PicklingError: The object cannot be pickled; ``path`` says which one.
 ///     TypeError, AttributeError: As stock pickle raises them, with a note that says which object.
 #[pyfunction]
 #[pyo3(
-    signature = (obj, protocol=None, *, fix_imports=None, buffer_callback=None),
-    text_signature = "(obj, protocol=None, *, fix_imports=True, buffer_callback=None)"
+    signature = (obj, protocol=None, *, fix_imports=None, buffer_callback=None, by_value=None),
+    text_signature = "(obj, protocol=None, *, fix_imports=True, buffer_callback=None, by_value=False)"
 )]
 fn dumps<'py>(
     py: Python<'py>, obj: &Bound<'py, PyAny>, protocol: Option<&Bound<'py, PyAny>>,
     fix_imports: Option<&Bound<'py, PyAny>>, buffer_callback: Option<&Bound<'py, PyAny>>,
+    by_value: Option<&Bound<'py, PyAny>>,
 ) -> PyResult<Bound<'py, PyAny>> {
     let number = self::protocol(py, protocol)?;
-    let hooks = Hooks { buffer_callback: callback(buffer_callback, number)?, ..Hooks::default() };
+    let hooks = hooks(py, number, callback(buffer_callback, number)?, flag(by_value, false)?)?;
     let fix = flag(fix_imports, true)?;
     let encoder = Encoder::new(py, number, fix, Writer::new(None), Memo::default(), hooks, false)?;
     match encoder.dump_once(obj) {
@@ -137,21 +154,24 @@ fn dumps<'py>(
 ///     protocol: 0 to 5, negative for the highest; 5 if not given.
 ///     fix_imports: Below protocol 3, write Python 2's names of moved modules.
 ///     buffer_callback: Called with each ``PickleBuffer`` at protocol 5; a false answer leaves it out of the stream.
+///     by_value: Write functions and classes that cannot be found by name (lambdas, closures, what stands in
+///         ``__main__``) as their code. Needs cloudpickle, here and where it is loaded. Loading it runs code.
 ///
 /// Raises:
 ///     PicklingError: The object cannot be pickled; ``path`` says which one.
 ///     TypeError, AttributeError: As stock pickle raises them, with a note that says which object.
 #[pyfunction]
 #[pyo3(
-    signature = (obj, file, protocol=None, *, fix_imports=None, buffer_callback=None),
-    text_signature = "(obj, file, protocol=None, *, fix_imports=True, buffer_callback=None)"
+    signature = (obj, file, protocol=None, *, fix_imports=None, buffer_callback=None, by_value=None),
+    text_signature = "(obj, file, protocol=None, *, fix_imports=True, buffer_callback=None, by_value=False)"
 )]
 fn dump<'py>(
     py: Python<'py>, obj: &Bound<'py, PyAny>, file: &Bound<'py, PyAny>, protocol: Option<&Bound<'py, PyAny>>,
     fix_imports: Option<&Bound<'py, PyAny>>, buffer_callback: Option<&Bound<'py, PyAny>>,
+    by_value: Option<&Bound<'py, PyAny>>,
 ) -> PyResult<()> {
     let number = self::protocol(py, protocol)?;
-    let hooks = Hooks { buffer_callback: callback(buffer_callback, number)?, ..Hooks::default() };
+    let hooks = hooks(py, number, callback(buffer_callback, number)?, flag(by_value, false)?)?;
     let fix = flag(fix_imports, true)?;
     let writer = Writer::new(Some(write_method(file)?));
     let encoder = Encoder::new(py, number, fix, writer, Memo::default(), hooks, false)?;

@@ -1,4 +1,4 @@
-"""What the commands share: their parsers, FILE arguments, policy options, exit codes.
+"""What the commands share: their parsers, FILE arguments, options of policies and stores, exit codes.
 
 A path or `-` in, bytes out, and what to call the pickles that follow one another in them. Says in one line
 why something cannot be read, and never lets one bad file stop the others.
@@ -20,12 +20,15 @@ __all__ = [
     "CLEAN",
     "FINDINGS",
     "UNREADABLE",
+    "UNREACHABLE",
     "PolicyProblem",
     "add_command",
     "add_policy_options",
+    "add_store_options",
     "chosen_policy",
     "complain",
     "complain_about_rest",
+    "complain_of",
     "contents",
     "place",
     "policy_in",
@@ -35,6 +38,9 @@ __all__ = [
 CLEAN = 0
 FINDINGS = 1
 UNREADABLE = 2
+
+# What is raised of a path or URL that leads to nothing that can be read.
+UNREACHABLE = (OSError, ImportError, ValueError)
 
 
 class PolicyProblem(Exception):
@@ -106,6 +112,30 @@ def complain_about_rest(name: str, size: int, start: int, message: str) -> None:
 def complain(shown: str, message: str) -> None:
     """Writes one line to standard error."""
     print(f"torshi: {shown}: {printable(message)}", file=sys.stderr)
+
+
+def complain_of(shown: str, error: Exception) -> None:
+    """Says why a file cannot be reached: what the system calls it, where it is the system's error."""
+    complain(shown, getattr(error, "strerror", None) or str(error))
+
+
+def add_store_options(parser: argparse._ActionsContainer) -> None:
+    """Adds `--store-option`, the same for every command that takes URLs."""
+    parser.add_argument(
+        "--store-option",
+        metavar="KEY=VALUE",
+        action="append",
+        default=[],
+        type=_option,
+        help="a setting of the store beside those of the environment, such as endpoint=http://...; repeatable",
+    )
+
+
+def _option(text: str) -> tuple[str, Any]:
+    key, equals, value = text.partition("=")
+    if not equals or not key:
+        raise ValueError(text)
+    return key, {"true": True, "false": False}.get(value.lower(), value)
 
 
 def add_policy_options(parser: argparse.ArgumentParser) -> None:

@@ -6,12 +6,13 @@ import argparse
 import contextlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 from torshi._ledger import Ledger, open_ledger
-from torshi._objects import is_url, scan_objects
+from torshi._objects import scan_objects
 from torshi._policy import Policy
 from torshi._scan import FileResult, ScanProgress
+from torshi._stores import is_url
+from torshi.cli._files import add_store_options
 
 __all__ = ["RemoteProblem", "add_options", "is_remote", "results"]
 
@@ -35,21 +36,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         help="keep the results there (JSON lines, or a folder of Parquet if it ends in .parquet), and leave out"
         " what it has already, unchanged",
     )
-    group.add_argument(
-        "--store-option",
-        metavar="KEY=VALUE",
-        action="append",
-        default=[],
-        type=_option,
-        help="a setting of the store beside those of the environment, such as endpoint=http://...; repeatable",
-    )
-
-
-def _option(text: str) -> tuple[str, Any]:
-    key, equals, value = text.partition("=")
-    if not equals or not key:
-        raise ValueError(text)
-    return key, {"true": True, "false": False}.get(value.lower(), value)
+    add_store_options(group)
 
 
 def is_remote(arguments: argparse.Namespace, path: str) -> bool:

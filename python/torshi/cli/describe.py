@@ -11,7 +11,8 @@ from torshi._errors import UnpicklingError
 from torshi._file import describe
 from torshi._manifest import Description
 from torshi._printable import printable
-from torshi.cli._files import CLEAN, UNREADABLE, add_command, complain
+from torshi._stores import is_url
+from torshi.cli._files import CLEAN, UNREACHABLE, UNREADABLE, add_command, add_store_options, complain, complain_of
 
 __all__ = ["add_to"]
 
@@ -23,6 +24,7 @@ that is said beside it. Nothing of it is compared with the content: torshi verif
 examples:
   torshi describe state.pkl
   torshi describe --json state.pkl | jq .distributions
+  torshi describe s3://bucket/state.pkl    reads the end of the object alone
 
 exit codes: 0 done, 2 a file is not readable, or has no manifest
 """
@@ -38,21 +40,22 @@ def add_to(commands: Any) -> None:
         description="Show the manifests of files that torshi.save wrote.",
         epilog=_EPILOG,
     )
-    parser.add_argument("files", metavar="FILE", nargs="+", help="file to describe")
+    parser.add_argument("files", metavar="FILE", nargs="+", help="file or URL to describe")
     parser.add_argument("--json", action="store_true", help="one JSON object a file, one a line")
+    add_store_options(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Describes each file; returns the worst exit code."""
-    code = CLEAN
+    code, options = CLEAN, dict(arguments.store_option)
     for name in arguments.files:
         try:
-            told = describe(name)
-        except OSError as error:
-            complain(printable(name), error.strerror or str(error))
-            code = UNREADABLE
+            told = describe(name, storage_options=options if is_url(name) else None)
         except UnpicklingError as error:
             complain(printable(name), str(error))
+            code = UNREADABLE
+        except UNREACHABLE as error:
+            complain_of(printable(name), error)
             code = UNREADABLE
         else:
             if arguments.json:
@@ -74,6 +77,8 @@ def _show(name: str, told: Description) -> None:
         ("versions", ", ".join(_versions(told)) or "none"),
         ("metadata", json.dumps(told.metadata)),
     ]
+    if told.by_value:
+        lines.append(("code", "it holds functions or classes by value: loading it runs code of whoever wrote it"))
     for label, text in lines:
         print(f"  {label:9} {printable(text)}")
     for label, texts in (("names", told.globals), ("seals", told.seals)):

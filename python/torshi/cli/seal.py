@@ -8,7 +8,17 @@ from typing import Any
 from torshi._errors import UnpicklingError
 from torshi._file import seal
 from torshi._printable import printable
-from torshi.cli._files import CLEAN, FINDINGS, UNREADABLE, add_command, complain
+from torshi._stores import is_url
+from torshi.cli._files import (
+    CLEAN,
+    FINDINGS,
+    UNREACHABLE,
+    UNREADABLE,
+    add_command,
+    add_store_options,
+    complain,
+    complain_of,
+)
 
 __all__ = ["add_to"]
 
@@ -34,26 +44,27 @@ def add_to(commands: Any) -> None:
         description="Add seals to files that torshi.save wrote.",
         epilog=_EPILOG,
     )
-    parser.add_argument("files", metavar="FILE", nargs="+", help="file to seal")
+    parser.add_argument("files", metavar="FILE", nargs="+", help="file or URL to seal")
     parser.add_argument(
         "--key", metavar="NAME", action="append", help="key to seal with; repeatable; your local key if absent"
     )
+    add_store_options(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Seals each file; returns the worst exit code."""
-    code = CLEAN
+    code, options = CLEAN, dict(arguments.store_option)
     for name in arguments.files:
         shown = printable(name)
         try:
-            seals = seal(name, arguments.key)
-        except OSError as error:
-            complain(shown, error.strerror or str(error))
-            code = UNREADABLE
-            continue
+            seals = seal(name, arguments.key, storage_options=options if is_url(name) else None)
         except UnpicklingError as error:
             complain(shown, str(error))
             code = max(code, FINDINGS)
+            continue
+        except UNREACHABLE as error:
+            complain_of(shown, error)
+            code = UNREADABLE
             continue
         print(f"{shown}: sealed")
         for each in seals:

@@ -8,7 +8,17 @@ from typing import Any
 from torshi._errors import LimitError, MalformedError, SealError
 from torshi._file import describe, verify
 from torshi._printable import printable
-from torshi.cli._files import CLEAN, FINDINGS, UNREADABLE, add_command, complain
+from torshi._stores import is_url
+from torshi.cli._files import (
+    CLEAN,
+    FINDINGS,
+    UNREACHABLE,
+    UNREADABLE,
+    add_command,
+    add_store_options,
+    complain,
+    complain_of,
+)
 
 __all__ = ["add_to"]
 
@@ -34,27 +44,29 @@ def add_to(commands: Any) -> None:
         description="Compare files that torshi.save wrote with their manifests and seals.",
         epilog=_EPILOG,
     )
-    parser.add_argument("files", metavar="FILE", nargs="+", help="file to verify")
+    parser.add_argument("files", metavar="FILE", nargs="+", help="file or URL to verify")
     parser.add_argument("--sealed", action="store_true", help="want a seal by your own key or one you trust")
+    add_store_options(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Verifies each file; returns the worst exit code."""
-    return max(_verify(name, arguments.sealed) for name in arguments.files)
+    options = dict(arguments.store_option)
+    return max(_verify(name, arguments.sealed, options if is_url(name) else None) for name in arguments.files)
 
 
-def _verify(name: str, sealed: bool) -> int:
+def _verify(name: str, sealed: bool, options: dict[str, Any] | None) -> int:
     shown = printable(name)
     try:
-        found = verify(name)
+        found = verify(name, storage_options=options)
     except (MalformedError, LimitError, SealError) as error:
-        if _has_none(name):
+        if _has_none(name, options):
             complain(shown, str(error))
             return UNREADABLE
         print(f"{shown}: {printable(str(error))}")
         return FINDINGS
-    except OSError as error:
-        complain(shown, error.strerror or str(error))
+    except UNREACHABLE as error:
+        complain_of(shown, error)
         return UNREADABLE
     if sealed and not found.sealed:
         print(f"{shown}: as written, but no key that you trust has sealed it")
@@ -67,10 +79,10 @@ def _verify(name: str, sealed: bool) -> int:
     return code
 
 
-def _has_none(name: str) -> bool:
+def _has_none(name: str, options: dict[str, Any] | None) -> bool:
     """Whether a file has no manifest at all, which is no damage."""
     try:
-        describe(name)
+        describe(name, storage_options=options)
     except MalformedError as error:
         return "has no manifest" in str(error)
     except (SealError, OSError):

@@ -127,6 +127,17 @@ pub trait View {
         let _ = buffer;
     }
 
+    /// How many bytes a buffer without content has, where that is known.
+    fn extent(&self, buffer: Self::V) -> Option<u64> {
+        let _ = buffer;
+        None
+    }
+
+    /// Tells that a rule has to see what is in a buffer without content, and refuses because it cannot.
+    fn wants(&self, buffer: Self::V) {
+        let _ = buffer;
+    }
+
     /// Does the policy allow everything? Then the machine asks neither patterns nor rules.
     fn unrestricted(&self) -> bool;
 

@@ -15,7 +15,7 @@ impl Symbolic<'_, '_> {
     pub(super) fn is_raw(&self, symbol: Symbol) -> bool {
         match symbol {
             Symbol::Global(id) => !self.may_stand(id),
-            Symbol::New(_) => true,
+            Symbol::New(_) => !self.unrestricted,
             Symbol::Node(id) => self.arena.gist(id).holds_raw_global,
             _ => false,
         }
@@ -59,6 +59,9 @@ impl Symbolic<'_, '_> {
     }
 
     fn place_new(&mut self, id: u32, site: Site) {
+        if self.unrestricted {
+            return;
+        }
         let name = self.globals.get(id).full_name();
         let message = format!("{name}.__new__ may be used by the stream, but not stand as data");
         self.report(FindingKind::Value, Some(name), message, None, site);

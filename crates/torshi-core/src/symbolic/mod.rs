@@ -110,8 +110,11 @@ pub struct Plan {
     /// States with dunder names, for classes the user trusts: fine if the class has its own
     /// `__setstate__`, which only the builder can know.
     pub dunder_states: Vec<(u32, Site)>,
-    /// Which of the payloads that were given without content are floats: unlikely to be what a check has to see.
+    /// Which of the payloads that were given without content are floats: unlikely to be what a check has to see. In
+    /// order.
     pub floats: Vec<u32>,
+    /// Which of them a rule had to see, in order.
+    pub wanted: Vec<u32>,
 }
 
 /// All that checking a stream tells.
@@ -163,7 +166,7 @@ pub fn verify_apart<'a>(
 ) -> Outcome {
     let Spare { arena, stack, marks, slots } = SPARE.take().unwrap_or_default();
     let size = gaps.iter().fold(data.len(), |size, gap| size.saturating_add(gap.length));
-    let domain = Symbolic { size, ..Symbolic::new(data, payloads, policy, limits, settings, arena) };
+    let domain = Symbolic { size, gaps, ..Symbolic::new(data, payloads, policy, limits, settings, arena) };
     let memo = Memo::noting().in_memory_of(slots).behind(settings.earlier);
     let mut machine = Machine::new(data, domain, memo, settings.fix_imports);
     machine.set_memory(stack, marks);
@@ -175,7 +178,7 @@ pub fn verify_apart<'a>(
     let farthest = machine.memo.farthest();
     let (slots, reads) = machine.memo.take_parts();
     let rows = machine.rows.noted();
-    let Symbolic { mut arena, mut globals, findings, dunder_states, floats, buffer, .. } = machine.domain;
+    let Symbolic { mut arena, mut globals, findings, dunder_states, floats, wanted, buffer, .. } = machine.domain;
     let footprint = arena.footprint()
         + (stack.capacity() + slots.len()) * size_of::<Symbol>()
         + marks.capacity() * size_of::<usize>();
@@ -185,9 +188,17 @@ pub fn verify_apart<'a>(
         SPARE.set(Some(Spare { arena, stack, marks, slots }));
         freed = 0;
     }
-    let (globals, floats) = (globals.take(), floats.into_inner());
-    let plan = Plan { stored, farthest, buffer, reads, rows, end, protocol, dunder_states, globals, floats };
+    let (globals, floats, wanted) = (globals.take(), each_once(floats), each_once(wanted));
+    let plan = Plan { stored, farthest, buffer, reads, rows, end, protocol, dunder_states, globals, floats, wanted };
     Outcome { plan, findings, fault, freed }
+}
+
+/// Places in order, each once.
+fn each_once(places: RefCell<Vec<u32>>) -> Vec<u32> {
+    let mut places = places.into_inner();
+    places.sort_unstable();
+    places.dedup();
+    places
 }
 
 /// The checking domain.
@@ -195,6 +206,8 @@ pub struct Symbolic<'a, 'p> {
     data: &'a [u8],
     /// Bytes of the stream that are not in `data`.
     payloads: Vec<Option<&'a [u8]>>,
+    /// Where these belong, and how long they are.
+    gaps: &'a [Gap],
     /// The bytes of the stream with its payloads: what limits go by.
     size: usize,
     policy: &'p Policy,
@@ -219,6 +232,8 @@ pub struct Symbolic<'a, 'p> {
     attributes: Cell<(u32, u32)>,
     /// Payloads without content here of which it is known that they are floats.
     floats: RefCell<Vec<u32>>,
+    /// Those whose content a rule had to see.
+    wanted: RefCell<Vec<u32>>,
 }
 
 impl<'a, 'p> Symbolic<'a, 'p> {
@@ -230,6 +245,7 @@ impl<'a, 'p> Symbolic<'a, 'p> {
             data,
             size: data.len(),
             payloads,
+            gaps: &[],
             policy,
             limits,
             settings,
@@ -247,6 +263,7 @@ impl<'a, 'p> Symbolic<'a, 'p> {
             looked: Cell::new(0),
             attributes: Cell::new((u32::MAX, 0)),
             floats: RefCell::default(),
+            wanted: RefCell::default(),
         }
     }
 

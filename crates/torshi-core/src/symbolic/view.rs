@@ -154,6 +154,17 @@ impl View for Symbolic<'_, '_> {
         }
     }
 
+    fn extent(&self, buffer: Symbol) -> Option<u64> {
+        let Symbol::Buffer(place) = buffer else { return None };
+        self.gaps.get(place as usize).map(|gap| gap.length as u64)
+    }
+
+    fn wants(&self, buffer: Symbol) {
+        if let Symbol::Buffer(place) = buffer {
+            self.wanted.borrow_mut().push(place);
+        }
+    }
+
     fn unrestricted(&self) -> bool {
         self.unrestricted
     }

@@ -60,21 +60,32 @@ impl Request<'_, '_> {
 pub type ExtensionNames = FxHashMap<i64, (String, String)>;
 pub type Extensions = RefCell<ExtensionNames>;
 
+/// Rounds in which a check gets just what it had to see. What it has to see next may depend on that.
+const ROUNDS: u32 = 4;
+
 /// Checks a stream; the plan of one without findings, or the error of one with.
 fn check<'py>(
     py: Python<'py>, stream: &mut Stream<'py>, request: &Request<'_, 'py>, shared: Option<&Memo<Py<PyAny>>>,
     moves: &Moves<'py>,
 ) -> PyResult<(Plan, ExtensionNames)> {
-    if let Stream::Parted(parted) = stream {
+    let mut rounds = 0;
+    while let Stream::Parted(parted) = stream {
         within(py, request.limits, parted.len())?;
         let look = |settings: &Settings<'_>| {
             verify_apart(&parted.data, parted.gaps(), parted.contents(), request.policy, request.limits, settings)
         };
         let (outcome, extensions) = with_settings(py, request, shared, moves, look)?;
-        // A check that has to see what is mapped gets a copy to go by: first of what may be an index, then of all.
+        // A check that has to see what is mapped gets a copy to go by: of what it said, then of what may be an index, then
+        // of all.
         let clean = outcome.findings.is_empty() && outcome.fault.is_none();
-        if !clean && (stream.pin(py, &outcome.plan.floats)? || stream.pin(py, &[])?) {
-            return check(py, stream, request, shared, moves);
+        let Plan { floats, wanted, .. } = &outcome.plan;
+        rounds += 1;
+        if !clean
+            && (rounds <= ROUNDS && stream.pin(py, |place| wanted.binary_search(&place).is_ok())?
+                || stream.pin(py, |place| floats.binary_search(&place).is_err())?
+                || stream.pin(py, |_| true)?)
+        {
+            continue;
         }
         let Stream::Parted(parted) = stream else { return check_moved(py, stream.as_slice(), request, shared, moves) };
         if clean {
@@ -111,7 +122,7 @@ fn check_moved<'py>(
     match (outcome.findings.is_empty(), outcome.fault) {
         (true, None) => Ok((outcome.plan, extensions)),
         (true, Some(fault)) => Err(errors::fault(py, &fault, data)),
-        (false, _) => Err(errors::untrusted(py, outcome.findings)),
+        (false, _) => Err(errors::untrusted(py, outcome.findings, &outcome.plan.globals)),
     }
 }
 
@@ -161,7 +172,7 @@ fn check_joblib<'py>(
     match (outcome.findings.is_empty(), outcome.fault) {
         (true, None) => Ok((outcome.plan, extensions)),
         (true, Some(fault)) => Err(errors::fault(py, &fault, data)),
-        (false, _) => Err(errors::untrusted(py, outcome.findings)),
+        (false, _) => Err(errors::untrusted(py, outcome.findings, &outcome.plan.globals)),
     }
 }
 

@@ -71,12 +71,11 @@ impl<'py> Parted<'py> {
         })
     }
 
-    /// Copies mapped payloads but for some, so that a check may go by their content; whether there were any.
-    fn pin(&mut self, py: Python<'py>, spared: &[u32]) -> PyResult<bool> {
+    /// Copies some of the mapped payloads, so that a check may go by their content; whether there were any.
+    fn pin(&mut self, py: Python<'py>, is_meant: impl Fn(u32) -> bool) -> PyResult<bool> {
         let mut any = false;
-        let is_spared = |place: usize| spared.iter().any(|&spared| spared as usize == place);
         let payloads = self.payloads.iter_mut().enumerate();
-        for (_, payload) in payloads.filter(|(place, payload)| payload.is_mapped() && !is_spared(*place)) {
+        for (_, payload) in payloads.filter(|(place, payload)| payload.is_mapped() && is_meant(*place as u32)) {
             *payload = payload.copied(py)?;
             any = true;
         }
@@ -134,10 +133,10 @@ impl<'py> Stream<'py> {
         payloads.into_iter().map(|payload| Some(payload.into_object())).collect()
     }
 
-    /// Copies mapped payloads but for some; whether there were any.
-    pub fn pin(&mut self, py: Python<'py>, spared: &[u32]) -> PyResult<bool> {
+    /// Copies the mapped payloads that are meant; whether there were any.
+    pub fn pin(&mut self, py: Python<'py>, is_meant: impl Fn(u32) -> bool) -> PyResult<bool> {
         match self {
-            Stream::Parted(parted) => parted.pin(py, spared),
+            Stream::Parted(parted) => parted.pin(py, is_meant),
             _ => Ok(false),
         }
     }

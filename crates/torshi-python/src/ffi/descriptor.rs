@@ -11,6 +11,19 @@ pub fn write(fd: c_int, data: &[u8]) -> io::Result<usize> {
     usize::try_from(written).map_err(|_| io::Error::last_os_error())
 }
 
+/// Has the system begin to write to the disk what it holds of a part of a file, and does not wait for that. It may decline,
+/// and where there is no such request it is none: whoever wants to be sure syncs the file.
+#[cfg(target_os = "linux")]
+pub fn begin_to_store(fd: c_int, offset: u64, length: u64) {
+    let (Ok(offset), Ok(length)) = (libc::off64_t::try_from(offset), libc::off64_t::try_from(length)) else { return };
+    // SAFETY: no memory is involved; a descriptor that is closed or no file gives an error, which says nothing new.
+    unsafe { libc::sync_file_range(fd, offset, length, libc::SYNC_FILE_RANGE_WRITE) };
+}
+
+/// Other systems begin when they see fit.
+#[cfg(not(target_os = "linux"))]
+pub fn begin_to_store(_: c_int, _: u64, _: u64) {}
+
 /// Fills the slice from an offset of the file; an end of file before that is an error.
 pub fn read_at(fd: c_int, offset: u64, into: &mut [u8]) -> io::Result<()> {
     let mut filled = 0;

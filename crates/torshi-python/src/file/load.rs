@@ -31,6 +31,8 @@ const _: () = assert!(PIECE < APART as usize);
 enum Place {
     Descriptor(i32),
     Memory(Py<PyBytes>),
+    /// What a function of offset and length gives.
+    Ranges(Py<PyAny>),
 }
 
 impl Place {
@@ -41,6 +43,15 @@ impl Place {
                 let start = usize::try_from(offset).map_err(io::Error::other)?;
                 let part = bytes.as_bytes(py).get(start..).and_then(|rest| rest.get(..into.len()));
                 into.copy_from_slice(part.ok_or(io::ErrorKind::UnexpectedEof)?);
+                Ok(())
+            }
+            Place::Ranges(read) => {
+                let given = read.bind(py).call1((offset, into.len()))?;
+                let bytes = given.cast::<PyBytes>().map_err(PyErr::from)?.as_bytes();
+                if bytes.len() != into.len() {
+                    return Err(io::ErrorKind::UnexpectedEof.into());
+                }
+                into.copy_from_slice(bytes);
                 Ok(())
             }
         }
@@ -289,8 +300,10 @@ fn damaged(py: Python<'_>, what: &str) -> PyErr {
 
 /// What is said where bytes cannot be had: the system says why, or the unpacker that they are no such bytes.
 fn unreadable(py: Python<'_>, error: io::Error) -> PyErr {
+    let of_python = error.get_ref().is_some_and(|inner| inner.is::<PyErr>());
     match error.raw_os_error() {
         Some(_) => raised(error),
+        None if of_python => raised(error),
         None => damaged(py, &format!("it cannot be unpacked: {error}")),
     }
 }
@@ -304,12 +317,13 @@ fn problem(py: Python<'_>, problem: Problem) -> PyErr {
 
 #[pymethods]
 impl StoredFile {
-    /// A file by its descriptor and size, or its bytes; None if it is neither compressed nor has a manifest.
+    /// A file by its descriptor and size, or its bytes, or a function of offset and length that gives these, and size; None if it is neither compressed nor has a manifest.
     #[staticmethod]
     #[pyo3(signature = (file, size=None))]
     fn open(py: Python<'_>, file: &Bound<'_, PyAny>, size: Option<u64>) -> PyResult<Option<StoredFile>> {
         let (place, size) = match (file.cast::<PyBytes>(), size) {
             (Ok(bytes), _) => (Place::Memory(bytes.clone().unbind()), bytes.as_bytes().len() as u64),
+            (Err(_), size) if file.is_callable() => (Place::Ranges(file.clone().unbind()), size.unwrap_or(0)),
             (Err(_), size) => (Place::Descriptor(file.extract()?), size.unwrap_or(0)),
         };
         let found = find(size, |at, into| place.read_at(py, at, into)).map_err(|error| problem(py, error))?;

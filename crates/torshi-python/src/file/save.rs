@@ -4,8 +4,8 @@
 use super::sink::{FileSink, Target};
 use crate::encoder::memo::Memo;
 use crate::encoder::writer::Writer;
-use crate::encoder::{Encoder, Hooks};
-use crate::pickler::raised;
+use crate::encoder::Encoder;
+use crate::pickler::{hooks, raised};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
@@ -22,10 +22,10 @@ type Saved = (u64, String, Vec<(u64, u64, String, bool)>, Vec<String>);
 
 /// Writes the stream of an object; its length, digest, large buffers and names.
 #[pyfunction]
-#[pyo3(signature = (obj, file, container="plain", level=None, progress=None))]
+#[pyo3(signature = (obj, file, container="plain", level=None, progress=None, by_value=false))]
 fn save_stream<'py>(
     py: Python<'py>, obj: &Bound<'py, PyAny>, file: &Bound<'py, PyAny>, container: &str, level: Option<i32>,
-    progress: Option<Py<PyAny>>,
+    progress: Option<Py<PyAny>>, by_value: bool,
 ) -> PyResult<Saved> {
     let way = way(container, level)?;
     let target = match file.extract::<i32>() {
@@ -34,7 +34,8 @@ fn save_stream<'py>(
     };
     let sink = Rc::new(RefCell::new(FileSink::new(target, way, progress)?));
     let writer = Writer::saving(Rc::clone(&sink));
-    let encoder = Encoder::new(py, PROTOCOL, true, writer, Memo::default(), Hooks::default(), false)?;
+    let hooks = hooks(py, PROTOCOL, None, by_value)?;
+    let encoder = Encoder::new(py, PROTOCOL, true, writer, Memo::default(), hooks, false)?;
     encoder.telling(Rc::clone(&sink)).dump_once(obj).map_err(|failed| raised(py, failed))?;
     let (length, digest, buffers, names) = sink.borrow_mut().finish()?;
     let named = |digest: &[u8]| format!("blake3:{}", to_hex(digest));

@@ -17,8 +17,12 @@ use torshi_file::layout::ALIGNMENT;
 
 /// Bytes that are copied, digested and written at a time: they stay in the processor's own memory meanwhile.
 const PIECE: usize = 1 << 20;
+/// Pieces in memory while one thread writes them and another digests them.
+const PIECES: usize = 4;
 /// Bytes from which on digesting beside writing is worth a thread.
 const BESIDE: usize = 4 << 20;
+/// Bytes from which on the disk is told to begin: it writes while the next ones are digested, and not at the end alone.
+const STORE: u64 = 8 << 20;
 /// Bytes between two words to the one who watches.
 const REPORT: u64 = 8 << 20;
 
@@ -84,6 +88,15 @@ impl Write for Output {
     }
 }
 
+impl Output {
+    /// Has the disk begin with a part of a file that is written as it stands.
+    fn begin_to_store(&self, offset: u64, length: u64) {
+        if let Output::Plain(Target::Descriptor(fd)) = self {
+            descriptor::begin_to_store(*fd, offset, length);
+        }
+    }
+}
+
 /// A stream on its way to a file.
 pub struct FileSink {
     output: Output,
@@ -93,6 +106,8 @@ pub struct FileSink {
     names: Vec<String>,
     progress: Option<Py<PyAny>>,
     reported: u64,
+    /// As far as the disk has been told to begin.
+    begun: u64,
 }
 
 impl FileSink {
@@ -113,6 +128,7 @@ impl FileSink {
             names: Vec::new(),
             progress,
             reported: 0,
+            begun: 0,
         })
     }
 
@@ -179,15 +195,27 @@ impl FileSink {
 
     fn piece(&mut self, py: Python<'_>, piece: &[u8]) -> PyResult<()> {
         let output = &mut self.output;
-        py.detach(|| output.write_all(piece)).map_err(raised)?;
-        self.written += piece.len() as u64;
+        let (begun, ahead) = (self.begun, self.written + piece.len() as u64);
+        let store = ahead - begun >= STORE;
+        py.detach(|| {
+            output.write_all(piece)?;
+            if store {
+                output.begin_to_store(begun, ahead - begun);
+            }
+            Ok(())
+        })
+        .map_err(raised)?;
+        if store {
+            self.begun = ahead;
+        }
+        self.written = ahead;
         self.report(py)
     }
 
     /// Writes in this thread and digests in another.
     fn beside(&mut self, py: Python<'_>, bytes: &[u8]) -> PyResult<Digest> {
         thread::scope(|scope| {
-            let (hand, pieces) = sync_channel::<Arc<Vec<u8>>>(1);
+            let (hand, pieces) = sync_channel::<Arc<Vec<u8>>>(PIECES - 3);
             let work = move || {
                 let mut hasher = blake3::Hasher::new();
                 for piece in pieces {
@@ -196,10 +224,10 @@ impl FileSink {
                 *hasher.finalize().as_bytes()
             };
             let digesting = thread::Builder::new().spawn_scoped(scope, work).map_err(raised)?;
-            // One is written, one digested, one waits.
-            let mut spare: [Arc<Vec<u8>>; 4] = Default::default();
+            // One is written, one digested, the others wait.
+            let mut spare: [Arc<Vec<u8>>; PIECES] = Default::default();
             for (turn, source) in bytes.chunks(PIECE).enumerate() {
-                let place = &mut spare[turn % 4];
+                let place = &mut spare[turn % PIECES];
                 let piece = match Arc::get_mut(place) {
                     Some(piece) => piece,
                     None => {

@@ -1,8 +1,8 @@
 //! Arrow's arrays: types by their constructors, and `_restore_array`, whose C++ believes every length and offset.
 //!
 //! What Arrow itself checks only when asked (`validate(full=True)`) is checked here, always: buffers as long as the
-//! type needs, offsets that rise within their data, indices within their dictionary, text that is UTF-8. Buffers must
-//! stand in the stream. Layouts that are not known here (views, unions, run ends, extensions) are refused.
+//! type needs, offsets that rise within their data, indices within their dictionary, text that is UTF-8. Buffers whose
+//! content is believed must stand in the stream; of plain numbers and bytes the length is enough. Layouts that are not known here (views, unions, run ends, extensions) are refused.
 use std::borrow::Cow;
 use std::ops::BitOr;
 
@@ -267,17 +267,28 @@ fn array<W: View>(w: &W, v: W::V, depth: usize) -> Result<Known<W::V>, super::Mi
         _ => 2,
     };
     demand(buffers.len() == wanted, w, v, "as many buffers as the type has")?;
-    let mut held = Vec::with_capacity(wanted);
-    for buffer in &buffers {
-        held.push(match (w.shape(*buffer), contents(w, *buffer)) {
-            (Shape::None, _) => None,
-            (_, Some(bytes)) => Some(bytes),
-            _ => return refuse(w, *buffer, "a buffer that stands in the stream"),
-        });
+    let mut held = buffers.iter().map(|buffer| Held::of(w, *buffer)).collect::<Result<Vec<_>, _>>()?;
+    // Values of a fixed width and bytes may be anything: of these the length is enough.
+    let unread = match layout {
+        Layout::Fixed(_) => Some(1),
+        Layout::Variable { text: false, .. } => Some(2),
+        _ => None,
+    };
+    let mut unseen = None;
+    for (place, held) in held.iter().enumerate().filter(|(place, _)| Some(*place) != unread) {
+        if let Some(Held::Hidden(_, buffer)) = held {
+            w.wants(*buffer);
+            unseen = Some(buffers[place]);
+        }
     }
-    let validity = held.remove(0);
+    if let Some(buffer) = unseen {
+        // What else has to be seen is told at once, so that few rounds are enough.
+        below.iter().chain([dictionary]).for_each(|child| drop(array(w, *child, depth - 1)));
+        return refuse(w, buffer, "a buffer that stands in the stream");
+    }
+    let validity = held.remove(0).and_then(Held::seen);
     // Even where there is no element: C++ goes to the data before it counts.
-    let buffers: Vec<Cow<'_, [u8]>> = match held.into_iter().collect() {
+    let buffers: Vec<Held<'_, W::V>> = match held.into_iter().collect() {
         Some(buffers) => buffers,
         None => return refuse(w, v, "a buffer of data"),
     };
@@ -300,18 +311,19 @@ fn array<W: View>(w: &W, v: W::V, depth: usize) -> Result<Known<W::V>, super::Mi
         Layout::Null => children.is_empty(),
         Layout::Fixed(bits) => {
             let bytes = end.checked_mul(*bits).map(|bits| bits.div_ceil(8));
-            let long = |data: &Cow<'_, [u8]>| bytes.is_some_and(|bytes| data.len() as u64 >= bytes);
+            let long = |data: &Held<'_, W::V>| bytes.is_some_and(|bytes| data.len() >= bytes);
             children.is_empty() && buffers.first().is_some_and(long)
         }
         Layout::Variable { width, text } => {
-            let data = buffers.get(1).map_or(&[][..], |data| data);
+            let (data, limit) = buffers.get(1).map_or((&[][..], 0), |data| (data.bytes(), data.len()));
             children.is_empty()
-                && rising(&buffers[0], *width, offset, end, data.len() as u64)
+                && rising(buffers[0].bytes(), *width, offset, end, limit)
                     .is_some_and(|ends| !text || is_utf8(data, &ends))
         }
         Layout::List { width, item } => match &children[..] {
             [child] => {
-                same_type(w, child.kind, *item) && rising(&buffers[0], *width, offset, end, child.length).is_some()
+                same_type(w, child.kind, *item)
+                    && rising(buffers[0].bytes(), *width, offset, end, child.length).is_some()
             }
             _ => false,
         },
@@ -330,9 +342,9 @@ fn array<W: View>(w: &W, v: W::V, depth: usize) -> Result<Known<W::V>, super::Mi
         }
         Layout::Dictionary { width, signed, value } => {
             let words = array(w, *dictionary, depth - 1)?;
-            let indices = |data: &Cow<'_, [u8]>| {
+            let indices = |data: &Held<'_, W::V>| {
                 (offset..end).all(|at| {
-                    number_at(data, *width, at, *signed)
+                    number_at(data.bytes(), *width, at, *signed)
                         .is_some_and(|index| !valid(at) || (index >= 0 && (index as u64) < words.length))
                 })
             };
@@ -373,14 +385,51 @@ fn same_type<W: View>(w: &W, a: W::V, b: W::V) -> bool {
     }
 }
 
-/// The bytes of `py_buffer(bytes)`.
-fn contents<W: View>(w: &W, v: W::V) -> Option<Cow<'_, [u8]>> {
-    let Shape::Instance { module: "pyarrow.lib", name: "py_buffer", args: Some(args), .. } = w.shape(v) else {
-        return None;
-    };
-    match w.shape(args) {
-        Shape::Tuple([data]) => content::bytes(w, *data),
-        _ => None,
+/// What is known of a buffer.
+enum Held<'w, V> {
+    /// Its bytes.
+    Bytes(Cow<'w, [u8]>),
+    /// How many they are.
+    Hidden(u64, V),
+}
+
+impl<'w, V: Copy> Held<'w, V> {
+    /// Of `py_buffer(bytes)`; None for None.
+    fn of<W: View<V = V>>(w: &'w W, v: V) -> Result<Option<Held<'w, V>>, super::Mismatch> {
+        let expected = "a buffer that stands in the stream";
+        let args = match w.shape(v) {
+            Shape::None => return Ok(None),
+            Shape::Instance { module: "pyarrow.lib", name: "py_buffer", args: Some(args), .. } => args,
+            _ => return refuse(w, v, expected),
+        };
+        let Shape::Tuple([data]) = w.shape(args) else { return refuse(w, v, expected) };
+        let hidden = || w.extent(*data).map(|length| Held::Hidden(length, *data));
+        match content::bytes(w, *data).map(Held::Bytes).or_else(hidden) {
+            Some(held) => Ok(Some(held)),
+            None => refuse(w, v, expected),
+        }
+    }
+
+    fn len(&self) -> u64 {
+        match self {
+            Held::Bytes(bytes) => bytes.len() as u64,
+            Held::Hidden(length, _) => *length,
+        }
+    }
+
+    /// Its bytes; none where only their number is known, so that nothing can be found in them.
+    fn bytes(&self) -> &[u8] {
+        match self {
+            Held::Bytes(bytes) => bytes,
+            Held::Hidden(..) => &[],
+        }
+    }
+
+    fn seen(self) -> Option<Cow<'w, [u8]>> {
+        match self {
+            Held::Bytes(bytes) => Some(bytes),
+            Held::Hidden(..) => None,
+        }
     }
 }
 

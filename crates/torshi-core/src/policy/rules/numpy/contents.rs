@@ -16,7 +16,7 @@ pub(crate) enum Elements<'w, V> {
     /// A list of references.
     Objects(V),
     /// Somewhere the check cannot look.
-    Hidden,
+    Hidden(V),
 }
 
 /// An array whose state or buffer has been checked.
@@ -60,8 +60,8 @@ pub(crate) fn array<W: View>(w: &W, v: W::V) -> Option<Array<'_, W::V>> {
         axes.iter().map(|axis| int(w, *axis).and_then(|axis| u64::try_from(axis).ok())).collect::<Option<_>>()?;
     let elements = match w.shape(data) {
         Shape::List => Elements::Objects(data),
-        Shape::Buffer => Elements::Hidden,
-        _ => content::bytes(w, data).map_or(Elements::Hidden, Elements::Bytes),
+        Shape::Buffer => Elements::Hidden(data),
+        _ => content::bytes(w, data).map_or(Elements::Hidden(data), Elements::Bytes),
     };
     // Checking goes on behind a finding, so an array may stand here that was refused.
     if matches!(&elements, Elements::Bytes(bytes) if count.checked_mul(checked.size) != Some(bytes.len() as u64)) {
@@ -90,11 +90,11 @@ impl<V: Copy> Array<'_, V> {
     pub(crate) fn within<W: View<V = V>>(&self, w: &W, low: i64, high: u64) -> bool {
         let high = i64::try_from(high).unwrap_or(i64::MAX);
         self.count == 0
-            || w.spend(self.count) && self.extremes().is_some_and(|(least, most)| least >= low && most < high)
+            || w.spend(self.count) && self.extremes(w).is_some_and(|(least, most)| least >= low && most < high)
     }
 
     /// The least and the greatest element of an array of integers or bools.
-    fn extremes(&self) -> Option<(i64, i64)> {
+    fn extremes<W: View<V = V>>(&self, w: &W) -> Option<(i64, i64)> {
         let signed = self.dtype.kind == 'i';
         match (&self.elements, self.dtype.size) {
             (Elements::Bytes(bytes), 4) if signed && !self.big_endian => {
@@ -107,17 +107,29 @@ impl<V: Copy> Array<'_, V> {
                 span(bytes.chunks_exact(2).map(|n| i16::from_le_bytes([n[0], n[1]])))
             }
             (Elements::Bytes(bytes), 1) if signed => span(bytes.iter().map(|n| *n as i8)),
-            _ => span(self.integers()?),
+            _ => span(self.integers(w)?),
         }
     }
 
     /// The elements of an array of integers or bools, in the order of its memory.
-    pub(crate) fn integers(&self) -> Option<impl Iterator<Item = i64> + '_> {
-        let Elements::Bytes(bytes) = &self.elements else { return None };
+    pub(crate) fn integers<'s, W: View<V = V>>(&'s self, w: &W) -> Option<impl Iterator<Item = i64> + use<'s, V, W>> {
+        let bytes = self.seen(w)?;
         if self.dtype.structured || !matches!(self.dtype.kind, 'i' | 'u' | 'b') {
             return None;
         }
         Some(bytes.chunks_exact(self.dtype.size as usize).map(|item| self.integer(item)))
+    }
+
+    /// The bytes of the elements, if the check can look at them. If it could, were they in memory, that is told.
+    pub(crate) fn seen<W: View<V = V>>(&self, w: &W) -> Option<&[u8]> {
+        match &self.elements {
+            Elements::Bytes(bytes) => Some(bytes),
+            Elements::Hidden(buffer) => {
+                w.wants(*buffer);
+                None
+            }
+            Elements::Objects(_) => None,
+        }
     }
 
     fn integer(&self, item: &[u8]) -> i64 {

@@ -222,7 +222,7 @@ fn sparse_extent<W: View>(w: &W, v: W::V) -> Option<(u64, u64)> {
         ("IntIndex", [_, indices]) => Some((length, array(w, *indices)?.count)),
         ("BlockIndex", [_, _, lengths]) => {
             let lengths = array(w, *lengths)?;
-            let lengths: Vec<i64> = lengths.integers()?.collect();
+            let lengths: Vec<i64> = lengths.integers(w)?.collect();
             let total = lengths.iter().try_fold(0u64, |sum, n| sum.checked_add(u64::try_from(*n).ok()?))?;
             Some((length, total))
         }
@@ -240,7 +240,7 @@ pub(in super::super) fn sparse_index<W: View>(w: &W, v: W::V, _: Option<W::V>) -
     };
     let numbers = |v| {
         let array = array(w, v).filter(|array| array.is('i', 4) && array.shape.len() == 1 && w.spend(array.count))?;
-        array.integers().map(|all| all.collect::<Vec<i64>>())
+        array.integers(w).map(|all| all.collect::<Vec<i64>>())
     };
     let Some(length) = int(w, length).filter(|length| (0..=i64::from(i32::MAX)).contains(length)) else {
         return refuse(w, length, expected);

@@ -28,7 +28,7 @@ fn columns<W: View>(w: &W, v: W::V) -> Option<Vec<u64>> {
         if array.shape.len() != 1 || !w.spend(array.count) {
             return None;
         }
-        return array.integers()?.map(|n| u64::try_from(n).ok()).collect();
+        return array.integers(w)?.map(|n| u64::try_from(n).ok()).collect();
     }
     let Shape::Instance { module: "builtins", name: "slice", args: Some(args), .. } = w.shape(v) else { return None };
     let Shape::Tuple([start, stop, step]) = w.shape(args) else { return None };

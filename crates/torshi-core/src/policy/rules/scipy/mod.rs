@@ -137,7 +137,7 @@ fn pointers<W: View>(w: &W, v: W::V, lines: u64, width: u64, stored: u64) -> Opt
         return None;
     }
     let mut last = 0;
-    for (at, start) in starts.integers()?.enumerate() {
+    for (at, start) in starts.integers(w)?.enumerate() {
         if start < last || at == 0 && start != 0 {
             return None;
         }
@@ -195,7 +195,7 @@ pub(super) fn spline<W: View>(w: &W, v: W::V, target: Option<W::V>) -> Outcome {
         && (0..values.shape.len().min(8) as i64).contains(&axis)
         && values.shape.first().is_some_and(|count| *count > degree as u64 && count + (degree as u64) < knots.count)
         && knots.count >= 2 * (degree as u64 + 1)
-        && rises(&knots);
+        && rises(w, &knots);
     let extrapolate = w
         .entry(v, "extrapolate")
         .is_none_or(|flag| matches!(w.shape(flag), Shape::Bool(_) | Shape::None | Shape::Text("periodic")));
@@ -203,8 +203,8 @@ pub(super) fn spline<W: View>(w: &W, v: W::V, target: Option<W::V>) -> Outcome {
 }
 
 /// Do floats never fall? Intervals are looked for by stepping along them.
-fn rises<V: Copy>(array: &super::numpy::contents::Array<'_, V>) -> bool {
-    let super::numpy::contents::Elements::Bytes(bytes) = &array.elements else { return false };
+fn rises<W: View>(w: &W, array: &super::numpy::contents::Array<'_, W::V>) -> bool {
+    let Some(bytes) = array.seen(w) else { return false };
     let mut last = f64::NEG_INFINITY;
     bytes.chunks_exact(8).all(|item| {
         let value = f64::from_le_bytes(item.try_into().unwrap_or([0xff; 8]));

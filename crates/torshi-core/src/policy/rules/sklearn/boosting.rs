@@ -49,7 +49,7 @@ fn reach<W: View>(w: &W, state: W::V) -> Option<Reach> {
     };
     let sets = bits("raw_left_cat_bitsets")?.min(bits("binned_left_cat_bitsets")?);
     let mut reach = Reach { features: 0, categorical: Vec::new() };
-    for (at, node) in items(&records)?.enumerate() {
+    for (at, node) in items(w, &records)?.enumerate() {
         match node[IS_LEAF] {
             1 => continue,
             0 => {}
@@ -116,7 +116,7 @@ pub(in super::super) fn booster<W: View>(w: &W, v: W::V, target: Option<W::V>) -
 fn mapper_features<W: View>(w: &W, v: W::V) -> Option<(u64, Vec<bool>)> {
     let Shape::Instance { name: "_BinMapper", state: Some(state), .. } = w.shape(v) else { return None };
     let flags = array(w, w.entry(state, "is_categorical_")?)?;
-    let each: Vec<bool> = flags.integers()?.map(|flag| flag != 0).collect();
+    let each: Vec<bool> = flags.integers(w)?.map(|flag| flag != 0).collect();
     Some((flags.count, each))
 }
 

@@ -4,7 +4,7 @@
 //! An attribute hides a method of the same name, so what can be called may stand only under names that are called as
 //! the class means it. Trees, neighbours' trees and support vectors are followed once here, so that following them
 //! later ends inside them.
-use super::numpy::contents::{array, Array, Elements};
+use super::numpy::contents::{array, Array};
 use super::numpy::dtype::checked;
 use super::{content, demand, int, refuse, tuple, Outcome};
 use crate::policy::pattern::{Shape, View};
@@ -193,11 +193,8 @@ pub(super) fn records<'w, W: View>(
 }
 
 /// The bytes of an array's items.
-pub(super) fn items<'a, V>(array: &'a Array<'_, V>) -> Option<std::slice::ChunksExact<'a, u8>> {
-    match &array.elements {
-        Elements::Bytes(bytes) => Some(bytes.chunks_exact(array.dtype.size as usize)),
-        _ => None,
-    }
+pub(super) fn items<'a, W: View>(w: &W, array: &'a Array<'_, W::V>) -> Option<std::slice::ChunksExact<'a, u8>> {
+    array.seen(w).map(|bytes| bytes.chunks_exact(array.dtype.size as usize))
 }
 
 /// An integer in an item of a struct that has been compared with its layout.

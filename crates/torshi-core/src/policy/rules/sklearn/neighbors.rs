@@ -46,7 +46,7 @@ pub(in super::super) fn state<W: View>(w: &W, v: W::V, target: Option<W::V>) -> 
         && counters.len() == 4
         && counters.iter().all(|counter| number(*counter).is_some());
     demand(counts, w, v, "as many nodes as its levels have")?;
-    demand(inside(&records, rows), w, *nodes, "nodes that cover ranges of the points, and leaves at the end")?;
+    demand(inside(w, &records, rows), w, *nodes, "nodes that cover ranges of the points, and leaves at the end")?;
     let bounded = array(w, *bounds).is_some_and(|bounds| {
         let sides = if name.starts_with("KDTree") { 2 } else { 1 };
         bounds.is('f', width) && !bounds.fortran && bounds.shape == [sides, records.count, features]
@@ -64,7 +64,7 @@ pub(in super::super) fn linkage<W: View>(w: &W, v: W::V, _: Option<W::V>) -> Out
         &[("left_node", 0, 'i', 8), ("right_node", 8, 'i', 8), ("value", 16, 'f', 8), ("cluster_size", 24, 'i', 8)];
     let expected = "merges of clusters that were there before";
     let Some(records) = records(w, v, MERGES, 32) else { return refuse(w, v, expected) };
-    let Some(merges) = items(&records) else { return refuse(w, v, expected) };
+    let Some(merges) = items(w, &records) else { return refuse(w, v, expected) };
     let rows = records.count as i64 + 1;
     let mut used = vec![false; 2 * rows as usize];
     let sound = merges.enumerate().all(|(at, merge)| {
@@ -77,8 +77,8 @@ pub(in super::super) fn linkage<W: View>(w: &W, v: W::V, _: Option<W::V>) -> Out
 }
 
 /// Every range lies within the points, the root's is all of them, and whatever is no leaf has two children.
-fn inside<V: Copy>(records: &Array<'_, V>, rows: u64) -> bool {
-    let Some(nodes) = items(records) else { return false };
+fn inside<W: View>(w: &W, records: &Array<'_, W::V>, rows: u64) -> bool {
+    let Some(nodes) = items(w, records) else { return false };
     let count = records.count as usize;
     nodes.enumerate().all(|(at, node)| {
         let (start, end) = (number(node, START, 8, true), number(node, END, 8, true));

@@ -40,7 +40,7 @@ fn fitted<W: View>(w: &W, v: W::V, name: &str) -> Option<()> {
     if support.shape.len() != 1 || !(2..=1 << 15).contains(&classes) || !machine && classes != 2 {
         return None;
     }
-    let total = counts.integers()?.try_fold(0u64, |sum, n| sum.checked_add(u64::try_from(n).ok()?))?;
+    let total = counts.integers(w)?.try_fold(0u64, |sum, n| sum.checked_add(u64::try_from(n).ok()?))?;
     // One-class and regression machines count twice or not at all, and nobody reads it.
     if machine && total != vectors {
         return None;

@@ -52,7 +52,7 @@ pub(in super::super) fn state<W: View>(w: &W, v: W::V, target: Option<W::V>) -> 
     let (Some(features), Some(outputs)) = (int(w, *features), int(w, *outputs)) else {
         return refuse(w, args, "a tree");
     };
-    let most = array(w, *classes).and_then(|classes| classes.integers().and_then(Iterator::max));
+    let most = array(w, *classes).and_then(|classes| classes.integers(w).and_then(Iterator::max));
     demand(w.whole(v) && w.count(v) == Some(4), w, v, "max_depth, node_count, nodes and values")?;
     let entry = |key: &str| w.entry(v, key);
     let (Some(depth), Some(count), Some(nodes), Some(values)) =
@@ -72,7 +72,7 @@ pub(in super::super) fn state<W: View>(w: &W, v: W::V, target: Option<W::V>) -> 
             && wanted.is_some_and(|most| values.shape == [records.count, outputs as u64, most])
     });
     demand(shaped, w, values, "a value of each node for each output and class")?;
-    let Some(deepest) = deepest(&records, features) else {
+    let Some(deepest) = deepest(w, &records, features) else {
         return refuse(w, nodes, "children behind their one parent, and features that exist");
     };
     // Paths are written into as much room as the depth says.
@@ -86,8 +86,8 @@ pub(in super::super) fn state<W: View>(w: &W, v: W::V, target: Option<W::V>) -> 
 
 /// The depth of the deepest node, if every node has one parent before it and every feature is one. Whether a node is a
 /// leaf is a coin's toss: no branch depends on it.
-fn deepest<V: Copy>(records: &Array<'_, V>, features: i64) -> Option<u64> {
-    let nodes = items(records)?;
+fn deepest<W: View>(w: &W, records: &Array<'_, W::V>, features: i64) -> Option<u64> {
+    let nodes = items(w, records)?;
     let count = usize::try_from(records.count).ok()?;
     // Nought: nobody's child so far. The root is at depth one here. At the end a place for what is no node.
     let mut depths = vec![0u32; count + 1];
