@@ -19,5 +19,7 @@ pub mod policy;
 pub mod preview;
 pub mod reader;
 pub mod report;
+pub mod rewrite;
+pub mod salvage;
 pub mod sniff;
 pub mod symbolic;

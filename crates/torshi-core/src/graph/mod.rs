@@ -57,6 +57,8 @@ pub struct Trace<'a, 's> {
     pub root: Option<Value>,
     /// What stands on the stack otherwise, deepest first.
     pub stack: Vec<Value>,
+    /// Where the marks stand on it.
+    pub marks: Vec<usize>,
     /// Why the stream cannot be read on, if so.
     pub fault: Option<FaultBox>,
     /// Where reading ended: right behind STOP, or in the instruction at fault.
@@ -113,12 +115,12 @@ fn trace_around<'a, 's>(
         }
     };
     let (end, steps, protocol) = (reader.offset(), machine.steps, machine.protocol());
-    let stack = machine.stack().to_vec();
+    let (stack, marks) = (machine.stack().to_vec(), machine.marks().to_vec());
     let (root, fault) = match ran {
         Ok(root) => (Some(root), None),
         Err(fault) => (None, Some(fault)),
     };
-    Trace { graph: machine.domain, root, stack, fault, end, steps, protocol, protocols }
+    Trace { graph: machine.domain, root, stack, marks, fault, end, steps, protocol, protocols }
 }
 
 impl<'a> Graph<'a, '_> {

@@ -1,0 +1,298 @@
+//! The end that a broken stream is given. The stack is gone through from its top, mark by mark: what is not whole is
+//! dropped, what is whole is put into the container that waits for it.
+//!
+//! What stands on top may be items, or parts of a small tuple that are still to become one item; no mark tells these
+//! apart. So the last few values count as items only if values like them came before.
+
+use super::parts::{Parts, Type};
+use super::{Incomplete, Kept};
+use crate::graph::{Shape, Trace, Value};
+use crate::opcode::Opcode;
+use rustc_hash::FxHashSet;
+
+/// Parts of a tuple that stand on the stack without a mark.
+const LOOSE: usize = 3;
+/// Where values at the bottom of the stack are kept meanwhile: slots that no stream has.
+const SHELF: u32 = 0x7fff_0000;
+
+/// An end and what it comes to.
+#[derive(Default)]
+pub struct Done {
+    /// Instructions; none if nothing is whole.
+    pub suffix: Option<Vec<u8>>,
+    pub kept: Vec<Kept>,
+    pub dropped: Option<String>,
+    pub guesses: Vec<String>,
+}
+
+/// What has become of the value on top.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Top {
+    /// It is whole, as far as anyone can tell.
+    Whole,
+    /// A container that is perhaps not whole, with so many items.
+    Open(u64),
+}
+
+struct Closing<'p, 't> {
+    parts: &'p Parts<'t, 't, 't>,
+    incomplete: Incomplete,
+    suffix: Vec<u8>,
+    done: Done,
+}
+
+/// The end for a stream whose stack is left as a trace says.
+pub fn close(trace: &Trace<'_, '_>, incomplete: Incomplete) -> Done {
+    let parts = Parts::of(trace);
+    let mut closing = Closing { parts: &parts, incomplete, suffix: Vec::new(), done: Done::default() };
+    let mut bounds = vec![0];
+    bounds.extend(&trace.marks);
+    bounds.push(trace.stack.len());
+    let segments: Vec<&[Value]> = bounds.windows(2).map(|pair| &trace.stack[pair[0]..pair[1]]).collect();
+    let paths = closing.paths(&segments);
+    let mut top = closing.left(segments[segments.len() - 1]);
+    for at in (1..segments.len()).rev() {
+        let below = segments[at - 1].last().copied();
+        let inner = paths.get(at + 1).map_or("", String::as_str);
+        top = closing.segment(segments[at], below, top, &paths[at], inner);
+    }
+    closing.bottom(segments[0], top, &paths);
+    closing.done.kept.reverse();
+    closing.done
+}
+
+impl Closing<'_, '_> {
+    /// What the stream left on top.
+    fn left(&self, values: &[Value]) -> Top {
+        match values.last() {
+            Some(&last) if self.parts.filler(last).is_some() => Top::Open(self.parts.count(last)),
+            _ => Top::Whole,
+        }
+    }
+
+    /// For each segment the path of what waits below its mark, and behind these that of what stands on top.
+    fn paths(&self, segments: &[&[Value]]) -> Vec<String> {
+        let mut path = String::from("$");
+        let mut all = vec![path.clone()];
+        for (at, segment) in segments.iter().enumerate() {
+            match at.checked_sub(1).and_then(|below| segments[below].last()) {
+                None => path += &self.nesting(segment),
+                Some(_) if segment.is_empty() => {}
+                Some(&owner) => path += &self.step(owner, segment, segment.len() - 1),
+            }
+            all.push(path.clone());
+        }
+        all
+    }
+
+    /// The step from a container to a value that is to be put into it.
+    fn step(&self, owner: Value, values: &[Value], at: usize) -> String {
+        match self.parts.filler(owner) {
+            Some(Opcode::Setitems) => self.parts.step(values[at - at % 2]),
+            _ => format!("[{}]", self.parts.count(owner) + at as u64),
+        }
+    }
+
+    /// The steps from the bottom of the stack to the last value of the lowest segment.
+    fn nesting(&self, values: &[Value]) -> String {
+        let mut steps = Vec::new();
+        let mut count = values.len();
+        while let Some(put) = self.put(&values[..count]) {
+            steps.push(match put {
+                Opcode::Setitem => self.parts.step(values[count - 2]),
+                Opcode::Append => format!("[{}]", self.parts.count(values[count - 2])),
+                _ => String::new(),
+            });
+            count -= if put == Opcode::Setitem { 2 } else { 1 };
+        }
+        steps.into_iter().rev().collect()
+    }
+
+    /// How the last value gets into what stands before it; by POP if it is a key without a value.
+    fn put(&self, values: &[Value]) -> Option<Opcode> {
+        let waits = |back: usize, shape| {
+            let at = values.len().checked_sub(back);
+            at.is_some_and(|at| self.parts.is_waiting(values[at], shape))
+        };
+        match () {
+            () if waits(3, Shape::Dict) => Some(Opcode::Setitem),
+            () if waits(2, Shape::Dict) => Some(Opcode::Pop),
+            () if waits(2, Shape::List) => Some(Opcode::Append),
+            () => None,
+        }
+    }
+
+    fn op(&mut self, opcode: Opcode) {
+        self.suffix.push(opcode as u8);
+    }
+
+    fn pop(&mut self, count: usize) {
+        self.suffix.extend(std::iter::repeat_n(Opcode::Pop as u8, count));
+    }
+
+    /// All that was kept so far stands in what is dropped now.
+    fn drop_at(&mut self, path: String) {
+        self.done.kept.clear();
+        self.done.guesses.clear();
+        self.done.dropped = Some(path);
+    }
+
+    /// Puts what is whole of the values above a mark into what waits below it.
+    fn segment(&mut self, values: &[Value], below: Option<Value>, top: Top, path: &str, inner: &str) -> Top {
+        let filler = below.and_then(|below| Some((below, self.parts.filler(below)?)));
+        let Some((below, filler)) = filler else {
+            self.op(Opcode::PopMark); // a tuple, or arguments: half of these is nothing
+            self.drop_at(path.to_owned());
+            return Top::Whole;
+        };
+        let is_pairs = filler == Opcode::Setitems;
+        let whole = if is_pairs { self.whole_pairs(values, top, inner) } else { self.whole_items(values, top, inner) };
+        if whole < values.len() {
+            self.drop_at(format!("{path}{}", self.step(below, values, whole)));
+        }
+        self.pop(values.len() - whole);
+        self.op(if whole > 0 { filler } else { Opcode::PopMark });
+        Top::Open(self.parts.count(below) + if is_pairs { whole / 2 } else { whole } as u64)
+    }
+
+    /// Whether what stands on top is to be put where it belongs: into a dict as a value, or as an item.
+    fn takes(&self, top: Top, is_value: bool) -> bool {
+        match (top, self.incomplete) {
+            (Top::Whole, _) => true,
+            (Top::Open(items), Incomplete::Keep) => items > 0,
+            (Top::Open(items), Incomplete::Usual) => is_value && items > 0,
+            (Top::Open(_), Incomplete::Drop) => false,
+        }
+    }
+
+    /// Puts down that a container is kept which is not whole.
+    fn note(&mut self, top: Top, path: &str) {
+        if let Top::Open(items) = top {
+            self.done.kept.push(Kept { path: path.to_owned(), items });
+        }
+    }
+
+    /// Values up to the first that needs more to be one.
+    fn up_to_begun<'v>(&self, values: &'v [Value], top: Top) -> &'v [Value] {
+        let begun = |at: &usize| {
+            let is_open = at + 1 == values.len() && top != Top::Whole;
+            !is_open && self.parts.is_begun(values[*at])
+        };
+        &values[..(0..values.len()).find(begun).unwrap_or(values.len())]
+    }
+
+    /// How many of the values are items of a list or set.
+    fn whole_items(&mut self, all: &[Value], top: Top, inner: &str) -> usize {
+        let values = self.up_to_begun(all, top);
+        let mut whole = values.len();
+        let mut like: FxHashSet<Type> = FxHashSet::default();
+        if whole == all.len() && top != Top::Whole {
+            if self.takes(top, false) {
+                self.note(top, inner);
+                return whole;
+            }
+            whole -= 1;
+            like.insert(self.parts.type_of(values[whole]));
+        }
+        // An empty container right before something unfinished may be waiting for it.
+        while whole > 0 && whole < all.len() && self.parts.filler(values[whole - 1]).is_some() {
+            whole -= 1;
+        }
+        let sure = whole.saturating_sub(LOOSE);
+        like.extend(values[..sure].iter().map(|value| self.parts.type_of(*value)));
+        let same = |two: &[Value]| self.parts.type_of(two[0]) == self.parts.type_of(two[1]);
+        if sure == 0 && whole > 1 && values[..whole].windows(2).all(same) {
+            return whole;
+        }
+        let loose = values[sure..whole].iter().take_while(|value| like.contains(&self.parts.type_of(**value)));
+        sure + loose.count()
+    }
+
+    /// How many of the values are pairs of a dict: an even number.
+    fn whole_pairs(&mut self, all: &[Value], top: Top, inner: &str) -> usize {
+        let values = self.up_to_begun(all, top);
+        let keys = values.iter().step_by(2).take_while(|key| self.parts.is_hashable(**key)).count();
+        let pairs = keys.min(values.len() / 2);
+        if values.len() == all.len() && top != Top::Whole {
+            if 2 * pairs != values.len() || !self.takes(top, true) {
+                return 2 * if values.len() % 2 == 0 { pairs.saturating_sub(1) } else { pairs };
+            }
+            self.note(top, inner);
+            if pairs > 1 && self.parts.filler(values[2 * pairs - 3]).is_some() {
+                let guess = "an empty container stands right before it, and may be what it was to be put into";
+                self.done.guesses.push(format!("{inner}: {guess}"));
+            }
+            return values.len();
+        }
+        let kinds = |pair: &[Value]| (self.parts.type_of(pair[0]), self.parts.type_of(pair[1]));
+        let sure = pairs.min(values.len().saturating_sub(LOOSE + 1) / 2);
+        let like: FxHashSet<(Type, Type)> = values[..2 * sure].chunks_exact(2).map(kinds).collect();
+        let loose = values[2 * sure..2 * pairs].chunks_exact(2).take_while(|pair| like.contains(&kinds(pair)));
+        2 * (sure + loose.count())
+    }
+
+    /// Ends the pickle with what stands below the first mark. In the end that is one value: so what stands above a
+    /// container which waits was to be put into it.
+    fn bottom(&mut self, values: &[Value], mut top: Top, paths: &[String]) {
+        let mut count = values.len();
+        let mut path = paths[1].clone();
+        while let Some(put) = self.put(&values[..count]) {
+            // What stands on top of a broken stream may be a part of something.
+            let is_sure = top != Top::Whole || paths.len() > 2;
+            let taken = put != Opcode::Pop
+                && is_sure
+                && !(top == Top::Whole && self.parts.is_begun(values[count - 1]))
+                && self.takes(top, put == Opcode::Setitem);
+            match taken {
+                true => {
+                    self.note(top, &path);
+                    self.op(put);
+                }
+                false => {
+                    self.drop_at(path);
+                    self.pop(if put == Opcode::Setitem { 2 } else { 1 });
+                }
+            }
+            count -= if put == Opcode::Setitem { 2 } else { 1 };
+            path = format!("${}", self.nesting(&values[..count]));
+            top = Top::Open(self.parts.count(values[count - 1]) + u64::from(taken));
+        }
+        let is_whole = |at: usize| match top {
+            Top::Open(items) if at + 1 == count => count == 1 || items > 0,
+            _ => !self.parts.is_begun(values[at]) && (count == 1 || values[at].node().is_some()),
+        };
+        let kept: Vec<usize> = (0..count).filter(|&at| is_whole(at)).collect();
+        match kept[..] {
+            [] => return,
+            [0] if count == 1 => {}
+            _ => self.gather(count, &kept),
+        }
+        self.note(top, &path);
+        self.op(Opcode::Stop);
+        self.done.suffix = Some(std::mem::take(&mut self.suffix));
+    }
+
+    /// Leaves some of the values at the bottom: the one, or a list of them.
+    fn gather(&mut self, count: usize, kept: &[usize]) {
+        for at in (0..count).rev() {
+            if kept.contains(&at) {
+                self.op(Opcode::LongBinput);
+                self.suffix.extend_from_slice(&(SHELF + at as u32).to_le_bytes());
+            }
+            self.pop(1);
+        }
+        if kept.len() > 1 {
+            self.done.guesses.push("what it belongs to is missing: its parts are given as a list".to_owned());
+            self.suffix.extend_from_slice(&[Opcode::EmptyList as u8, Opcode::Mark as u8]);
+        } else {
+            self.done.guesses.push("what it belongs to is missing: it is given by itself".to_owned());
+        }
+        for at in kept {
+            self.op(Opcode::LongBinget);
+            self.suffix.extend_from_slice(&(SHELF + *at as u32).to_le_bytes());
+        }
+        if kept.len() > 1 {
+            self.op(Opcode::Appends);
+        }
+    }
+}
