@@ -20,6 +20,7 @@ LAYERS = [
     {"_annotations", "_typed", "_policy", "_lesson"},
     {"_pickler", "_unpickler"},
     {"_manifest", "_keys", "_seal", "_file"},
+    {"_rewritten", "_migrate", "_convert", "_recover"},
     {"_report", "_inspect", "_scan"},
     {"_places", "_gate", "_stand_ins", "_guard"},
     {"_objects", "_ledger"},

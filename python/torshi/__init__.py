@@ -15,6 +15,7 @@ Example:
 
 from pickle import DEFAULT_PROTOCOL, HIGHEST_PROTOCOL, PickleBuffer
 
+from torshi._convert import convert
 from torshi._errors import (
     LimitError,
     MalformedError,
@@ -37,10 +38,12 @@ from torshi._guard import Guard, guard
 from torshi._inspect import check, inspect
 from torshi._limits import Limits
 from torshi._manifest import Description, SavedBuffer
+from torshi._migrate import Migration, migrate
 from torshi._objects import ObjectResult, scan_objects
 from torshi._opcodes import *
 from torshi._pickler import Pickler, dump, dumps
 from torshi._policy import Policy, unrestricted
+from torshi._recover import Recovery, recover
 from torshi._report import Report
 from torshi._scan import (
     FileResult,
@@ -79,6 +82,12 @@ __all__ = [
     "SavedBuffer",
     "Verification",
     "Seal",
+    # files into others
+    "migrate",
+    "Migration",
+    "convert",
+    "recover",
+    "Recovery",
     # trust
     "Policy",
     "unrestricted",

@@ -10,6 +10,7 @@ pub mod domain;
 pub mod error;
 pub mod finding;
 pub mod graph;
+pub mod json;
 pub mod limits;
 pub mod literal;
 pub mod machine;

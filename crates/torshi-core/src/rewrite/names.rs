@@ -88,7 +88,9 @@ fn is_full(text: &str) -> bool {
 }
 
 fn problem(old: &str, new: &str) -> String {
-    format!("cannot rename {old:?} to {new:?}: give two names such as old.module.Name, or two modules such as old.module.*")
+    format!(
+        "cannot rename {old:?} to {new:?}: give two names such as old.module.Name, or two modules such as old.module.*"
+    )
 }
 
 #[cfg(test)]
@@ -136,7 +138,9 @@ mod tests {
     /// A name with a line feed would end a GLOBAL early and begin another instruction.
     #[test]
     fn what_is_no_name_is_refused() {
-        for (old, new) in [("a.B", "c\nos.system"), ("a", "b"), ("a.*", "b.C"), ("", ""), ("a..b", "c.d"), ("a:*", "b.*")] {
+        for (old, new) in
+            [("a.B", "c\nos.system"), ("a", "b"), ("a.*", "b.C"), ("", ""), ("a..b", "c.d"), ("a:*", "b.*")]
+        {
             assert!(Renames::new(&[(old.into(), new.into())], false).is_err(), "{old} {new}");
         }
     }

@@ -81,7 +81,9 @@ impl<'a> Output<'a> {
     pub fn verbatim(&mut self, instruction: &[u8]) {
         match instruction {
             [mark] if *mark == Opcode::Mark as u8 => self.op(Opcode::Mark),
-            _ if instruction.len() >= FRAME_TARGET => self.outside(|output| output.bytes.extend_from_slice(instruction)),
+            _ if instruction.len() >= FRAME_TARGET => {
+                self.outside(|output| output.bytes.extend_from_slice(instruction))
+            }
             _ => {
                 self.last = None;
                 self.bytes.extend_from_slice(instruction);

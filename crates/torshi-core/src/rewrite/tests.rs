@@ -32,9 +32,14 @@ fn body(data: &[u8], pairs: &[(&str, &str)], strip: bool) -> Vec<u8> {
 /// Text forms must become the binary ones that mean the same.
 #[test]
 fn text_becomes_binary() {
-    assert_eq!(body(b"(lp0\nI1\naI01\naL-2L\naF2.5\naVx\\u00e9\np1\nag1\na.", &[], false), [
-        &b"]\x94K\x01a\x88a\x8a\x01\xfe"[..0], &b"]\x94K\x01a\x88aJ\xfe\xff\xff\xffaG@\x04\0\0\0\0\0\0a\x8c\x03x\xc3\xa9\x94ah\x01a."[..],
-    ].concat());
+    assert_eq!(
+        body(b"(lp0\nI1\naI01\naL-2L\naF2.5\naVx\\u00e9\np1\nag1\na.", &[], false),
+        [
+            &b"]\x94K\x01a\x88a\x8a\x01\xfe"[..0],
+            &b"]\x94K\x01a\x88aJ\xfe\xff\xff\xffaG@\x04\0\0\0\0\0\0a\x8c\x03x\xc3\xa9\x94ah\x01a."[..],
+        ]
+        .concat()
+    );
     assert_eq!(body(b"S'a\\n'\n.", &[], false), b"U\x02a\n.");
     assert_eq!(body(b"(dp0\n.", &[], true), b"}.");
 }
@@ -118,8 +123,16 @@ fn the_check_sees_differences() {
         walk.machine.domain.digest()
     };
     let streams: [&[u8]; 10] = [
-        b"](K\x01K\x02e.", b"](K\x02K\x01e.", b"](K\x01K\x03e.", b"](K\x01e.", b"]]a.", b"]q\0h\0a.", b"K\x01K\x02\x86.",
-        b"cm\nA\n.", b"cm\nB\n.", b"cm\nA\n)R.",
+        b"](K\x01K\x02e.",
+        b"](K\x02K\x01e.",
+        b"](K\x01K\x03e.",
+        b"](K\x01e.",
+        b"]]a.",
+        b"]q\0h\0a.",
+        b"K\x01K\x02\x86.",
+        b"cm\nA\n.",
+        b"cm\nB\n.",
+        b"cm\nA\n)R.",
     ];
     for (at, one) in streams.iter().enumerate() {
         for (other_at, other) in streams.iter().enumerate() {

@@ -90,9 +90,9 @@ impl<'g, 'a, 's> Parts<'g, 'a, 's> {
 
     /// The type of a value.
     pub fn type_of(&self, value: Value) -> Type {
-        let class = value.node().filter(|&id| {
-            matches!(self.graph.arena.node(id).shape, Shape::Call | Shape::Instance | Shape::Persistent)
-        });
+        let class = value
+            .node()
+            .filter(|&id| matches!(self.graph.arena.node(id).shape, Shape::Call | Shape::Instance | Shape::Persistent));
         Type(self.graph.word(value), class.map(|id| self.class(id)))
     }
 

@@ -22,7 +22,8 @@ fn text(node: &crate::graph::TreeNode) -> String {
     match node.kind {
         "list" => format!("[{}]", children().map(|(_, child)| child).collect::<Vec<_>>().join(", ")),
         "dict" => {
-            let pairs: Vec<_> = children().map(|(key, child)| format!("{}: {child}", key.unwrap_or_default())).collect();
+            let pairs: Vec<_> =
+                children().map(|(key, child)| format!("{}: {child}", key.unwrap_or_default())).collect();
             format!("{{{}}}", pairs.join(", "))
         }
         "tuple" => format!("({})", children().map(|(_, child)| child).collect::<Vec<_>>().join(", ")),
