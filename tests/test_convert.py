@@ -14,7 +14,9 @@ import pickle
 from pathlib import Path
 from typing import Any
 
+import joblib
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -156,6 +158,85 @@ def test_numpys_files_with_pickles_are_refused(tmp_path: Path) -> None:
     assert not (tmp_path / "out.pkl").exists()
     with pytest.raises(ValueError, match="torshi alone"):
         torshi.convert(tmp_path / "in.npy", tmp_path / "out.json")
+
+
+ARRAYS: dict[str, Any] = {
+    "numbers": np.arange(1000.0).reshape(10, 100),
+    "fortran": np.asfortranarray(np.arange(12).reshape(3, 4)),
+    "empty": np.zeros((0, 3)),
+    "no dimension": np.array(5.0),
+    "text": np.array(["a", "bc"]),
+    "fields": np.zeros(3, dtype=[("a", "<i4"), ("b", ">f8")]),
+    "dates": np.array(["2020-01-01"], dtype="M8[D]"),
+    "bytes like a pickle": np.frombuffer(b"\x80\x04\x95" * 30 + b"cos\nsystem\n" * 9, dtype="u1"),
+    "objects": np.array([{1: 2}, None, "x"], dtype=object),
+    "large": np.arange(300_000.0),
+}
+
+
+@pytest.mark.parametrize("protocol", range(2, 6))
+@pytest.mark.parametrize("name", ARRAYS)
+def test_joblibs_files_become_pickles(name: str, protocol: int, tmp_path: Path) -> None:
+    shared = ["x", "y"]
+    value = [shared, ARRAYS[name], {"again": ARRAYS[name][:1] if ARRAYS[name].ndim else 1, "shared": shared}]
+    joblib.dump(value, tmp_path / "in.joblib", protocol=protocol)
+    torshi.convert(tmp_path / "in.joblib", tmp_path / "out.pkl")
+    torshi.convert(tmp_path / "in.joblib", tmp_path / "plain.pkl", to="pickle")
+    report = torshi.inspect(tmp_path / "out.pkl")
+    assert not report.findings
+    assert not [use.name for use in report.globals if "joblib" in use.name]
+    stock = pickle.loads((tmp_path / "plain.pkl").read_bytes())
+    for loaded in (torshi.load(tmp_path / "out.pkl", verify=True), stock):
+        assert loaded[0] == shared
+        assert loaded[2]["shared"] is loaded[0]
+        array = loaded[1]
+        assert (array.dtype, array.shape) == (ARRAYS[name].dtype, ARRAYS[name].shape)
+        assert (array == ARRAYS[name]).all()
+        assert array.flags["F_CONTIGUOUS"] == ARRAYS[name].flags["F_CONTIGUOUS"]
+        array[...] = array  # may be written to
+
+
+@pytest.mark.parametrize("compress", ["zlib", "gzip", "bz2", "xz", "lzma"])
+def test_joblibs_compressed_files(compress: str, tmp_path: Path) -> None:
+    value = {"a": np.arange(100_000) % 7, "b": pd.DataFrame({"x": [1, 2], "y": ["a", None]})}
+    joblib.dump(value, tmp_path / "in.joblib", compress=compress)
+    torshi.convert(tmp_path / "in.joblib", tmp_path / "out.pkl", compress="zstd")
+    loaded = torshi.load(tmp_path / "out.pkl")
+    assert (loaded["a"] == value["a"]).all()
+    assert loaded["b"].equals(value["b"])
+    data = (tmp_path / "in.joblib").read_bytes()
+    (tmp_path / "cut.joblib").write_bytes(data[: len(data) // 2])
+    with pytest.raises(torshi.MalformedError, match="damaged"):
+        torshi.convert(tmp_path / "cut.joblib", tmp_path / "out.pkl")
+    with pytest.raises(torshi.LimitError):
+        torshi.convert(tmp_path / "in.joblib", tmp_path / "out.pkl", limits=torshi.Limits(stream=1000))
+
+
+def test_models_from_joblibs_files(tmp_path: Path) -> None:
+    from sklearn.ensemble import RandomForestClassifier
+
+    rows = np.random.default_rng(1).random((60, 4))
+    model = RandomForestClassifier(3, random_state=1).fit(rows, rows[:, 0] > 0.5)
+    joblib.dump(model, tmp_path / "in.joblib")
+    torshi.convert(tmp_path / "in.joblib", tmp_path / "out.pkl")
+    assert (torshi.load(tmp_path / "out.pkl").predict(rows) == model.predict(rows)).all()
+
+
+def test_attacks_in_joblibs_layout_are_not_run(tmp_path: Path) -> None:
+    canary = tmp_path / "canary"
+    joblib.dump([np.arange(5), Evil(str(canary))], tmp_path / "in.joblib")
+    torshi.convert(tmp_path / "in.joblib", tmp_path / "out.pkl")
+    with pytest.raises(torshi.UntrustedError):
+        torshi.load(tmp_path / "out.pkl")
+    assert not canary.exists()
+
+
+class Evil:
+    def __init__(self, path: str) -> None:
+        self.path = path
+
+    def __reduce__(self) -> Any:
+        return open, (self.path, "w")
 
 
 def test_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -22,7 +22,13 @@ from typed_models import Point
 
 
 def record(n: int) -> dict[str, Any]:
-    return {"id": n, "name": f"user {n}", "tags": ["a", f"t{n}"], "place": (1.0, n), "deep": {"n": [n] * 5, "none": None}}
+    return {
+        "id": n,
+        "name": f"user {n}",
+        "tags": ["a", f"t{n}"],
+        "place": (1.0, n),
+        "deep": {"n": [n] * 5, "none": None},
+    }
 
 
 RECORDS = [record(n) for n in range(60)]
@@ -86,8 +92,10 @@ def is_part(part: Any, whole: Any) -> bool:
         return True
     if isinstance(part, list) and isinstance(whole, list):
         pairs = zip(part, whole, strict=False)
-        return len(part) <= len(whole) and all(one == other for one, other in list(pairs)[:-1]) and (
-            not part or is_part(part[-1], whole[len(part) - 1])
+        return (
+            len(part) <= len(whole)
+            and all(one == other for one, other in list(pairs)[:-1])
+            and (not part or is_part(part[-1], whole[len(part) - 1]))
         )
     if isinstance(part, dict) and isinstance(whole, dict):
         return all(key in whole and is_part(item, whole[key]) for key, item in part.items())
@@ -191,7 +199,7 @@ def test_instances_and_arrays() -> None:
         for one, other in zip(told.value, value, strict=False):
             assert one["p"] == other["p"]
             assert (one["a"] == other["a"]).all()
-    state = torshi.recover(pickle.dumps(Point([n for n in range(500)], 2), 4)[:-40], trust=[Point])
+    state = torshi.recover(pickle.dumps(Point(list(range(500)), 2), 4)[:-40], trust=[Point])
     assert state.value["x"] == list(range(len(state.value["x"])))
     assert "by itself" in state.notes[0]
 

@@ -6,19 +6,21 @@ formats are read by numpy, without pickles in them. What a format has no form fo
 
 from __future__ import annotations
 
+import importlib
 import os
+import zipfile
 from collections.abc import Callable
 from pathlib import PurePath
 from typing import Any, Literal, TypeAlias
 
 from torshi import _native
 from torshi._atomic import replacing
-from torshi._errors import MalformedError
-from torshi._file import Compression, _write_all, save
+from torshi._errors import LimitError, MalformedError
+from torshi._file import Compression, _compression, _write_all, save
 from torshi._limits import Limits
 from torshi._migrate import migrate
-from torshi._rewritten import pickle_file
-from torshi._seal import KeyChoice
+from torshi._rewritten import pickle_file, write_plain, write_stream
+from torshi._seal import KeyChoice, chosen_keys
 
 __all__ = ["Format", "convert"]
 
@@ -33,6 +35,18 @@ _SUFFIXES: dict[str, Format] = {
 }
 _NPY = b"\x93NUMPY"
 _ZIP = b"PK\x03\x04"
+_JOBLIB = b"NumpyArrayWrapper"
+
+# How joblib compresses beside gzip and lz4: what such a file begins with, and what unpacks it.
+_PACKED = (
+    (b"\x78\x01", "zlib", "decompressobj"),
+    (b"\x78\x5e", "zlib", "decompressobj"),
+    (b"\x78\x9c", "zlib", "decompressobj"),
+    (b"\x78\xda", "zlib", "decompressobj"),
+    (b"BZh", "bz2", "BZ2Decompressor"),
+    (b"\xfd7zXZ", "lzma", "LZMADecompressor"),
+    (b"\x5d\x00\x00", "lzma", "LZMADecompressor"),
+)
 
 
 def convert(
@@ -49,7 +63,7 @@ def convert(
     """Converts a file into another format, without loading a pickle.
 
     Args:
-        source: a pickle of any kind, compressed or not, or a `.npz` or `.npy` file of numpy's.
+        source: a pickle of any kind, compressed or not, a file of joblib's, or a `.npz` or `.npy` file of numpy's.
         target: the file to write, which is replaced as a whole or not at all.
         to: ``"torshi"`` for a file as `save` writes it, ``"pickle"`` for one without a manifest, ``"json"``; if absent,
             what the target's name says.
@@ -83,12 +97,81 @@ def convert(
         first = opened.read(6)
     if first == _NPY or first.startswith(_ZIP):
         _arrays(source, target, chosen, compress, key, progress)
+        return chosen
+    data = _joblib_data(source, limits)
+    if data is not None:
+        _joblib(data, target, chosen, compress, key, progress)
     elif chosen == "json":
         _json(source, target, lossy, limits)
     else:
         options: dict[str, Any] = {"compress": compress, "limits": limits, "progress": progress}
         migrate(source, target, key=key, plain=chosen == "pickle", **options)
     return chosen
+
+
+def _joblib_data(source: Any, limits: Limits | None) -> bytes | None:
+    """The bytes of a file in joblib's layout, unpacked; None if it is none.
+
+    Raises:
+        MalformedError: it cannot be unpacked.
+        LimitError: it unpacks to more than a load may ask for.
+    """
+    with open(source, "rb") as opened:
+        raw = opened.read()
+    for head, module, name in _PACKED:
+        if raw.startswith(head):
+            data = _unpacked(raw, module, name, limits)
+            break
+    else:
+        data = pickle_file(source, limits).data
+    if _JOBLIB in data:
+        return data
+    if data is not raw and raw.startswith(tuple(head for head, _, _ in _PACKED)):
+        raise MalformedError("the file unpacks to a pickle without joblib's arrays: unpack it first")
+    return None
+
+
+def _unpacked(raw: bytes, module: str, name: str, limits: Limits | None) -> bytes:
+    """What a compressed file of joblib's unpacks to."""
+    most = (64 << 20) + 32 * len(raw)
+    if limits is not None and limits.stream is not None:
+        most = limits.stream
+    try:
+        unpacker = getattr(importlib.import_module(module), name)()
+        data: bytes = unpacker.decompress(raw, most + 1)
+    except ImportError as error:
+        raise MalformedError(f"this Python has no module {module} to unpack the file with") from error
+    except Exception as error:
+        raise MalformedError(f"the file is damaged: it cannot be unpacked: {error}") from error
+    if len(data) > most:
+        raise LimitError(
+            f"the file has {len(raw)} bytes and unpacks to more than {most}; expected it? Limits(stream=...)",
+            "stream",
+            most,
+        )
+    if not unpacker.eof:
+        raise MalformedError("the file is damaged: what it unpacks to breaks off")
+    return data
+
+
+def _joblib(
+    data: bytes,
+    target: Any,
+    to: Format,
+    compress: Compression,
+    key: KeyChoice,
+    progress: Callable[[int], object] | None,
+) -> None:
+    if to == "json":
+        raise ValueError("JSON has no form for arrays of joblib's")
+    stream = _native.rewrite(data, [], joblib=True)
+    if stream.end < len(data):
+        raise MalformedError(f"{len(data) - stream.end} bytes follow the pickle", stream.end)
+    if to == "pickle":
+        write_plain([stream.bytes()], target)
+        return
+    sealing = [] if key is None else chosen_keys(key)
+    write_stream(stream, target, _compression(compress), sealing, progress=progress)
 
 
 def _json(source: Any, target: Any, lossy: bool, limits: Limits | None) -> None:
@@ -102,7 +185,12 @@ def _json(source: Any, target: Any, lossy: bool, limits: Limits | None) -> None:
 
 
 def _arrays(
-    source: Any, target: Any, to: Format, compress: Compression, key: KeyChoice, progress: Callable[[int], object] | None
+    source: Any,
+    target: Any,
+    to: Format,
+    compress: Compression,
+    key: KeyChoice,
+    progress: Callable[[int], object] | None,
 ) -> None:
     """Saves the arrays of a file of numpy's: one, or a dict of them.
 
@@ -118,12 +206,10 @@ def _arrays(
     except ImportError as error:
         raise ModuleNotFoundError("reading a .npz or .npy file needs numpy: pip install numpy", name="numpy") from error
     try:
-        loaded = np.load(source, allow_pickle=False)
-        value = loaded if isinstance(loaded, np.ndarray) else {name: loaded[name] for name in loaded.files}
-    except (ValueError, OSError, EOFError, KeyError) as error:
+        # numpy leaves a file open whose name it was given where that file is none of its own.
+        with open(source, "rb") as opened:
+            loaded = np.load(opened, allow_pickle=False)
+            value = loaded if isinstance(loaded, np.ndarray) else {name: loaded[name] for name in loaded.files}
+    except (ValueError, EOFError, KeyError, zipfile.BadZipFile) as error:
         raise MalformedError(f"not a file of numpy's arrays, or one with pickles in it: {error}") from error
-    finally:
-        close = getattr(locals().get("loaded"), "close", None)
-        if close is not None:
-            close()
     save(value, target, compress=compress, key=False if key is None else key, progress=progress)

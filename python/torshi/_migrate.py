@@ -76,9 +76,7 @@ class Migration:
     @property
     def changes(self) -> tuple[str, ...]:
         """Each change in a line."""
-        lines = [
-            f"{old} becomes {new}{'' if count == 1 else f' ({count} times)'}" for old, new, count in self.renamed
-        ]
+        lines = [f"{old} becomes {new}{'' if count == 1 else f' ({count} times)'}" for old, new, count in self.renamed]
         if self.protocol != self.to_protocol:
             lines.append(f"protocol {self.protocol} becomes {self.to_protocol}")
         if self.reformed:

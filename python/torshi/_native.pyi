@@ -1,5 +1,6 @@
 """Types of the compiled module; the documentation of each name stands where the package offers it."""
 
+import builtins
 from collections.abc import Callable, Iterable
 from typing import Any, TypeVar, final, overload
 
@@ -165,7 +166,7 @@ class RewrittenStream:
     def bytes(self) -> bytes: ...
     def write(
         self,
-        file: int | Callable[[bytes], object],
+        file: int | Callable[[builtins.bytes], object],
         container: str = "plain",
         level: int | None = None,
         progress: Callable[[int], object] | None = None,
@@ -179,12 +180,14 @@ def rewrite(
     protocol: int = 5,
     strip: bool = False,
     fix_imports: bool = True,
+    joblib: bool = False,
 ) -> RewrittenStream: ...
 def salvage(
     data: bytes, incomplete: str = "usual"
 ) -> tuple[bytes | None, list[tuple[str, int]], str | None, list[str], str | None, int]: ...
 def plain_json(stream: RewrittenStream, lossy: bool) -> str: ...
 def unpack_some(data: bytes, most: int) -> tuple[bytes, str | None]: ...
+
 @final
 class ScanRun:
     def __new__(cls, paths: list[str], policy: Policy, limits: ScanLimits | None, jobs: int | None) -> ScanRun: ...

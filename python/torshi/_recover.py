@@ -130,7 +130,8 @@ def salvaged(source: Source, *, limits: Limits | None = None, incomplete: Incomp
     notes: list[str] = []
     data = _unpacked(raw, limits, notes)
     streams: list[_native.RewrittenStream] = []
-    start, fault, kept, dropped = 0, None, [], None
+    start, fault, dropped = 0, None, None
+    kept: list[tuple[str, int]] = []
     while start < len(data) or not streams:
         rest = data[start:] if start else data
         if streams and _is_trailer(rest):

@@ -41,7 +41,9 @@ def add_to(commands: Any) -> None:
     parser.add_argument("--to", choices=("torshi", "pickle", "json"), help="format to write, whatever OUT is called")
     parser.add_argument("--lossy", action="store_true", help="in JSON, write what has an obvious form and no own one")
     parser.add_argument("--compress", metavar="HOW", help="zstd, lz4, gzip, with a level as in zstd:19")
-    parser.add_argument("--seal", metavar="NAME", nargs="?", const="local", help="seal it with this key, or your local one")
+    parser.add_argument(
+        "--seal", metavar="NAME", nargs="?", const="local", help="seal it with this key, or your local one"
+    )
     parser.set_defaults(run=run)
 
 

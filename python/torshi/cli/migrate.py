@@ -57,7 +57,11 @@ def add_to(commands: Any) -> None:
     parser.add_argument("files", metavar="FILE", nargs="+", help="file to migrate; a folder with --recursive")
     parser.add_argument("-o", "--output", metavar="OUT", help="write there and leave the file alone; of one file only")
     parser.add_argument(
-        "--rename", metavar="OLD=NEW", action="append", default=[], help="a class or function, or 'old.*=new.*'; repeatable"
+        "--rename",
+        metavar="OLD=NEW",
+        action="append",
+        default=[],
+        help="a class or function, or 'old.*=new.*'; repeatable",
     )
     parser.add_argument(
         "--current-names", action="store_true", help="names that pandas, scikit-learn, scipy and numpy use today"
@@ -65,8 +69,12 @@ def add_to(commands: Any) -> None:
     parser.add_argument("--protocol", type=int, choices=(4, 5), default=5, help="protocol to write; 5 if absent")
     parser.add_argument("--strip", action="store_true", help="leave out memo slots that nothing reads")
     parser.add_argument("--compress", metavar="HOW", help="zstd, lz4, gzip, with a level as in zstd:19; none for plain")
-    parser.add_argument("--seal", metavar="NAME", nargs="?", const="local", help="seal it with this key, or your local one")
-    parser.add_argument("--no-seal", action="store_true", help="do not seal it, even if your key has sealed the old one")
+    parser.add_argument(
+        "--seal", metavar="NAME", nargs="?", const="local", help="seal it with this key, or your local one"
+    )
+    parser.add_argument(
+        "--no-seal", action="store_true", help="do not seal it, even if your key has sealed the old one"
+    )
     parser.add_argument("--plain", action="store_true", help="without a manifest, as pickle.dump writes")
     parser.add_argument("--check", action="store_true", help="write nothing; say what would change")
     parser.add_argument("--diff", action="store_true", help="show the instructions that change")
@@ -152,7 +160,9 @@ def _show(told: Migration, arguments: argparse.Namespace) -> None:
     if arguments.json:
         print(json.dumps(told.to_dict()))
         return
-    done = "would change" if arguments.check else f"written to {told.target}" if told.target != told.path else "migrated"
+    done = (
+        "would change" if arguments.check else f"written to {told.target}" if told.target != told.path else "migrated"
+    )
     if not told.changed:
         done = "nothing to change" if not told.written else f"{done}, nothing changed"
     print(printable(f"{told.path}: {done}"))

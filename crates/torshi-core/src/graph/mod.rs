@@ -77,7 +77,7 @@ pub fn trace<'a, 's>(data: &'a [u8], settings: &'s Settings<'s>, bounds: Bounds,
 }
 
 /// The same, passing over parts that are no instructions: of a layout in which there are such, in stream order.
-fn trace_around<'a, 's>(
+pub(crate) fn trace_around<'a, 's>(
     data: &'a [u8], settings: &'s Settings<'s>, bounds: Bounds, mut watched: Vec<usize>, foreign: &[Range<usize>],
 ) -> Trace<'a, 's> {
     watched.sort_unstable();

@@ -68,6 +68,11 @@ impl Value {
     pub fn text(self) -> Option<usize> {
         (self.origin != NO_TEXT).then_some(self.origin as usize)
     }
+
+    /// Its number, if it is no plain data.
+    pub fn number(self) -> Option<u64> {
+        self.counted.then_some(self.word)
+    }
 }
 
 /// A value in the memo, and which of all the puts it is of.

@@ -5,6 +5,7 @@
 //! Instructions are kept one by one, so that what is shared stays shared. What changes is their form: text becomes
 //! binary, names stand on the stack, every put has a slot of its own, and frames are laid anew.
 
+mod joblib;
 mod meaning;
 mod names;
 mod output;
@@ -14,6 +15,7 @@ use crate::machine::Machine;
 use crate::memo::Memo;
 use crate::opcode::Opcode;
 use crate::reader::{Gap, Reader};
+pub use joblib::rewrite_joblib;
 use meaning::{Meaning, Named, Naming};
 pub use names::Renames;
 use output::Output;
@@ -85,17 +87,7 @@ pub fn rewrite<'a>(data: &'a [u8], request: &Request<'_>) -> Result<Rewritten<'a
     let mut first = Walk::new(data, &naming, request.fix_imports);
     while first.step()? {}
     let digest = first.machine.domain.digest();
-    let (read, idle) = first.machine.domain.into_notes();
-    let notes = Notes { read, idle };
-    let mut writing = Writing {
-        output: Output::new(request.protocol),
-        notes: &notes,
-        strip: request.strip,
-        slots: Vec::new(),
-        renamed: FxHashMap::default(),
-        names: Vec::new(),
-        changes: Changes::default(),
-    };
+    let mut writing = Writing::new(request, Notes::of(first));
     let mut walk = Walk::new(data, &naming, request.fix_imports);
     while walk.step()? {
         writing.instruction(&walk, request.protocol)?;
@@ -172,10 +164,18 @@ struct Notes {
     idle: Vec<bool>,
 }
 
+impl Notes {
+    /// What a stream that was gone through showed.
+    fn of(walk: Walk<'_, '_>) -> Self {
+        let (read, idle) = walk.machine.domain.into_notes();
+        Notes { read, idle }
+    }
+}
+
 /// A stream that is being written.
-struct Writing<'a, 'n> {
+struct Writing<'a> {
     output: Output<'a>,
-    notes: &'n Notes,
+    notes: Notes,
     strip: bool,
     /// The slot of each put.
     slots: Vec<Option<u32>>,
@@ -184,7 +184,19 @@ struct Writing<'a, 'n> {
     changes: Changes,
 }
 
-impl<'a> Writing<'a, '_> {
+impl<'a> Writing<'a> {
+    fn new(request: &Request<'_>, notes: Notes) -> Self {
+        Writing {
+            output: Output::new(request.protocol),
+            notes,
+            strip: request.strip,
+            slots: Vec::new(),
+            renamed: FxHashMap::default(),
+            names: Vec::new(),
+            changes: Changes::default(),
+        }
+    }
+
     /// Writes what an instruction, which has just been run, is to be.
     fn instruction(&mut self, walk: &Walk<'a, '_>, protocol: u8) -> Result<(), Refusal> {
         use Opcode as O;

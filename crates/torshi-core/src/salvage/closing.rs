@@ -12,6 +12,8 @@ use rustc_hash::FxHashSet;
 
 /// Parts of a tuple that stand on the stack without a mark.
 const LOOSE: usize = 3;
+/// Values that something unfinished may have on the stack without a mark, tuples within tuples and the like.
+const DEEP: usize = 16;
 /// Where values at the bottom of the stack are kept meanwhile: slots that no stream has.
 const SHELF: u32 = 0x7fff_0000;
 
@@ -146,9 +148,12 @@ impl Closing<'_, '_> {
             return Top::Whole;
         };
         let is_pairs = filler == Opcode::Setitems;
+        let earlier = self.done.guesses.len();
         let whole = if is_pairs { self.whole_pairs(values, top, inner) } else { self.whole_items(values, top, inner) };
         if whole < values.len() {
+            let guesses = self.done.guesses.split_off(earlier);
             self.drop_at(format!("{path}{}", self.step(below, values, whole)));
+            self.done.guesses = guesses;
         }
         self.pop(values.len() - whole);
         self.op(if whole > 0 { filler } else { Opcode::PopMark });
@@ -185,50 +190,79 @@ impl Closing<'_, '_> {
     fn whole_items(&mut self, all: &[Value], top: Top, inner: &str) -> usize {
         let values = self.up_to_begun(all, top);
         let mut whole = values.len();
-        let mut like: FxHashSet<Type> = FxHashSet::default();
+        let mut open = None;
         if whole == all.len() && top != Top::Whole {
             if self.takes(top, false) {
                 self.note(top, inner);
                 return whole;
             }
             whole -= 1;
-            like.insert(self.parts.type_of(values[whole]));
+            open = Some(self.parts.type_of(values[whole]));
         }
         // An empty container right before something unfinished may be waiting for it.
         while whole > 0 && whole < all.len() && self.parts.filler(values[whole - 1]).is_some() {
             whole -= 1;
         }
-        let sure = whole.saturating_sub(LOOSE);
-        like.extend(values[..sure].iter().map(|value| self.parts.type_of(*value)));
-        let same = |two: &[Value]| self.parts.type_of(two[0]) == self.parts.type_of(two[1]);
-        if sure == 0 && whole > 1 && values[..whole].windows(2).all(same) {
-            return whole;
+        let values = &values[..whole];
+        if whole > DEEP {
+            let like: FxHashSet<Type> = values[..whole - DEEP].iter().map(|value| self.parts.type_of(*value)).collect();
+            let is_like = |value: &&Value| {
+                like.contains(&self.parts.type_of(**value)) || open == Some(self.parts.type_of(**value))
+            };
+            return whole - DEEP + values[whole - DEEP..].iter().take_while(is_like).count();
         }
-        let loose = values[sure..whole].iter().take_while(|value| like.contains(&self.parts.type_of(**value)));
-        sure + loose.count()
+        let Some(first) = values.first().map(|value| self.parts.type_of(*value)) else { return 0 };
+        let run = values.iter().take_while(|value| self.parts.type_of(**value) == first).count();
+        let begun = all.get(values.len()).filter(|_| open.is_none() && whole == self.up_to_begun(all, top).len());
+        let goes_on = open.as_ref() == Some(&first) || begun.is_some_and(|begun| self.parts.is_of(*begun, &first));
+        let is_all = run == whole && (goes_on || whole == all.len());
+        let is_data = values[0].node().is_none();
+        match run {
+            _ if run > LOOSE => run,
+            // So few may be parts of one small tuple; of plain data they often are.
+            _ if is_all && !is_data && (goes_on || run > 1) => {
+                self.done.guesses.push(format!("{inner}: it may be a part of a tuple with what stands before it"));
+                run
+            }
+            _ => 0,
+        }
     }
 
     /// How many of the values are pairs of a dict: an even number.
     fn whole_pairs(&mut self, all: &[Value], top: Top, inner: &str) -> usize {
         let values = self.up_to_begun(all, top);
-        let keys = values.iter().step_by(2).take_while(|key| self.parts.is_hashable(**key)).count();
-        let pairs = keys.min(values.len() / 2);
+        let key = values.first().map(|key| self.parts.type_of(*key));
+        let is_key = |value: &&Value| self.parts.is_hashable(**value) && Some(self.parts.type_of(**value)) == key;
+        let keys = values.iter().step_by(2).take_while(is_key).count();
+        let mut pairs = keys.min(values.len() / 2);
         if values.len() == all.len() && top != Top::Whole {
-            if 2 * pairs != values.len() || !self.takes(top, true) {
-                return 2 * if values.len() % 2 == 0 { pairs.saturating_sub(1) } else { pairs };
+            if 2 * pairs == values.len() && self.takes(top, true) {
+                self.note(top, inner);
+                if pairs > 1 && self.parts.filler(values[2 * pairs - 3]).is_some() {
+                    let guess = "an empty container stands right before it, and may be what it was to be put into";
+                    self.done.guesses.push(format!("{inner}: {guess}"));
+                }
+                return values.len();
             }
-            self.note(top, inner);
-            if pairs > 1 && self.parts.filler(values[2 * pairs - 3]).is_some() {
-                let guess = "an empty container stands right before it, and may be what it was to be put into";
-                self.done.guesses.push(format!("{inner}: {guess}"));
+            pairs = pairs.min((values.len() - 1) / 2);
+            if values.len() % 2 == 0 && pairs == values.len() / 2 - 1 {
+                let waits = pairs > 0 && self.parts.filler(values[2 * pairs - 1]).is_some();
+                return 2 * (pairs - usize::from(waits));
             }
-            return values.len();
         }
         let kinds = |pair: &[Value]| (self.parts.type_of(pair[0]), self.parts.type_of(pair[1]));
-        let sure = pairs.min(values.len().saturating_sub(LOOSE + 1) / 2);
+        let unsure = if values.len() > 2 * DEEP { DEEP } else { LOOSE + 1 };
+        let sure = pairs.min(values.len().saturating_sub(unsure) / 2);
         let like: FxHashSet<(Type, Type)> = values[..2 * sure].chunks_exact(2).map(kinds).collect();
         let loose = values[2 * sure..2 * pairs].chunks_exact(2).take_while(|pair| like.contains(&kinds(pair)));
-        2 * (sure + loose.count())
+        let mut whole = 2 * (sure + loose.count());
+        while whole > 0 && whole < all.len() && self.parts.filler(values[whole - 1]).is_some() {
+            whole -= 2;
+        }
+        if whole > 0 && unsure < DEEP {
+            self.done.guesses.push(format!("{inner}: the pair before it may belong to what is not whole"));
+        }
+        whole
     }
 
     /// Ends the pickle with what stands below the first mark. In the end that is one value: so what stands above a

@@ -96,6 +96,11 @@ impl<'g, 'a, 's> Parts<'g, 'a, 's> {
         Type(self.graph.word(value), class.map(|id| self.class(id)))
     }
 
+    /// Whether what has begun is to become one of a type: an instance of the same class, or the name of that class.
+    pub fn is_of(&self, begun: Value, wanted: &Type) -> bool {
+        wanted.1.is_some() && self.graph.full_name(begun) == wanted.1
+    }
+
     fn shape(&self, value: Value) -> Option<Shape> {
         value.node().map(|id| self.graph.arena.node(id).shape)
     }

@@ -81,7 +81,10 @@ fn half_made_instances_are_no_items() {
     let names = b"](cm\nA\nq\0)\x81h\0)\x81h\0)\x81h\0)";
     assert_eq!(usual(names), "[instance, instance, instance]"); // none has a state
     let root = b"cm\nA\n)\x81}(X\x01\0\0\0x](K\x01K\x02K\x03K\x04e";
-    assert_eq!(usual(&[root, &b"X\x01\0\0\0y](K\x01K\x02K\x03"[..]].concat()), "{x: [1, 2, 3, 4], y: [1, 2, 3]}");
+    assert_eq!(
+        usual(&[root, &b"X\x01\0\0\0y](K\x01K\x02K\x03K\x04K\x05"[..]].concat()),
+        "{x: [1, 2, 3, 4], y: [1, 2, 3, 4, 5]}"
+    );
 }
 
 /// A frame that was cut says that it is longer than what is there.

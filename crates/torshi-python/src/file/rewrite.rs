@@ -12,7 +12,7 @@ use std::io::Read;
 use torshi_core::json::json;
 use torshi_core::opcode::Opcode;
 use torshi_core::reader::Gap;
-use torshi_core::rewrite::{rewrite as write_anew, Changes, Refusal, Renames, Request, PROTOCOLS};
+use torshi_core::rewrite::{rewrite as write_anew, rewrite_joblib, Changes, Refusal, Renames, Request, PROTOCOLS};
 use torshi_core::salvage::{salvage as save_whole, Incomplete};
 use torshi_core::symbolic::{Encoding, Settings};
 use torshi_file::compress::Unpacker;
@@ -131,12 +131,13 @@ fn header_length(part: &[u8], length: u64) -> usize {
     }
 }
 
-/// The first pickle of some bytes as another stream that builds the same.
+/// The first pickle of some bytes as another stream that builds the same; with `joblib`, one in joblib's layout.
 #[pyfunction]
-#[pyo3(signature = (data, renames, current=false, protocol=5, strip=false, fix_imports=true))]
+#[pyo3(signature = (data, renames, current=false, protocol=5, strip=false, fix_imports=true, joblib=false))]
+#[allow(clippy::too_many_arguments)] // what may be asked for of a stream
 fn rewrite(
     py: Python<'_>, data: &Bound<'_, PyBytes>, renames: Vec<(String, String)>, current: bool, protocol: u8,
-    strip: bool, fix_imports: bool,
+    strip: bool, fix_imports: bool, joblib: bool,
 ) -> PyResult<RewrittenStream> {
     if !PROTOCOLS.contains(&protocol) {
         let text = format!("protocol must be {} or {}, not {protocol}", PROTOCOLS.start(), PROTOCOLS.end());
@@ -145,7 +146,11 @@ fn rewrite(
     let renames = Renames::new(&renames, current).map_err(PyValueError::new_err)?;
     let stream = data.as_bytes();
     let request = Request { renames: &renames, protocol, strip, fix_imports };
-    let made = py.detach(|| write_anew(stream, &request)).map_err(|refusal| match refusal {
+    let made = match joblib {
+        true => with_settings(py, |settings| rewrite_joblib(stream, &request, settings)),
+        false => py.detach(|| write_anew(stream, &request)),
+    };
+    let made = made.map_err(|refusal| match refusal {
         Refusal::Fault(fault) => errors::fault(py, &fault, stream),
         Refusal::Differs => PyRuntimeError::new_err(
             "the rewritten stream would not build the same, so it was not written; this is a fault of torshi's",
