@@ -73,7 +73,7 @@ def main() -> None:
         except torshi.MalformedError:
             found = []
         wanted = items(value)
-        # A record that breaks off and is the value of a dict comes back with what is whole of it, and is no whole record.
+        # A record that breaks off and is the value of a dict comes back with what is whole of it: no whole record.
         wrong = [one for one, other in zip(found, wanted, strict=False) if one != other]
         if shape == "records by name" and wrong == found[-1:]:
             found, wrong = found[:-1], []

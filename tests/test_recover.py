@@ -1,7 +1,7 @@
 """Files that break off or are damaged: all that is whole comes back, nothing that nobody wrote does.
 
-If these failed, what could be saved would be lost, or made up, or a stranger's broken file would do what a whole one may
-not.
+If these failed, what could be saved would be lost, or made up, or a stranger's broken file would do what a whole one
+may not.
 """
 
 from __future__ import annotations
@@ -151,7 +151,7 @@ def test_damage_in_the_middle_and_at_the_end_of_a_saved_file(tmp_path: Path) -> 
     path.write_bytes(data)
     told = torshi.recover(path)
     assert told.value == RECORDS[:30]
-    assert any("damaged" in note for note in told.notes)
+    assert any("not as it was written" in note for note in told.notes)
     assert told.dropped == "$[30]"
     data = bytearray((tmp_path / "data.pkl").read_bytes())
     data[at - 2 : at] = b"\x8c\x07"
@@ -172,11 +172,12 @@ def test_damage_in_the_middle_and_at_the_end_of_a_saved_file(tmp_path: Path) -> 
 def test_compressed_files_that_break_off(tmp_path: Path, container: str) -> None:
     path = tmp_path / "data.pkl"
     rng = random.Random(1)
-    value = [{"id": n, "noise": rng.randbytes(2000)} for n in range(1000)]
+    # lz4 has blocks of 4 MB, of which a cut one gives nothing.
+    value = [{"id": n, "noise": rng.randbytes(2000)} for n in range(6000 if container == "lz4" else 1000)]
     torshi.save(value, path, compress=container, key=False)
     told = torshi.recover(path.read_bytes()[: path.stat().st_size // 2])
     assert told.value == value[: len(told.value)]
-    assert len(told.value) > 350
+    assert len(told.value) > 0.3 * len(value)
     assert any(container in note for note in told.notes)
     small = torshi.recover(path.read_bytes()[: path.stat().st_size // 2], limits=torshi.Limits(stream=2_200_000))
     assert 100 < len(small.value) <= len(told.value)

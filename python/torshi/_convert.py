@@ -86,9 +86,9 @@ def convert(
         >>> torshi.save({"name": "John Doe", "scores": [1, 2.5]}, "data.pkl")
         >>> torshi.convert("data.pkl", "data.json")
         'json'
-        >>> print(open("data.json").read())
-        {"name":"John Doe","scores":[1,2.5]}
-        <BLANKLINE>
+        >>> from pathlib import Path
+        >>> Path("data.json").read_text()
+        '{"name":"John Doe","scores":[1,2.5]}\\n'
     """
     chosen = to or _SUFFIXES.get(PurePath(os.fsdecode(target)).suffix.lower())
     if chosen not in ("torshi", "pickle", "json"):
@@ -118,24 +118,41 @@ def _joblib_data(source: Any, limits: Limits | None) -> bytes | None:
     """
     with open(source, "rb") as opened:
         raw = opened.read()
-    for head, module, name in _PACKED:
-        if raw.startswith(head):
-            data = _unpacked(raw, module, name, limits)
-            break
+    packed = next(((module, name) for head, module, name in _PACKED if raw.startswith(head)), None)
+    if packed is not None:
+        data = _unpacked(raw, *packed, limits)
+    elif _native.sniff_container(raw[:4]) != "plain":
+        data, fault = _native.unpack_some(raw, _most(raw, limits))
+        _within(raw, data, limits)
+        if fault is not None and _JOBLIB in data:
+            raise MalformedError(f"the file is damaged: it cannot be unpacked: {fault}")
     else:
-        data = pickle_file(source, limits).data
+        data = raw
     if _JOBLIB in data:
         return data
-    if data is not raw and raw.startswith(tuple(head for head, _, _ in _PACKED)):
-        raise MalformedError("the file unpacks to a pickle without joblib's arrays: unpack it first")
+    if packed is not None:
+        raise MalformedError("the file unpacks to something without joblib's arrays: unpack it first")
     return None
+
+
+def _most(raw: bytes, limits: Limits | None) -> int:
+    """Bytes that a file may unpack to."""
+    if limits is not None and limits.stream is not None:
+        return limits.stream
+    return (64 << 20) + 32 * len(raw)
+
+
+def _within(raw: bytes, data: bytes, limits: Limits | None) -> None:
+    """Raises if a file unpacks to more than it may."""
+    most = _most(raw, limits)
+    if len(data) > most:
+        text = f"the file has {len(raw)} bytes and unpacks to more than {most}; expected it? limits=Limits(stream=...)"
+        raise LimitError(text, "stream", most)
 
 
 def _unpacked(raw: bytes, module: str, name: str, limits: Limits | None) -> bytes:
     """What a compressed file of joblib's unpacks to."""
-    most = (64 << 20) + 32 * len(raw)
-    if limits is not None and limits.stream is not None:
-        most = limits.stream
+    most = _most(raw, limits)
     try:
         unpacker = getattr(importlib.import_module(module), name)()
         data: bytes = unpacker.decompress(raw, most + 1)
@@ -143,12 +160,7 @@ def _unpacked(raw: bytes, module: str, name: str, limits: Limits | None) -> byte
         raise MalformedError(f"this Python has no module {module} to unpack the file with") from error
     except Exception as error:
         raise MalformedError(f"the file is damaged: it cannot be unpacked: {error}") from error
-    if len(data) > most:
-        raise LimitError(
-            f"the file has {len(raw)} bytes and unpacks to more than {most}; expected it? Limits(stream=...)",
-            "stream",
-            most,
-        )
+    _within(raw, data, limits)
     if not unpacker.eof:
         raise MalformedError("the file is damaged: what it unpacks to breaks off")
     return data

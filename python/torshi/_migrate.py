@@ -1,8 +1,8 @@
 """`migrate`: old files into new ones that load the same, without loading them.
 
 Pickles are rewritten instruction by instruction by the native module, which compares what it wrote with what it read
-before it gives it out. Never builds, imports or calls anything that a file names, and never seals a file that the user's
-own key has not sealed already, unless asked to.
+before it gives it out. Never builds, imports or calls anything that a file names, and never seals a file that the
+user's own key has not sealed already, unless asked to.
 """
 
 from __future__ import annotations
@@ -161,7 +161,7 @@ def migrate(
     streams = _rewritten(source, pairs, current_names, protocol, strip)
     if len(streams) > 1 and not plain:
         raise ValueError(
-            f"the file has {len(streams)} pickles, one after another, and a file with a manifest has one: give plain=True"
+            f"the file has {len(streams)} pickles, one after another; a file with a manifest has one: give plain=True"
         )
     container, level = ("plain", None) if plain else (source.container, None)
     if compress is not None:
@@ -209,8 +209,8 @@ def migrate(
 def _sealing(source: PickleFile, stream: _native.RewrittenStream, key: KeyChoice, plain: bool) -> list[Key]:
     """The keys that seal the new file.
 
-    What a key of the user's has sealed it seals again, but for one case: a seal lends the names of the manifest that it is
-    over. A stream with other names has more than was vouched for, and a manifest made of it would list them.
+    What a key of the user's has sealed it seals again, but for one case: a seal lends the names of the manifest that it
+    is over. A stream with other names has more than was vouched for, and a manifest made of it would list them.
     """
     if plain:
         return []
@@ -249,11 +249,11 @@ def _rewritten(
     data, start = source.data, 0
     while not streams or start < len(data):
         try:
-            stream = _native.rewrite(data[start:] if start else data, pairs, current, protocol, strip)
+            stream = _native.rewrite(data, pairs, current, protocol, strip, start=start)
         except MalformedError as error:
             if _JOBLIB in data:
                 raise MalformedError(
-                    "the file has joblib's layout, with arrays between the instructions; torshi convert makes a pickle of it"
+                    "the file has joblib's layout, arrays between instructions: torshi convert makes a pickle of it"
                 ) from error
             if start == 0:
                 raise

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from torshi import _native
 from torshi._errors import MalformedError, UnpicklingError
+from torshi._file import _BEHIND
 from torshi._limits import Limits
 from torshi._rewritten import write_plain, write_stream
 
@@ -94,8 +95,8 @@ def recover(
 
     Args:
         source: path, bytes, or a binary file: a pickle of any kind, or a file of `save`, compressed or not.
-        trust, limits: as for `loads`. What was recovered is checked like any other pickle; a cut file has no seal left, so
-            your own classes are to be named.
+        trust, limits: as for `loads`. What was recovered is checked like any other pickle; a cut file has no seal left,
+            so your own classes are to be named.
         incomplete: ``"drop"`` keeps the outermost container alone, ``"keep"`` every one that has a whole item.
 
     Returns:
@@ -111,7 +112,7 @@ def recover(
         >>> data = torshi.dumps([{"id": n, "name": f"user {n}"} for n in range(100)])
         >>> told = torshi.recover(data[: len(data) // 2])
         >>> len(told.value), told.value[-1], told.dropped
-        (46, {'id': 45, 'name': 'user 45'}, '$[46]')
+        (49, {'id': 48, 'name': 'user 48'}, '$[49]')
     """
     found = salvaged(source, limits=limits, incomplete=incomplete)
     values = [_native.loads(stream.bytes(), trust=trust, limits=limits) for stream in found.streams]
@@ -133,10 +134,9 @@ def salvaged(source: Source, *, limits: Limits | None = None, incomplete: Incomp
     start, fault, dropped = 0, None, None
     kept: list[tuple[str, int]] = []
     while start < len(data) or not streams:
-        rest = data[start:] if start else data
-        if streams and _is_trailer(rest):
+        if streams and _is_trailer(data, start):
             break
-        stream, kept, dropped, guesses, fault, end = _native.salvage(rest, incomplete)
+        stream, kept, dropped, guesses, fault, end = _native.salvage(data, incomplete, start)
         if stream is not None:
             streams.append(_native.rewrite(stream, [], strip=True))
             notes += guesses
@@ -166,7 +166,8 @@ def _unpacked(raw: bytes, limits: Limits | None, notes: list[str]) -> bytes:
         if stored is not None and (stored.manifest is not None or stored.container != "plain"):
             return stored.pickle(limits)
     except UnpicklingError as error:
-        notes.append(str(error))
+        text = str(error)
+        notes.append(text if text.startswith("the file") else f"the file is not as it was written: {text}")
     container = _native.sniff_container(raw[:4])
     if container == "plain":
         return raw
@@ -174,13 +175,14 @@ def _unpacked(raw: bytes, limits: Limits | None, notes: list[str]) -> bytes:
     if limits is not None and limits.stream is not None:
         most = limits.stream
     data, fault = _native.unpack_some(raw, most)
+    data = data[:most]
     if fault is not None:
         notes.append(f"{container} gives {len(data)} bytes and then breaks off: {fault}")
     return data
 
 
-def _is_trailer(rest: bytes) -> bool:
+def _is_trailer(data: bytes, start: int) -> bool:
     """Whether what follows a pickle is what is left of a manifest, and the zeros before it."""
-    rest = rest.lstrip(b"\0")
+    rest = data[start : start + _BEHIND].lstrip(b"\0")
     head = _native.MANIFEST_HEAD
     return rest.startswith(head) or head.startswith(rest)

@@ -13,10 +13,10 @@ from torshi.cli._files import CLEAN, FINDINGS, UNREADABLE, complain
 __all__ = ["add_to"]
 
 _EPILOG = """\
-Reads pickles of any kind, compressed or not, and numpy's .npz and .npy; writes files as torshi.save does, plain pickles, and
-JSON. Nothing of a pickle is loaded. JSON has text, numbers, lists and dictionaries with keys of text: what does not
-fit is named by its path, and nothing is written. --lossy writes what has an obvious form: bytes as base64, sets as
-lists, dates and decimals as text, numbers as keys.
+Reads pickles of any kind, compressed or not, joblib's files, and numpy's .npz and .npy; writes files as torshi.save
+does, plain pickles, and JSON. Nothing of a pickle is loaded. JSON has text, numbers, lists and dictionaries with keys
+of text: what does not fit is named by its path, and nothing is written. --lossy writes what has an obvious form: bytes
+as base64, sets as lists, dates and decimals as text, numbers as keys.
 
 examples:
   torshi convert settings.pkl settings.json

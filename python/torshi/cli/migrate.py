@@ -40,8 +40,8 @@ examples:
   torshi migrate --current-names --compress zstd -o new.pkl frame.pkl
   torshi migrate --recursive archive/                     every *.pkl and *.pickle below
 
-exit codes: 0 done; with --check 1 if anything would change, 0 if nothing; 2 a file is not readable, no pickle, or cannot
-be migrated
+exit codes: 0 done; with --check 1 if anything would change, 0 if nothing; 2 a file is not readable, no pickle, or
+cannot be migrated
 """
 
 

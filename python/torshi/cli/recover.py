@@ -42,7 +42,7 @@ def add_to(commands: Any) -> None:
         "--incomplete",
         choices=("usual", "drop", "keep"),
         default="usual",
-        help="what to do with inner containers that break off: keep those that are values of a dict (usual), none, or all",
+        help="inner containers that break off: keep those that are values of a dict (usual), none, or all",
     )
     parser.add_argument("--json", action="store_true", help="one JSON object")
     parser.set_defaults(run=run)

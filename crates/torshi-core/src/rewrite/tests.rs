@@ -141,3 +141,21 @@ fn the_check_sees_differences() {
     }
     assert_eq!(number(b"(lI1\na."), number(b"\x80\x04]K\x01a."));
 }
+
+/// An array in joblib's layout, and something behind it that shares its slots.
+#[test]
+fn joblibs_arrays_become_numpys() {
+    let head: &[u8] =
+        b"\x80\x02]q\0(cjoblib.numpy_pickle\nNumpyArrayWrapper\nq\x01)\x81q\x02}q\x03(X\x08\0\0\0subclassq\x04\
+cnumpy\nndarray\nq\x05X\x05\0\0\0shapeq\x06K\x03\x85q\x07X\x05\0\0\0orderX\x01\0\0\0CX\x05\0\0\0dtypecnumpy\ndtype\n\
+(X\x02\0\0\0u1\x89\x88tR(K\x03X\x01\0\0\0|NNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK\0tbub";
+    let data = [head, b"\xff.0", b"h\x07h\x04e."].concat();
+    let settings = crate::graph::test_settings();
+    let request = Request { renames: &Renames::default(), protocol: 5, strip: true, fix_imports: true };
+    let rewritten = rewrite_joblib(&data, &request, &settings).unwrap();
+    assert_eq!(rewritten.names, ["numpy._core.multiarray:_reconstruct", "numpy:dtype", "numpy:ndarray"]);
+    assert_eq!(rewritten.end, data.len());
+    let text = crate::disassemble::disassemble(&rewritten.bytes).text;
+    assert!(!text.contains("joblib") && text.contains("\\xff.0"), "{text}");
+    assert!(rewrite_joblib(&data[..data.len() - 9], &request, &settings).is_err());
+}

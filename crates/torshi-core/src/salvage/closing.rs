@@ -9,6 +9,7 @@ use super::{Incomplete, Kept};
 use crate::graph::{Shape, Trace, Value};
 use crate::opcode::Opcode;
 use rustc_hash::FxHashSet;
+use std::rc::Rc;
 
 /// Parts of a tuple that stand on the stack without a mark.
 const LOOSE: usize = 3;
@@ -16,6 +17,10 @@ const LOOSE: usize = 3;
 const DEEP: usize = 16;
 /// Where values at the bottom of the stack are kept meanwhile: slots that no stream has.
 const SHELF: u32 = 0x7fff_0000;
+
+/// Steps of a path that are written, and bytes from which on it is not made longer.
+const MOST_STEPS: usize = 40;
+const LONG_PATH: usize = 400;
 
 /// An end and what it comes to.
 #[derive(Default)]
@@ -55,7 +60,7 @@ pub fn close(trace: &Trace<'_, '_>, incomplete: Incomplete) -> Done {
     let mut top = closing.left(segments[segments.len() - 1]);
     for at in (1..segments.len()).rev() {
         let below = segments[at - 1].last().copied();
-        let inner = paths.get(at + 1).map_or("", String::as_str);
+        let inner = paths.get(at + 1).map_or("", |path| path);
         top = closing.segment(segments[at], below, top, &paths[at], inner);
     }
     closing.bottom(segments[0], top, &paths);
@@ -73,16 +78,20 @@ impl Closing<'_, '_> {
     }
 
     /// For each segment the path of what waits below its mark, and behind these that of what stands on top.
-    fn paths(&self, segments: &[&[Value]]) -> Vec<String> {
-        let mut path = String::from("$");
-        let mut all = vec![path.clone()];
+    fn paths(&self, segments: &[&[Value]]) -> Vec<Rc<str>> {
+        let mut path: Rc<str> = "$".into();
+        let mut all = vec![Rc::clone(&path)];
         for (at, segment) in segments.iter().enumerate() {
-            match at.checked_sub(1).and_then(|below| segments[below].last()) {
-                None => path += &self.nesting(segment),
-                Some(_) if segment.is_empty() => {}
-                Some(&owner) => path += &self.step(owner, segment, segment.len() - 1),
+            let step = match at.checked_sub(1).and_then(|below| segments[below].last()) {
+                _ if path.len() > LONG_PATH => String::new(),
+                None => written(&self.nesting(segment))[1..].to_owned(),
+                Some(_) if segment.is_empty() => String::new(),
+                Some(&owner) => self.step(owner, segment, segment.len() - 1),
+            };
+            if !step.is_empty() {
+                path = format!("{path}{step}{}", if path.len() + step.len() > LONG_PATH { "..." } else { "" }).into();
             }
-            all.push(path.clone());
+            all.push(Rc::clone(&path));
         }
         all
     }
@@ -95,8 +104,9 @@ impl Closing<'_, '_> {
         }
     }
 
-    /// The steps from the bottom of the stack to the last value of the lowest segment.
-    fn nesting(&self, values: &[Value]) -> String {
+    /// The steps from the bottom of the stack to the last value of the lowest segment, one for each value that is put
+    /// into what stands before it.
+    fn nesting(&self, values: &[Value]) -> Vec<String> {
         let mut steps = Vec::new();
         let mut count = values.len();
         while let Some(put) = self.put(&values[..count]) {
@@ -107,7 +117,8 @@ impl Closing<'_, '_> {
             });
             count -= if put == Opcode::Setitem { 2 } else { 1 };
         }
-        steps.into_iter().rev().collect()
+        steps.reverse();
+        steps
     }
 
     /// How the last value gets into what stands before it; by POP if it is a key without a value.
@@ -267,9 +278,9 @@ impl Closing<'_, '_> {
 
     /// Ends the pickle with what stands below the first mark. In the end that is one value: so what stands above a
     /// container which waits was to be put into it.
-    fn bottom(&mut self, values: &[Value], mut top: Top, paths: &[String]) {
+    fn bottom(&mut self, values: &[Value], mut top: Top, paths: &[Rc<str>]) {
         let mut count = values.len();
-        let mut path = paths[1].clone();
+        let mut steps = self.nesting(values);
         while let Some(put) = self.put(&values[..count]) {
             // What stands on top of a broken stream may be a part of something.
             let is_sure = top != Top::Whole || paths.len() > 2;
@@ -279,16 +290,16 @@ impl Closing<'_, '_> {
                 && self.takes(top, put == Opcode::Setitem);
             match taken {
                 true => {
-                    self.note(top, &path);
+                    self.note(top, &written(&steps));
                     self.op(put);
                 }
                 false => {
-                    self.drop_at(path);
+                    self.drop_at(written(&steps));
                     self.pop(if put == Opcode::Setitem { 2 } else { 1 });
                 }
             }
             count -= if put == Opcode::Setitem { 2 } else { 1 };
-            path = format!("${}", self.nesting(&values[..count]));
+            steps.pop();
             top = Top::Open(self.parts.count(values[count - 1]) + u64::from(taken));
         }
         let is_whole = |at: usize| match top {
@@ -301,7 +312,7 @@ impl Closing<'_, '_> {
             [0] if count == 1 => {}
             _ => self.gather(count, &kept),
         }
-        self.note(top, &path);
+        self.note(top, &written(&steps));
         self.op(Opcode::Stop);
         self.done.suffix = Some(std::mem::take(&mut self.suffix));
     }
@@ -309,7 +320,7 @@ impl Closing<'_, '_> {
     /// Leaves some of the values at the bottom: the one, or a list of them.
     fn gather(&mut self, count: usize, kept: &[usize]) {
         for at in (0..count).rev() {
-            if kept.contains(&at) {
+            if kept.binary_search(&at).is_ok() {
                 self.op(Opcode::LongBinput);
                 self.suffix.extend_from_slice(&(SHELF + at as u32).to_le_bytes());
             }
@@ -329,4 +340,10 @@ impl Closing<'_, '_> {
             self.op(Opcode::Appends);
         }
     }
+}
+
+/// A path; of a long one the beginning.
+fn written(steps: &[String]) -> String {
+    let dots = if steps.len() > MOST_STEPS { "..." } else { "" };
+    format!("${}{dots}", steps[..steps.len().min(MOST_STEPS)].concat())
 }

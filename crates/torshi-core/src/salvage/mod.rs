@@ -77,16 +77,23 @@ fn run<'a, 's>(data: &'a [u8], settings: &'s Settings<'s>) -> Trace<'a, 's> {
 /// The same instructions at the same places, with frames of no length: one that was cut is longer than what is left, and
 /// lengths of frames mean nothing.
 fn without_frames(data: &[u8]) -> Vec<u8> {
-    let mut plain = data.to_vec();
     let mut reader = Reader::new(data);
+    let mut frames = Vec::new();
+    let mut end = data.len();
     while let Ok(opcode) = reader.opcode() {
         let at = reader.offset();
-        match reader.argument() {
-            Ok(Argument::Uint(_)) if opcode == Opcode::Frame => plain[at..at + 8].fill(0),
-            Ok(_) if opcode != Opcode::Stop => {}
-            _ => break,
+        match (opcode, reader.argument()) {
+            (Opcode::Frame, Ok(Argument::Uint(_))) => frames.push(at),
+            (Opcode::Stop, _) => {
+                end = at; // what follows may be many pickles more
+                break;
+            }
+            (_, Ok(_)) => {}
+            (_, Err(_)) => break,
         }
     }
+    let mut plain = data[..end].to_vec();
+    frames.into_iter().for_each(|at| plain[at..at + 8].fill(0));
     plain
 }
 

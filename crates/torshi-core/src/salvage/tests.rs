@@ -113,6 +113,16 @@ fn batches() {
     assert_eq!(usual(&whole), "[]"); // perhaps that list was to go on
 }
 
+/// Paths of every level, or the steps to each of them again and again, would take the square of a deep stream.
+#[test]
+fn deep_streams_take_no_longer_than_they_are() {
+    for deep in [&b"]"[..], b"](", b"(", b"]K\x01", b"}K\x01", b"](K\x01"] {
+        let salvaged = saved(&deep.repeat(300_000));
+        assert!(salvaged.kept.iter().all(|kept| kept.path.len() < 500));
+        assert!(salvaged.dropped.is_none_or(|path| path.len() < 500));
+    }
+}
+
 /// A fault in the middle: what stands before it.
 #[test]
 fn damage() {

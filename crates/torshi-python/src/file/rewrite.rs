@@ -131,20 +131,21 @@ fn header_length(part: &[u8], length: u64) -> usize {
     }
 }
 
-/// The first pickle of some bytes as another stream that builds the same; with `joblib`, one in joblib's layout.
+/// The pickle that begins at `start` as another stream that builds the same; with `joblib`, one in joblib's layout.
 #[pyfunction]
-#[pyo3(signature = (data, renames, current=false, protocol=5, strip=false, fix_imports=true, joblib=false))]
+#[pyo3(signature = (data, renames, current=false, protocol=5, strip=false, fix_imports=true, joblib=false, start=0))]
 #[allow(clippy::too_many_arguments)] // what may be asked for of a stream
 fn rewrite(
     py: Python<'_>, data: &Bound<'_, PyBytes>, renames: Vec<(String, String)>, current: bool, protocol: u8,
-    strip: bool, fix_imports: bool, joblib: bool,
+    strip: bool, fix_imports: bool, joblib: bool, start: usize,
 ) -> PyResult<RewrittenStream> {
     if !PROTOCOLS.contains(&protocol) {
         let text = format!("protocol must be {} or {}, not {protocol}", PROTOCOLS.start(), PROTOCOLS.end());
         return Err(PyValueError::new_err(text));
     }
     let renames = Renames::new(&renames, current).map_err(PyValueError::new_err)?;
-    let stream = data.as_bytes();
+    let whole = data.as_bytes();
+    let stream = whole.get(start..).unwrap_or_default();
     let request = Request { renames: &renames, protocol, strip, fix_imports };
     let made = match joblib {
         true => with_settings(py, |settings| rewrite_joblib(stream, &request, settings)),
@@ -156,26 +157,26 @@ fn rewrite(
             "the rewritten stream would not build the same, so it was not written; this is a fault of torshi's",
         ),
     })?;
-    let origin = stream.as_ptr() as usize;
+    let origin = whole.as_ptr() as usize;
     let places = made.payloads.iter().map(|payload| payload.as_ptr() as usize - origin).collect();
     let (bytes, gaps, changes, names, end) = (made.bytes, made.gaps, made.changes, made.names, made.end);
     Ok(RewrittenStream { source: data.clone().unbind(), bytes, gaps, places, changes, names, end })
 }
 
-type Saved4 = (Option<Py<PyBytes>>, Vec<(String, u64)>, Option<String>, Vec<String>, Option<String>, usize);
+type Mended = (Option<Py<PyBytes>>, Vec<(String, u64)>, Option<String>, Vec<String>, Option<String>, usize);
 
-/// What is whole of the first pickle of some bytes: a pickle of it; containers that are kept and were not whole, with
+/// What is whole of the pickle that begins at `start`: a pickle of it; containers that are kept and were not whole, with
 /// their items; where the first thing stands that is left out; guesses; the fault; bytes up to it.
 #[pyfunction]
-#[pyo3(signature = (data, incomplete="usual"))]
-fn salvage(py: Python<'_>, data: &Bound<'_, PyBytes>, incomplete: &str) -> PyResult<Saved4> {
+#[pyo3(signature = (data, incomplete="usual", start=0))]
+fn salvage(py: Python<'_>, data: &Bound<'_, PyBytes>, incomplete: &str, start: usize) -> PyResult<Mended> {
     let incomplete = match incomplete {
         "usual" => Incomplete::Usual,
         "drop" => Incomplete::Drop,
         "keep" => Incomplete::Keep,
         other => return Err(PyValueError::new_err(format!("incomplete is usual, drop or keep, not {other}"))),
     };
-    let stream = data.as_bytes();
+    let stream = data.as_bytes().get(start..).unwrap_or_default();
     let done = with_settings(py, |settings| save_whole(stream, settings, incomplete));
     let kept = done.kept.into_iter().map(|kept| (kept.path, kept.items)).collect();
     let fault = done.fault.map(|fault| fault.to_string());
