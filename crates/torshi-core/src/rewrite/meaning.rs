@@ -214,7 +214,7 @@ impl<'a, 's> Meaning<'a, 's> {
     }
 }
 
-fn read_name<'n>(bytes: &'n [u8], site: Site) -> Result<&'n str, FaultBox> {
+fn read_name(bytes: &[u8], site: Site) -> Result<&str, FaultBox> {
     std::str::from_utf8(bytes).map_err(|_| Fault::new(site, FaultKind::BadText("a name that is not UTF-8".into())))
 }
 

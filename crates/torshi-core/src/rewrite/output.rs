@@ -182,8 +182,8 @@ impl<'a> Output<'a> {
         let bytes = n.to_le_bytes();
         let (opcode, width) = match n {
             0..=0xff => (Opcode::Binint1, 1),
-            0..=0xffff => (Opcode::Binint2, 2),
-            -0x8000_0000..=0x7fff_ffff => (Opcode::Binint, 4),
+            0x100..=0xffff => (Opcode::Binint2, 2),
+            -0x8000_0000..=-1 | 0x1_0000..=0x7fff_ffff => (Opcode::Binint, 4),
             _ => return self.long(shortest(&bytes)),
         };
         self.bytes.push(opcode as u8);
@@ -207,7 +207,7 @@ impl<'a> Output<'a> {
         let (opcode, width) = match length {
             _ if opcodes[0] == Opcode::Bytearray8 => (opcodes[2], 8),
             0..=0xff => (opcodes[0], 1),
-            0..=0xffff_ffff => (opcodes[1], 4),
+            0x100..=0xffff_ffff => (opcodes[1], 4),
             _ => (opcodes[2], 8),
         };
         let header = |output: &mut Self| {

@@ -81,7 +81,7 @@ fn renaming_never_changes_data() {
 /// What is pushed to be dropped is no part of the value: alignment of an earlier file, for one.
 #[test]
 fn fillers_go() {
-    assert_eq!(body(b"\x80\x05]C\x05\0\0\0\0\00K\x01a.", &[], false), b"]K\x01a.");
+    assert_eq!(body(b"\x80\x05]C\x05\0\0\0\0\x000K\x01a.", &[], false), b"]K\x01a.");
 }
 
 /// Slots that nothing reads are left out where that is asked for, and the others keep their values.

@@ -107,18 +107,19 @@ impl Closing<'_, '_> {
     /// The steps from the bottom of the stack to the last value of the lowest segment, one for each value that is put
     /// into what stands before it.
     fn nesting(&self, values: &[Value]) -> Vec<String> {
-        let mut steps = Vec::new();
+        let mut puts = Vec::new();
         let mut count = values.len();
         while let Some(put) = self.put(&values[..count]) {
-            steps.push(match put {
-                Opcode::Setitem => self.parts.step(values[count - 2]),
-                Opcode::Append => format!("[{}]", self.parts.count(values[count - 2])),
-                _ => String::new(),
-            });
+            puts.push((count, put));
             count -= if put == Opcode::Setitem { 2 } else { 1 };
         }
-        steps.reverse();
-        steps
+        let step = |(at, (count, put))| match put {
+            _ if at > MOST_STEPS => String::new(), // nobody reads that far
+            Opcode::Setitem => self.parts.step(values[count - 2]),
+            Opcode::Append => format!("[{}]", self.parts.count(values[count - 2])),
+            _ => String::new(),
+        };
+        puts.into_iter().rev().enumerate().map(step).collect()
     }
 
     /// How the last value gets into what stands before it; by POP if it is a key without a value.
