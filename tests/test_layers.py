@@ -36,6 +36,7 @@ LAYERS = [
     {"_manifest", "_keys", "_seal", "_file"},
     {"_report", "_inspect", "_scan"},
     {"_outline", "_lock"},
+    {"_rewritten", "_migrate", "_convert", "_recover"},
     {"_places", "_gate", "_stand_ins", "_guard"},
     {"_objects", "_ledger"},
     {"cli"},

@@ -55,14 +55,7 @@ NEW: dict[str, set[str]] = {
 }
 
 
-def python_files() -> list[Any]:
-    moved = pytest.mark.xfail(reason="pathlib was a package in 3.13 alone: no rename of pathlib._local yet")
-    return [
-        pytest.param(path, id=path.stem, marks=[moved] if path.match("3.13-*-paths.pkl") else []) for path in PYTHONS
-    ]
-
-
-@pytest.mark.parametrize("path", python_files())
+@pytest.mark.parametrize("path", PYTHONS, ids=lambda path: path.stem)
 def test_files_of_every_python(path: Path) -> None:
     version, protocol, kind = path.stem.split("-")
     made = maker("pythons")

@@ -16,6 +16,7 @@ Example:
 
 from pickle import DEFAULT_PROTOCOL, HIGHEST_PROTOCOL, PickleBuffer
 
+from torshi._convert import convert
 from torshi._drift import Change, ClassChangedWarning, VersionWarning
 from torshi._errors import (
     LimitError,
@@ -41,11 +42,13 @@ from torshi._inspect import check, inspect
 from torshi._limits import Limits
 from torshi._lock import SchemaError, SchemaLock
 from torshi._manifest import Description, SavedBuffer
+from torshi._migrate import Migration, migrate
 from torshi._objects import ObjectResult, scan_objects
 from torshi._opcodes import *
 from torshi._pickler import Pickler, dump, dumps
 from torshi._placeholder import Placeholder
 from torshi._policy import Policy, unrestricted
+from torshi._recover import Recovery, recover
 from torshi._renames import Renames, renames
 from torshi._report import Report
 from torshi._scan import (
@@ -92,6 +95,12 @@ __all__ = [
     "VersionWarning",
     "SchemaLock",
     "SchemaError",
+    # files into others
+    "migrate",
+    "Migration",
+    "convert",
+    "recover",
+    "Recovery",
     # trust
     "Policy",
     "unrestricted",

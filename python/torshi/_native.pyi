@@ -1,5 +1,6 @@
 """Types of the compiled module; the documentation of each name stands where the package offers it."""
 
+import builtins
 from collections.abc import Callable, Iterable
 from typing import Any, TypeVar, final, overload
 
@@ -159,7 +160,47 @@ class StoredFile:
         placeholders: bool = False,
     ) -> Any: ...
     def verify(self, vouched: bool = False) -> None: ...
-    def pickle(self) -> bytes: ...
+    def pickle(self, limits: Limits | None = None, vouched: bool = False) -> bytes: ...
+
+@final
+class RewrittenStream:
+    @property
+    def protocol(self) -> int: ...
+    @property
+    def renamed(self) -> list[tuple[str, str, int]]: ...
+    @property
+    def reformed(self) -> int: ...
+    @property
+    def dropped(self) -> int: ...
+    @property
+    def names(self) -> list[str]: ...
+    @property
+    def end(self) -> int: ...
+    def bytes(self) -> bytes: ...
+    def write(
+        self,
+        file: int | Callable[[builtins.bytes], object],
+        container: str = "plain",
+        level: int | None = None,
+        progress: Callable[[int], object] | None = None,
+        lent: list[bool] = ...,
+    ) -> tuple[int, str, list[tuple[int, int, str, bool]], list[str]]: ...
+
+def rewrite(
+    data: bytes,
+    renames: list[tuple[str, str]],
+    current: bool = False,
+    protocol: int = 5,
+    strip: bool = False,
+    fix_imports: bool = True,
+    joblib: bool = False,
+    start: int = 0,
+) -> RewrittenStream: ...
+def salvage(
+    data: bytes, incomplete: str = "usual", start: int = 0
+) -> tuple[bytes | None, list[tuple[str, int]], str | None, list[str], str | None, int]: ...
+def plain_json(stream: RewrittenStream, lossy: bool) -> str: ...
+def unpack_some(data: bytes, most: int) -> tuple[bytes, str | None]: ...
 
 @final
 class ScanRun:

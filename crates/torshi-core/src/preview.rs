@@ -146,7 +146,7 @@ fn plain(line: &[u8], most: usize) -> String {
 }
 
 /// A float as Python's `repr` writes it, in all but rare cases of exponents.
-fn float(x: f64) -> String {
+pub fn float(x: f64) -> String {
     if x.is_nan() {
         return "nan".into();
     }
@@ -161,7 +161,7 @@ fn float(x: f64) -> String {
 }
 
 /// Decimal where it fits; a longer integer is only measured, since decimal digits cost the square of them.
-fn long(bytes: &[u8], most: usize) -> String {
+pub fn long(bytes: &[u8], most: usize) -> String {
     let negative = bytes.last().is_some_and(|&b| b >= 0x80);
     // 2.41 decimal digits a byte.
     if bytes.len() * 5 / 2 > most {

@@ -57,6 +57,8 @@ pub struct Trace<'a, 's> {
     pub root: Option<Value>,
     /// What stands on the stack otherwise, deepest first.
     pub stack: Vec<Value>,
+    /// Where the marks stand on it.
+    pub marks: Vec<usize>,
     /// Why the stream cannot be read on, if so.
     pub fault: Option<FaultBox>,
     /// Where reading ended: right behind STOP, or in the instruction at fault.
@@ -75,7 +77,7 @@ pub fn trace<'a, 's>(data: &'a [u8], settings: &'s Settings<'s>, bounds: Bounds,
 }
 
 /// The same, passing over parts that are no instructions: of a layout in which there are such, in stream order.
-fn trace_around<'a, 's>(
+pub(crate) fn trace_around<'a, 's>(
     data: &'a [u8], settings: &'s Settings<'s>, bounds: Bounds, mut watched: Vec<usize>, foreign: &[Range<usize>],
 ) -> Trace<'a, 's> {
     watched.sort_unstable();
@@ -113,12 +115,12 @@ fn trace_around<'a, 's>(
         }
     };
     let (end, steps, protocol) = (reader.offset(), machine.steps, machine.protocol());
-    let stack = machine.stack().to_vec();
+    let (stack, marks) = (machine.stack().to_vec(), machine.marks().to_vec());
     let (root, fault) = match ran {
         Ok(root) => (Some(root), None),
         Err(fault) => (None, Some(fault)),
     };
-    Trace { graph: machine.domain, root, stack, fault, end, steps, protocol, protocols }
+    Trace { graph: machine.domain, root, stack, marks, fault, end, steps, protocol, protocols }
 }
 
 impl<'a> Graph<'a, '_> {

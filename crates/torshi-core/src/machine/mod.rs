@@ -118,6 +118,11 @@ impl<'a, D: Domain<'a>> Machine<'a, D> {
         &self.stack
     }
 
+    /// Where the marks stand on the stack, outermost first.
+    pub fn marks(&self) -> &[usize] {
+        &self.marks
+    }
+
     /// Puts another value in the place of the top of the stack, for layouts in which more than instructions make one.
     pub fn replace_top(&mut self, value: D::Value) {
         if let Some(top) = self.stack.last_mut() {

@@ -28,8 +28,24 @@ pub struct Laid {
     pub outcome: Outcome,
     /// Where raw bytes and inner pickles stand, which are no instructions of this stream.
     pub foreign: Vec<Range<usize>>,
+    /// For each of these what makes the array.
+    pub arrays: Vec<Contents>,
     /// It ends at an array of which nobody can say how long it is: not broken, but not understood.
     pub obscure: bool,
+}
+
+/// What stands behind an array wrapper.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Contents {
+    /// The array's own bytes, so many at the end of the part.
+    Bytes {
+        /// How many.
+        length: usize,
+        /// Whether they are in the order of Fortran.
+        fortran: bool,
+    },
+    /// A pickle of the array.
+    Pickle,
 }
 
 const OBSCURE: &str = "an array wrapper whose dtype does not say how many bytes follow";
@@ -44,9 +60,9 @@ pub fn verify_joblib(data: &[u8], policy: &Policy, limits: &Limits, settings: &S
     let domain = Symbolic::new(data, Vec::new(), policy, limits, settings, Box::<Arena>::default());
     let machine = Machine::new(data, domain, Memo::noting(), settings.fix_imports);
     let terms = Terms { policy, limits, settings };
-    let mut walk = Walk { machine, reader: Reader::new(data), data, terms, foreign: Vec::new() };
+    let mut walk = Walk { machine, reader: Reader::new(data), data, terms, foreign: Vec::new(), arrays: Vec::new() };
     let fault = walk.run().err();
-    let Walk { mut machine, reader, foreign, .. } = walk;
+    let Walk { mut machine, reader, foreign, arrays, .. } = walk;
     let (protocol, stored, farthest) = (machine.protocol(), machine.memo.len(), machine.memo.farthest());
     let (_, reads) = machine.memo.take_parts();
     let Symbolic { mut globals, findings, dunder_states, buffer, .. } = machine.domain;
@@ -54,7 +70,7 @@ pub fn verify_joblib(data: &[u8], policy: &Policy, limits: &Limits, settings: &S
     let plan = Plan { stored, farthest, buffer, reads, end, protocol, dunder_states, globals, ..Plan::default() };
     let obscure =
         fault.as_ref().is_some_and(|fault| matches!(&fault.kind, FaultKind::Malformed(what) if what == OBSCURE));
-    Laid { outcome: Outcome { plan, findings, fault, freed: 0 }, foreign, obscure }
+    Laid { outcome: Outcome { plan, findings, fault, freed: 0 }, foreign, arrays, obscure }
 }
 
 /// What a stream is checked by.
@@ -71,6 +87,7 @@ struct Walk<'a, 'p> {
     data: &'a [u8],
     terms: Terms<'p>,
     foreign: Vec<Range<usize>>,
+    arrays: Vec<Contents>,
 }
 
 /// What a wrapper says of its array.
@@ -107,6 +124,10 @@ impl Walk<'_, '_> {
             return Err(Fault::malformed(site, OBSCURE));
         };
         let from = self.reader.offset();
+        self.arrays.push(match extent {
+            Extent::References => Contents::Pickle,
+            Extent::Bytes(length) => Contents::Bytes { length: length as usize, fortran: wrapped.fortran },
+        });
         let array = match extent {
             Extent::References => self.pickle()?,
             Extent::Bytes(length) => {

@@ -32,7 +32,7 @@ use value::{Span, Symbol};
 pub(crate) use crate::literal::{raw_unicode_escape, unescape};
 pub(crate) use globals::modern;
 pub use globals::{moved, usage, GlobalUse, Origin};
-pub use joblib::{is_wrapper, verify_joblib, Laid};
+pub use joblib::{is_wrapper, verify_joblib, Contents, Laid};
 
 /// Findings kept: enough to show a person, few enough to bound memory.
 const MOST_FINDINGS: usize = 200;

@@ -431,8 +431,11 @@ impl StoredFile {
     }
 
     /// The pickle, in one piece.
-    fn pickle<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyBytes>> {
-        let mut fetched = self.stream(py, &Limits::default(), false, false)?;
+    #[pyo3(signature = (limits=None, vouched=false))]
+    fn pickle<'py>(
+        &self, py: Python<'py>, limits: Option<&Bound<'py, PyAny>>, vouched: bool,
+    ) -> PyResult<Bound<'py, PyBytes>> {
+        let mut fetched = self.stream(py, &limits_of(limits)?, false, vouched)?;
         self.compare(py, &fetched, true)?;
         fetched.stream.join()?;
         Ok(PyBytes::new(py, fetched.stream.as_slice()))

@@ -2,6 +2,7 @@
 //! way back. What the bytes around the stream mean is `torshi-file`'s; trust is decided in Python's half.
 
 mod load;
+mod rewrite;
 mod save;
 mod seal;
 mod sink;
@@ -13,6 +14,7 @@ use pyo3::prelude::*;
 /// Adds everything here to the module.
 pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     save::register(module)?;
+    rewrite::register(module)?;
     seal::register(module)?;
     load::register(module)
 }

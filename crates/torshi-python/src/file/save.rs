@@ -18,7 +18,8 @@ use torshi_file::layout::{render, Container};
 /// The protocol of files: any Python since 3.8 reads it, and large buffers stand in it as they are.
 const PROTOCOL: u8 = 5;
 
-type Saved = (u64, String, Vec<(u64, u64, String, bool)>, Vec<String>);
+/// Length, digest, large buffers and names of a stream in a file.
+pub type Saved = (u64, String, Vec<(u64, u64, String, bool)>, Vec<String>);
 
 /// Writes the stream of an object; its length, digest, large buffers and names.
 #[pyfunction]
@@ -27,24 +28,33 @@ fn save_stream<'py>(
     py: Python<'py>, obj: &Bound<'py, PyAny>, file: &Bound<'py, PyAny>, container: &str, level: Option<i32>,
     progress: Option<Py<PyAny>>, by_value: bool,
 ) -> PyResult<Saved> {
-    let way = way(container, level)?;
-    let target = match file.extract::<i32>() {
-        Ok(fd) => Target::Descriptor(fd),
-        Err(_) => Target::Object(file.clone().unbind()),
-    };
-    let sink = Rc::new(RefCell::new(FileSink::new(target, way, progress)?));
+    let sink = Rc::new(RefCell::new(FileSink::new(target(file), way(container, level)?, progress)?));
     let writer = Writer::saving(Rc::clone(&sink));
     let hooks = hooks(py, PROTOCOL, None, by_value)?;
     let encoder = Encoder::new(py, PROTOCOL, true, writer, Memo::default(), hooks, false)?;
     encoder.telling(Rc::clone(&sink)).dump_once(obj).map_err(|failed| raised(py, failed))?;
-    let (length, digest, buffers, names) = sink.borrow_mut().finish()?;
+    let mut sink = sink.borrow_mut();
+    saved(&mut sink)
+}
+
+/// A file that Python opened, by its descriptor or its `write`.
+pub fn target(file: &Bound<'_, PyAny>) -> Target {
+    match file.extract::<i32>() {
+        Ok(fd) => Target::Descriptor(fd),
+        Err(_) => Target::Object(file.clone().unbind()),
+    }
+}
+
+/// What came of a stream that is in its file.
+pub fn saved(sink: &mut FileSink) -> PyResult<Saved> {
+    let (length, digest, buffers, names) = sink.finish()?;
     let named = |digest: &[u8]| format!("blake3:{}", to_hex(digest));
     let buffers = buffers.into_iter().map(|(at, length, digest, lent)| (at, length, named(&digest), lent)).collect();
     Ok((length, named(&digest), buffers, names))
 }
 
 /// How to compress, if at all.
-fn way(container: &str, level: Option<i32>) -> PyResult<Option<Way>> {
+pub fn way(container: &str, level: Option<i32>) -> PyResult<Option<Way>> {
     let Some(container) = Container::named(container) else {
         return Err(PyValueError::new_err(format!("no such compression: {container}; there are zstd, lz4 and gzip")));
     };
