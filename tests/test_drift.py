@@ -103,6 +103,10 @@ def test_changes_of_a_dataclass(tmp_path: Path, app: App, source: str, changes: 
         assert warning.message.table in str(warning.message)
         copy = pickle.loads(pickle.dumps(warning.message))
         assert (copy.changes, str(copy)) == (warning.message.changes, str(warning.message))
+    elif "__torshi_version__" in source:
+        # The class is said to mind old states, and did not: the object says so.
+        with pytest.warns(torshi.ChangeWarning, match="nothing for 'email'"):
+            loaded = torshi.load(path)
     else:
         loaded = torshi.load(path)
     assert loaded.name == "ann"

@@ -16,7 +16,8 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from torshi._distribution import distribution_of, installed_version, release
-from torshi._fingerprint import adapts, fingerprint, is_ordered, live, live_class, optional_fields
+from torshi._fields import ChangeWarning
+from torshi._fingerprint import adapts, declares, fingerprint, is_ordered, live, live_class, optional_fields
 from torshi._printable import printable
 from torshi._spelling import same
 
@@ -303,6 +304,8 @@ def class_changes(name: str, was: Mapping[str, Any], cls: type, now: Mapping[str
     # does not say by an unchanged version that there are none.
     raised = versions[0] != versions[1] and not found[0].matters
     minds = not raised and (versions[1] is not None or not adapts(cls))
+    if not today and not declares(cls):
+        return found  # its objects may have the fields all the same: it says of none
     optional = optional_fields(cls)
     removed = [field for field in before if field not in today]
     added = [field for field in today if field not in before]
@@ -386,16 +389,21 @@ def _written(text: bytes | None) -> _Written:
     return _NOTHING
 
 
-def warn(text: bytes | None, stacklevel: int) -> None:
+def warn(text: bytes | None, stacklevel: int, said: Iterable[ChangeWarning] = ()) -> None:
     """Warns of what matters among the changes since a manifest was written, after a load that went well.
 
     Args:
         text: the manifest.
         stacklevel: whom the warning is for, as for `warnings.warn`, counted from the caller.
+        said: what states of the file say of classes that have changed: told of those that the manifest says nothing of.
     """
-    if text is None or _NO_CLASSES in text:
-        return
-    found = [change for change in _written(text).changes() if change.matters]
+    found = []
+    if text is not None and _NO_CLASSES not in text:
+        found = [change for change in _written(text).changes() if change.matters]
+    told = {change.name for change in found}
+    for warning in said:
+        if _own_name(warning.cls) not in told:
+            warnings.warn(warning, stacklevel=stacklevel + 1)
     for category, library in ((ClassChangedWarning, False), (VersionWarning, True)):
         some = [change for change in found if (change.kind == "library") is library]
         if some:

@@ -6,16 +6,20 @@ Instances of dataclasses and attrs classes into the same instances with defaults
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import sys
 import types
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextvars import ContextVar
 from typing import Any
 
-__all__ = ["ChangeWarning"]
+__all__ = ["ChangeWarning", "heard"]
 
 _ABSENT = object()
+
+_hearing: ContextVar[list[ChangeWarning] | None] = ContextVar("_hearing", default=None)
 
 
 class ChangeWarning(UserWarning):
@@ -156,8 +160,24 @@ def _has(instance: Any, name: str) -> bool:
     return False
 
 
+@contextlib.contextmanager
+def heard() -> Iterator[list[ChangeWarning]]:
+    """Gives what would be warned of to the caller instead, who knows from elsewhere what the classes were."""
+    said: list[ChangeWarning] = []
+    token = _hearing.set(said)
+    try:
+        yield said
+    finally:
+        _hearing.reset(token)
+
+
 def _warn(warning: ChangeWarning) -> None:
     """Warns where the program called torshi, or stock pickle, from."""
+    hearing = _hearing.get()
+    if hearing is not None:
+        if all(str(warning) != str(other) for other in hearing):
+            hearing.append(warning)
+        return
     frame, level = sys._getframe(1), 2
     while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] == "torshi":
         frame, level = frame.f_back, level + 1

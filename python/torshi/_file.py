@@ -20,6 +20,7 @@ from torshi import _drift, _native
 from torshi._atomic import replacing
 from torshi._by_value import holds_code
 from torshi._errors import LimitError, MalformedError, SealError, UntrustedError
+from torshi._fields import heard
 from torshi._manifest import Description, compose, description, metadata_checked, says_by_value
 from torshi._policy import Policy, resolve, unrestricted
 from torshi._seal import KeyChoice, Seal, chosen_keys, demand_right, examine, lent_names, records, sealed
@@ -249,13 +250,14 @@ def load(
             _look_behind(stream)
             return value
         try:
-            value = settings.checked(settings.load(stored, mmap=mmap, verify=verify))
+            with heard() as said:
+                value = settings.checked(settings.load(stored, mmap=mmap, verify=verify))
         except (UntrustedError, MalformedError, LimitError, SealError):
             raise  # nothing was built
         except Exception as error:
             _drift.explain(error, stored.manifest)
             raise
-    _drift.warn(stored.manifest, stacklevel=2)
+    _drift.warn(stored.manifest, 2, said)
     return value
 
 

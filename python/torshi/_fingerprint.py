@@ -12,7 +12,7 @@ import enum
 import sys
 from typing import Any
 
-__all__ = ["adapts", "fingerprint", "is_ordered", "live", "live_class", "optional_fields"]
+__all__ = ["adapts", "declares", "fingerprint", "is_ordered", "live", "live_class", "optional_fields"]
 
 _MOST_FIELDS = 1000
 
@@ -99,6 +99,22 @@ def _names(cls: type) -> list[str] | None:
     if not issubclass(cls, tuple) or not isinstance(found, tuple):
         return None
     return [name for name in found if isinstance(name, str)]
+
+
+def declares(cls: type) -> bool:
+    """Whether a class says what fields its objects have, if only that there are none.
+
+    Example:
+        >>> from torshi._fingerprint import declares
+        >>> declares(type("Plain", (), {})), declares(type("Slotted", (), {"__slots__": ()}))
+        (False, True)
+    """
+    said = (_declared(cls), _attributes(cls), _names(cls))
+    return any(fields is not None for fields in said) or issubclass(cls, enum.Enum) or _is_slotted(cls)
+
+
+def _is_slotted(cls: type) -> bool:
+    return all("__slots__" in _namespace(base) for base in _bases(cls)[:-1])
 
 
 def _fields(cls: type) -> list[list[str]]:

@@ -15,7 +15,7 @@ from typing import Any
 
 from torshi import _native
 from torshi._atomic import replacing
-from torshi._file import _stored, _write_all
+from torshi._file import _opened, _write_all
 from torshi._keys import Key, keys
 from torshi._limits import Limits
 from torshi._manifest import compose
@@ -71,8 +71,7 @@ def pickle_file(path: str | os.PathLike[str], limits: Limits | None = None) -> P
         LimitError: it unpacks to more than a load may ask for.
         OSError: it cannot be read.
     """
-    with open(path, "rb") as opened:
-        stored = _stored(opened)
+    with _opened(path, None) as (opened, stored, size):
         if stored is None:
             data = opened.read()
             return PickleFile(data, "plain", None, (), len(data))
@@ -81,7 +80,7 @@ def pickle_file(path: str | os.PathLike[str], limits: Limits | None = None) -> P
         manifest = stored.manifest
         data = stored.pickle(limits, any(seal.trusted for seal in seals))
         record = None if manifest is None else json.loads(manifest)
-        return PickleFile(data, stored.container, record, seals, os.fstat(opened.fileno()).st_size)
+        return PickleFile(data, stored.container, record, seals, size)
 
 
 def write_stream(

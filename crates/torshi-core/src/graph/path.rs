@@ -166,24 +166,37 @@ fn is_identifier(text: &str) -> bool {
         && bytes.all(|b| b.is_ascii_alphanumeric() || b == b'_')
 }
 
+/// How a node is reached.
+#[derive(Clone, Copy)]
+struct Way {
+    parent: u32,
+    step: Step,
+    /// Steps from the root.
+    depth: u32,
+    /// The node on the way to it at which the beginning of a long path ends.
+    gate: u32,
+}
+
 /// The way to every node that can be reached.
 pub struct Paths<'g, 'a, 's> {
     graph: &'g Graph<'a, 's>,
-    parents: Vec<Option<(u32, Step)>>,
+    ways: Vec<Option<Way>>,
     root: Option<u32>,
 }
 
 impl<'g, 'a, 's> Paths<'g, 'a, 's> {
     /// Paths from `root`. Parts shared many times are gone through again each time, up to a bound.
     pub fn from(graph: &'g Graph<'a, 's>, root: Value) -> Self {
-        let mut parents: Vec<Option<(u32, Step)>> = vec![None; graph.arena.len()];
+        let mut ways: Vec<Option<Way>> = vec![None; graph.arena.len()];
         let mut budget = 4 * (graph.arena.len() + 100_000);
         let mut queue: VecDeque<u32> = root.node().into_iter().collect();
         while let Some(id) = queue.pop_front() {
+            let (depth, gate) = ways[id as usize].map_or((1, id), |way| (way.depth + 1, way.gate));
             graph.each_part(id, &mut |step, value| {
                 if let Some(inner) = value.node() {
-                    if Some(inner) != root.node() && parents[inner as usize].is_none() {
-                        parents[inner as usize] = Some((id, step));
+                    if Some(inner) != root.node() && ways[inner as usize].is_none() {
+                        let gate = if depth as usize <= MOST_STEPS / 2 { inner } else { gate };
+                        ways[inner as usize] = Some(Way { parent: id, step, depth, gate });
                         queue.push_back(inner);
                     }
                 }
@@ -194,31 +207,36 @@ impl<'g, 'a, 's> Paths<'g, 'a, 's> {
                 break;
             }
         }
-        Paths { graph, parents, root: root.node() }
+        Paths { graph, ways, root: root.node() }
     }
 
-    /// The path of a value, if it is part of the object.
+    /// The path of a value, if it is part of the object. Takes as long for a deep one as for one of `MOST_STEPS` steps.
     pub fn of(&self, value: Value) -> Option<String> {
-        let mut id = value.node()?;
-        let mut steps = Vec::new();
-        while Some(id) != self.root {
-            let (parent, step) = self.parents[id as usize]?;
-            steps.push(step);
-            id = parent;
+        let id = value.node()?;
+        if Some(id) == self.root {
+            return Some("$".to_owned());
         }
-        Some(self.written(&steps))
+        let way = self.ways[id as usize]?;
+        let mut path = String::from("$");
+        match way.depth as usize {
+            depth if depth > MOST_STEPS => {
+                self.write(way.gate, MOST_STEPS / 2, &mut path);
+                path.push_str("...");
+                self.write(id, MOST_STEPS / 2, &mut path);
+            }
+            depth => self.write(id, depth, &mut path),
+        }
+        Some(path)
     }
 
-    fn written(&self, steps: &[Step]) -> String {
-        let mut path = String::from("$");
-        for (depth, &step) in steps.iter().rev().enumerate() {
-            match steps.len() {
-                n if n > MOST_STEPS && depth == MOST_STEPS / 2 => path.push_str("..."),
-                n if n > MOST_STEPS && (MOST_STEPS / 2..n - MOST_STEPS / 2).contains(&depth) => {}
-                _ => path.push_str(&self.graph.step_text(step)),
-            }
+    /// Writes the last so many steps of the way to a node.
+    fn write(&self, mut id: u32, count: usize, path: &mut String) {
+        let mut steps = Vec::with_capacity(count);
+        while let Some(way) = self.ways[id as usize].filter(|_| steps.len() < count) {
+            steps.push(way.step);
+            id = way.parent;
         }
-        path
+        steps.into_iter().rev().for_each(|step| path.push_str(&self.graph.step_text(step)));
     }
 }
 
