@@ -15,8 +15,8 @@ Example:
 """
 
 from pickle import DEFAULT_PROTOCOL, HIGHEST_PROTOCOL, PickleBuffer
+from typing import TYPE_CHECKING, Any
 
-from torshi._convert import convert
 from torshi._drift import Change, ClassChangedWarning, VersionWarning
 from torshi._errors import (
     LimitError,
@@ -36,35 +36,76 @@ from torshi._errors import (
 from torshi._fields import ChangeWarning
 from torshi._file import Verification, describe, load, save, seal, verify
 from torshi._findings import Finding
-from torshi._gate import Event
-from torshi._guard import Guard, guard
 from torshi._inspect import check, inspect
 from torshi._limits import Limits
-from torshi._lock import SchemaError, SchemaLock
 from torshi._manifest import Description, SavedBuffer
-from torshi._migrate import Migration, migrate
-from torshi._objects import ObjectResult, scan_objects
 from torshi._opcodes import *
 from torshi._pickler import Pickler, dump, dumps
 from torshi._placeholder import Placeholder
 from torshi._policy import Policy, unrestricted
-from torshi._recover import Recovery, recover
 from torshi._renames import Renames, renames
-from torshi._report import Report
-from torshi._scan import (
-    FileResult,
-    ScanEntry,
-    ScanFinding,
-    ScanLimits,
-    ScanProgress,
-    ScanReport,
-    scan,
-    scan_bytes,
-)
 from torshi._seal import Seal
 from torshi._unpickler import Unpickler, loads
 from torshi._version import __version__
 from torshi._versioned import versioned
+
+if TYPE_CHECKING:
+    from torshi._convert import convert
+    from torshi._gate import Event
+    from torshi._guard import Guard, guard
+    from torshi._lock import SchemaError, SchemaLock
+    from torshi._migrate import Migration, migrate
+    from torshi._objects import ObjectResult, scan_objects
+    from torshi._recover import Recovery, recover
+    from torshi._report import Report
+    from torshi._scan import (
+        FileResult,
+        ScanEntry,
+        ScanFinding,
+        ScanLimits,
+        ScanProgress,
+        ScanReport,
+        scan,
+        scan_bytes,
+    )
+
+# What few programs use, by module: imported when it is first asked for, since many import torshi for `loads` alone.
+_LATER = {
+    "_convert": ("convert",),
+    "_gate": ("Event",),
+    "_guard": ("Guard", "guard"),
+    "_lock": ("SchemaError", "SchemaLock"),
+    "_migrate": ("Migration", "migrate"),
+    "_objects": ("ObjectResult", "scan_objects"),
+    "_recover": ("Recovery", "recover"),
+    "_report": ("Report",),
+    "_scan": (
+        "FileResult",
+        "ScanEntry",
+        "ScanFinding",
+        "ScanLimits",
+        "ScanProgress",
+        "ScanReport",
+        "scan",
+        "scan_bytes",
+    ),
+}
+_HOMES = {name: module for module, names in _LATER.items() for name in names}
+
+
+def __getattr__(name: str) -> Any:
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module 'torshi' has no attribute {name!r}")
+    from importlib import import_module
+
+    found = globals()[name] = getattr(import_module(f"torshi.{home}"), name)
+    return found
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
+
 
 __all__ = [
     # pickle's names

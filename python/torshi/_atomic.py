@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import secrets
 import stat
 import sys
 from collections.abc import Iterator
@@ -91,7 +90,7 @@ def _temporaries(folder: str, name: str) -> Iterator[str]:
     yield from _places(folder, name)
     while True:
         short = os.fsdecode(os.fsencode(name)[:200])
-        yield os.path.join(folder, f".{short}.{secrets.token_hex(8)}{_SUFFIX}")
+        yield os.path.join(folder, f".{short}.{os.urandom(8).hex()}{_SUFFIX}")
 
 
 def _create(folder: str, name: str, hidden: bool) -> tuple[int, str | None]:

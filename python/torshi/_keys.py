@@ -14,7 +14,6 @@ import errno
 import json
 import os
 import re
-import secrets
 import stat
 import sys
 from dataclasses import dataclass, field, replace
@@ -238,7 +237,7 @@ def local_key(*, create: bool = True) -> Key | None:
     for key in keys():
         if key.kind == "local":
             return key
-    return _write(_made("local", "local", secrets.token_bytes(32))) if create else None
+    return _write(_made("local", "local", os.urandom(32))) if create else None
 
 
 def new_key(name: str | None = None) -> Key:
@@ -249,10 +248,10 @@ def new_key(name: str | None = None) -> Key:
         OSError: it cannot be written.
     """
     if name is None:
-        return _write(_made("local", "local", secrets.token_bytes(32)))
+        return _write(_made("local", "local", os.urandom(32)))
     _demand_name(name)
     _demand_free(name)
-    return _write(_made(name, "ed25519", secrets.token_bytes(32)))
+    return _write(_made(name, "ed25519", os.urandom(32)))
 
 
 def _demand_free(name: str) -> None:

@@ -16,11 +16,10 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
-from urllib.request import url2pathname
 
 from torshi._policy import Policy, Trust, policy_of
 from torshi._scan import FileResult, ScanLimits, scan_bytes
-from torshi._stores import failures, first_line, obstore, store_of
+from torshi._stores import failures, first_line, local_path, obstore, store_of
 from torshi._version import __version__
 
 if TYPE_CHECKING:
@@ -238,8 +237,8 @@ def _is_object(url: str, options: Mapping[str, Any]) -> bool:
 
 
 def _unlisted(url: str, error: Exception) -> OSError:
-    path = Path(url2pathname(url.removeprefix("file://")))
-    if isinstance(error, FileNotFoundError) or (url.startswith("file://") and not path.exists()):
+    path = local_path(url)
+    if isinstance(error, FileNotFoundError) or (path is not None and not Path(path).exists()):
         return FileNotFoundError(f"{url}: no object there")
     return OSError(f"{url}: {first_line(error)}")
 

@@ -14,10 +14,10 @@ import queue
 import re
 import threading
 from collections.abc import Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any
-from urllib.parse import urlsplit
-from urllib.request import url2pathname
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future, ThreadPoolExecutor
 
 __all__ = ["ObjectReader", "failures", "first_line", "is_url", "local_path", "obstore", "replacing_object", "store_of"]
 
@@ -58,6 +58,10 @@ def local_path(url: str) -> str | None:
     """
     if not url.lower().startswith("file://"):
         return None
+    # Here, and not above: most programs that import torshi open no URL.
+    from urllib.parse import urlsplit
+    from urllib.request import url2pathname
+
     parts = urlsplit(url)
     if parts.netloc not in ("", "localhost"):
         raise ValueError(f"{url}: a file URL has three slashes and a path of this machine, as in file:///folder/name")
@@ -210,6 +214,8 @@ class ObjectReader(io.RawIOBase):
     def _look_ahead(self, offset: int) -> None:
         """Asks for what will be read next by one who reads in order."""
         if self._pool is None:
+            from concurrent.futures import ThreadPoolExecutor
+
             self._pool = ThreadPoolExecutor(_AHEAD)
         for _ in range(_AHEAD):
             if offset >= self._end[0]:
