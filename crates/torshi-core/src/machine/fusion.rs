@@ -86,7 +86,7 @@ impl<'a, D: Domain<'a>> Machine<'a, D> {
     /// do that.
     #[inline(always)]
     pub(super) fn list_run<const FUSE: bool>(&mut self, reader: &mut Reader<'a>) -> Result<(), D::Error> {
-        if FUSE && D::ATOM_ROWS && reader.atom_follows() && self.fills_list() {
+        if FUSE && D::ATOM_ROWS && reader.atom_follows() && self.rows.may_be_long() && self.fills_list() {
             if let Some(row) = self.atom_row(reader.row())? {
                 reader.leave_row(row);
                 self.pop_mark(reader.site())?;

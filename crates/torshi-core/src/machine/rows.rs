@@ -11,6 +11,9 @@ use crate::reader::{Atoms, Chunk, Chunks, Row, Sorter};
 const ROW: usize = 1024;
 /// Rows of so many reads are written down.
 const LONG: usize = 64;
+/// Short rows of atoms in a row, after which only one mark in `PASSED` is looked behind.
+const PATIENCE: u8 = 4;
+const PASSED: u8 = 16;
 /// Slots a thread keeps the memory of.
 const MOST_SPARE: usize = 1 << 20;
 
@@ -47,6 +50,10 @@ pub struct Rows {
     last: Option<Known>,
     noting: bool,
     sorter: Option<Box<Sorter>>,
+    /// How many more rows of atoms may turn out to be short before only some are looked at.
+    patience: u8,
+    /// How many marks to pass by until then.
+    passing: u8,
     atoms: Vec<KnownAtoms>,
     chunks: Chunks,
     /// How many chunks belong to rows written down.
@@ -72,6 +79,8 @@ impl Default for Rows {
             last: None,
             noting: false,
             sorter: None,
+            patience: PATIENCE,
+            passing: 0,
             atoms: Vec::new(),
             chunks: Chunks::default(),
             settled: 0,
@@ -101,6 +110,17 @@ impl Rows {
         self.atoms_at = self.atoms.get(self.next_atoms).map_or(usize::MAX, |known| known.atoms.from);
     }
 
+    /// Whether to look for a row of atoms behind this mark: short ones are done sooner one by one, and who has many lists
+    /// has mostly short ones.
+    #[inline(always)]
+    pub(super) fn may_be_long(&mut self) -> bool {
+        if self.patience > 0 {
+            return true;
+        }
+        self.passing = self.passing.wrapping_sub(1) % PASSED;
+        self.passing == 0
+    }
+
     /// Passes over the atoms of a row; the texts that are memoized are given to `memoized`. To be followed by `settle`.
     #[inline(always)]
     pub(super) fn pass<'a>(&mut self, row: &mut Row<'a>, memoized: impl FnMut(&'a [u8])) -> Atoms {
@@ -112,6 +132,7 @@ impl Rows {
     #[inline(always)]
     pub(super) fn settle(&mut self, atoms: Atoms, taken: bool) {
         let first = self.settled;
+        self.patience = if atoms.count >= LONG { PATIENCE } else { self.patience.saturating_sub(1) };
         if taken && atoms.are_mixed && self.noting {
             self.settled = self.chunks.len();
             self.atoms.push(KnownAtoms { atoms, first, chunks: self.settled - first });
