@@ -164,6 +164,11 @@ impl Chunks {
         self.heads.len()
     }
 
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.heads.is_empty()
+    }
+
     /// Lets go of all but the first so many.
     pub fn truncate(&mut self, len: usize) {
         if let Some((_, first, _)) = self.heads.get(len) {
