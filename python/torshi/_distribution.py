@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import sys
+from importlib import metadata
 
 __all__ = ["distribution_of", "installed_version", "release"]
 
@@ -31,8 +32,6 @@ def _look_up(top: str) -> tuple[str, str] | None:
     if version is not None:
         return top, version
     # Reads what every distribution has installed, some milliseconds each: for names that are not their distribution's.
-    from importlib import metadata  # takes longer than all of torshi
-
     for name in metadata.packages_distributions().get(top, ()):
         version = installed_version(name)
         if version is not None:
@@ -43,8 +42,6 @@ def _look_up(top: str) -> tuple[str, str] | None:
 def installed_version(distribution: str) -> str | None:
     """The version of a distribution that is installed; None if it is not."""
     if distribution not in _versions:
-        from importlib import metadata  # as above
-
         try:
             _versions[distribution] = metadata.version(distribution)
         except (metadata.PackageNotFoundError, ValueError):

@@ -10,6 +10,9 @@ from __future__ import annotations
 import threading
 import warnings
 from collections.abc import Callable, Mapping
+
+# Not when it is needed: that may be on behalf of a stream that is refused, and such a stream imports nothing.
+from importlib import metadata
 from types import TracebackType
 from typing import Any, TypeAlias
 
@@ -113,8 +116,6 @@ def installed() -> list[tuple[str, str]]:
     with what is below it (``"old.module" = "new.module"``). An entry that cannot be used is left out with a warning: it
     must not keep others from loading.
     """
-    from importlib import metadata  # takes longer than all of torshi
-
     found: list[tuple[str, str]] = []
     for point in metadata.entry_points(group=GROUP):
         entry = (point.name, point.value) if ":" in point.value else (f"{point.name}.*", f"{point.value}.*")
