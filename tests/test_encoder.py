@@ -13,6 +13,7 @@ import io
 import pickle
 import sys
 import weakref
+from typing import Any
 
 import pytest
 
@@ -416,3 +417,17 @@ def test_signatures_are_those_of_stock():
         assert str(inspect.signature(ours)) == str(inspect.signature(stock))[:-1] + ", by_value=False)"
     with pytest.raises(pickle.PicklingError):
         Pickler.__new__(Pickler).dump(1)
+
+
+@pytest.mark.parametrize("part", [b"x" * 100, "y" * 70_000, b"z" * 70_000, bytearray(300_000), "\u00e4" * 50_000])
+def test_output_of_every_length_in_any_order(part: Any) -> None:
+    """Output grows in the object that is given out, by what the type last came to: too little room would write beyond
+    it, and too much must not stay in the result."""
+    for count in (1, 600, 2_000, 3, 700, 2_000, 50, 1, 1_400):
+        value = [
+            type(part)(part) if isinstance(part, bytearray) else part[:-1] + part[:1] for _ in range(count % 60 + 1)
+        ]
+        value += [{"n": n, "text": f"text {n}"} for n in range(count)]
+        data = dumps(value, 5)
+        assert data == pickle.dumps(value, 5)
+        assert sys.getsizeof(data) == sys.getsizeof(b"") + len(data)

@@ -2,7 +2,7 @@
 //! to inspect, Python objects to build), and each only says what making, filling, naming, calling and
 //! setting state mean for its kind of value. A domain never sees an opcode's layout, the stack or the memo.
 
-use crate::error::{Fault, FaultBox, Site};
+use crate::error::{Fault, FaultBox, FaultKind, Site};
 use crate::reader::{Atoms, Chunk, CHUNK};
 
 /// What the machine must know of a value to hold the type rules of the format.
@@ -169,7 +169,13 @@ pub trait Domain<'a> {
         for (number, utf8) in atoms.texts(data) {
             made[number] = Some(self.text(utf8)?);
         }
-        stack.extend(made.into_iter().take(atoms.len()).flatten());
+        let wanted = stack.len() + atoms.len();
+        stack.extend(made.into_iter().flatten());
+        if stack.len() != wanted {
+            // Nobody writes such a row down; but what is built must never have fewer items than were checked.
+            let what = FaultKind::Malformed("a row of atoms does not read as it was checked".to_owned());
+            return Err(FaultBox::from(Fault { offset: 0, opcode: None, kind: what }).into());
+        }
         Ok(())
     }
     /// A value for the second time, as DUP asks for it.

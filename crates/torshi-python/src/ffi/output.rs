@@ -33,7 +33,7 @@ thread_local! {
 static LENGTHS: [[AtomicUsize; 2]; 16] = [const { [const { AtomicUsize::new(0) }; 2] }; 16];
 
 fn place_of(kind: usize) -> &'static [AtomicUsize; 2] {
-    &LENGTHS[(kind >> 4).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 60]
+    &LENGTHS[((kind >> 4) as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15) as usize >> (usize::BITS - 4)]
 }
 
 /// Bytes written so far.
