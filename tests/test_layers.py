@@ -25,7 +25,7 @@ LAYERS = [
         "_limits",
         "_shapes",
         "_atomic",
-        "_stores",
+        "_urls",
         "_by_value",
         "_native",
     },

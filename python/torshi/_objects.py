@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from torshi._policy import Policy, Trust, policy_of
 from torshi._scan import FileResult, ScanLimits, scan_bytes
-from torshi._stores import failures, first_line, local_path, obstore, store_of
+from torshi._urls import failures, first_line, local_path, obstore, store_of
 from torshi._version import __version__
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from torshi._ledger import Ledger, open_ledger
 from torshi._objects import scan_objects
 from torshi._policy import Policy
 from torshi._scan import FileResult, ScanProgress
-from torshi._stores import is_url
+from torshi._urls import is_url
 from torshi.cli._files import add_store_options
 
 __all__ = ["RemoteProblem", "add_options", "is_remote", "results"]

@@ -11,7 +11,7 @@ from torshi._errors import UnpicklingError
 from torshi._file import describe
 from torshi._manifest import Description
 from torshi._printable import printable
-from torshi._stores import is_url
+from torshi._urls import is_url
 from torshi.cli._files import CLEAN, UNREACHABLE, UNREADABLE, add_command, add_store_options, complain, complain_of
 
 __all__ = ["add_to"]

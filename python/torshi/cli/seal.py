@@ -8,7 +8,7 @@ from typing import Any
 from torshi._errors import UnpicklingError
 from torshi._file import seal
 from torshi._printable import printable
-from torshi._stores import is_url
+from torshi._urls import is_url
 from torshi.cli._files import (
     CLEAN,
     FINDINGS,

@@ -8,7 +8,7 @@ from typing import Any
 from torshi._errors import LimitError, MalformedError, SealError
 from torshi._file import describe, verify
 from torshi._printable import printable
-from torshi._stores import is_url
+from torshi._urls import is_url
 from torshi.cli._files import (
     CLEAN,
     FINDINGS,

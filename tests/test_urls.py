@@ -18,7 +18,7 @@ import pytest
 
 import torshi
 from stores import BUCKET, s3_server, unfinished
-from torshi import _stores
+from torshi import _urls
 from torshi.cli import main
 
 obstore = pytest.importorskip("obstore", reason="obstore is not installed")
@@ -74,12 +74,12 @@ class Broken:
 def raw(url: str) -> bytes:
     """What the store has under a URL."""
     folder, _, name = url.rpartition("/")
-    return bytes(obstore.get(_stores.store_of(folder, {}), name).bytes())
+    return bytes(obstore.get(_urls.store_of(folder, {}), name).bytes())
 
 
 def put(url: str, data: bytes) -> None:
     folder, _, name = url.rpartition("/")
-    obstore.put(_stores.store_of(folder, {}), name, data)
+    obstore.put(_urls.store_of(folder, {}), name, data)
 
 
 @pytest.mark.parametrize("compress", [None, "zstd", "lz4", "gzip"])
@@ -171,10 +171,10 @@ def test_one_version_is_read(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """If this fails, a load puts together the beginning of a new object and the end of an old one."""
     torshi.save(BIG, url)
     whole = raw(url)
-    reader = _stores.ObjectReader(url)
+    reader = _urls.ObjectReader(url)
     assert reader.read_at(0, 100) == whole[:100]
     reader.close()
-    reader = _stores.ObjectReader(url)
+    reader = _urls.ObjectReader(url)
     torshi.save(BIG + 1, url)
     with pytest.raises(OSError, match="was replaced while it was read"):
         reader.read_at(0, 100)
@@ -184,7 +184,7 @@ def test_one_version_is_read(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_ranges(url: str) -> None:
     data = bytes(range(256)) * (90 << 10)
     put(url, data)
-    with _stores.ObjectReader(url) as reader:
+    with _urls.ObjectReader(url) as reader:
         assert reader.size == len(data)
         for at, length in [(0, 10), (5, 9 << 20), (len(data) - 3, 3), (1 << 20, 4), (len(data) - (64 << 10) - 2, 9)]:
             assert reader.read_at(at, length) == data[at : at + length], (at, length)
@@ -219,14 +219,14 @@ def test_damage_shows(url: str, compress: Any) -> None:
 def test_errors_of_the_store_are_said_as_they_are(url: str, compress: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """If this fails, a network that is down is called a damaged file."""
     torshi.save(np.random.default_rng(1).random(4_000_000), url, compress=compress)
-    stock = _stores.ObjectReader._range
+    stock = _urls.ObjectReader._range
 
     def broken(self: Any, offset: int) -> bytes:
         if offset > 0:
             raise OSError("the line is cut")
         return stock(self, offset)
 
-    monkeypatch.setattr(_stores.ObjectReader, "_range", broken)
+    monkeypatch.setattr(_urls.ObjectReader, "_range", broken)
     with pytest.raises(OSError, match="the line is cut"):
         torshi.load(url, limits=torshi.Limits(stream=1 << 30))
 

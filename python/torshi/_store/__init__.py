@@ -1,0 +1,1 @@
+"""Persistence: objects by key, in a file or behind a server, each value sealed."""
