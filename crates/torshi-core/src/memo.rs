@@ -85,6 +85,8 @@ pub struct Memo<V> {
     len: u64,
     /// The highest slot that was filled with a gap before it; 0 if none was.
     farthest: u64,
+    /// Whether a slot was filled a second time.
+    refilled: bool,
     keeping: Keeping,
 }
 
@@ -105,7 +107,15 @@ impl<V> Memo<V> {
     }
 
     fn with(keeping: Keeping) -> Self {
-        Memo { dense: Vec::new(), sparse: FxHashMap::default(), elsewhere: 0, len: 0, farthest: 0, keeping }
+        Memo {
+            dense: Vec::new(),
+            sparse: FxHashMap::default(),
+            elsewhere: 0,
+            len: 0,
+            farthest: 0,
+            refilled: false,
+            keeping,
+        }
     }
 
     /// The same memo, with room for what a stream of this many bytes commonly fills.
@@ -154,6 +164,12 @@ impl<V> Memo<V> {
         self.farthest
     }
 
+    /// Whether all reads are noted, of slots that hold now what they held then.
+    pub fn notes_slots_filled_once(&self) -> bool {
+        let all_noted = matches!(&self.keeping, Keeping::Noting(reads) if !reads.others);
+        all_noted && !self.refilled && self.sparse.is_empty()
+    }
+
     /// Whether no slot is filled.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
@@ -182,6 +198,7 @@ impl<V> Memo<V> {
         let end = self.elsewhere + self.dense.len() as u64;
         let known = index < end || self.sparse.contains_key(&index);
         self.len += u64::from(!known);
+        self.refilled |= known;
         if (self.elsewhere..end).contains(&index) {
             self.dense[(index - self.elsewhere) as usize] = Some(value);
         } else if index == end {
@@ -274,6 +291,18 @@ impl<V> Memo<V> {
             Some(slot) => slot.as_ref(),
             None => self.sparse.get(&index),
         }
+    }
+
+    /// What stands in slots that are read, if this memo notes them and they were filled in order.
+    pub fn slots_read(&self) -> impl Iterator<Item = V> + '_
+    where
+        V: Copy,
+    {
+        let marks = match &self.keeping {
+            Keeping::Noting(reads) => &reads.slots[..],
+            _ => &[],
+        };
+        marks.iter().zip(&self.dense).filter_map(|(mark, value)| value.filter(|_| *mark != 0))
     }
 
     /// Every kept slot, in order of index.

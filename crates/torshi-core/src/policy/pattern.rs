@@ -138,6 +138,18 @@ pub trait View {
         let _ = buffer;
     }
 
+    /// Whether something holds of a value that cannot change any more: `see` says so, unless it is known. `fact` tells
+    /// apart what is asked.
+    fn holds(&self, v: Self::V, fact: usize, see: impl FnOnce() -> bool) -> bool {
+        let _ = (v, fact);
+        see()
+    }
+
+    /// Tells that the class of a state that is allowed copies this array of it, and keeps neither.
+    fn copied(&self, state: Self::V, array: Self::V) {
+        let _ = (state, array);
+    }
+
     /// Does the policy allow everything? Then the machine asks neither patterns nor rules.
     fn unrestricted(&self) -> bool;
 

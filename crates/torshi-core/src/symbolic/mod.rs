@@ -9,6 +9,7 @@ mod expansion;
 mod fill;
 mod globals;
 mod joblib;
+mod lent;
 mod value;
 mod view;
 
@@ -115,6 +116,8 @@ pub struct Plan {
     pub floats: Vec<u32>,
     /// Which of them a rule had to see, in order.
     pub wanted: Vec<u32>,
+    /// Offsets of bytearrays whose bytes are only copied elsewhere, so that any buffer over them will do; in order.
+    pub lent: Vec<usize>,
 }
 
 /// All that checking a stream tells.
@@ -176,6 +179,7 @@ pub fn verify_apart<'a>(
     let (stack, marks) = machine.take_memory();
     let (end, protocol, stored) = (machine.offset(), machine.protocol(), machine.memo.len());
     let farthest = machine.memo.farthest();
+    let lent = if fault.is_none() { machine.domain.lent(&machine.memo) } else { Vec::new() };
     let (slots, reads) = machine.memo.take_parts();
     let rows = machine.rows.noted();
     let Symbolic { mut arena, mut globals, findings, dunder_states, floats, wanted, buffer, .. } = machine.domain;
@@ -189,7 +193,8 @@ pub fn verify_apart<'a>(
         freed = 0;
     }
     let (globals, floats, wanted) = (globals.take(), each_once(floats), each_once(wanted));
-    let plan = Plan { stored, farthest, buffer, reads, rows, end, protocol, dunder_states, globals, floats, wanted };
+    let plan =
+        Plan { stored, farthest, buffer, reads, rows, end, protocol, dunder_states, globals, floats, wanted, lent };
     Outcome { plan, findings, fault, freed }
 }
 
@@ -230,10 +235,16 @@ pub struct Symbolic<'a, 'p> {
     looked: Cell<u64>,
     /// The dict that was last found to have only attributes, and how many pairs it had then.
     attributes: Cell<(u32, u32)>,
+    /// What was last found to hold of a node: see `View::holds`.
+    fact: Cell<(u32, usize)>,
     /// Payloads without content here of which it is known that they are floats.
     floats: RefCell<Vec<u32>>,
     /// Those whose content a rule had to see.
     wanted: RefCell<Vec<u32>>,
+    /// Arrays that are copied from.
+    copied_arrays: RefCell<Vec<lent::Copied>>,
+    /// Whether the stream has a DUP.
+    duplicated: bool,
 }
 
 impl<'a, 'p> Symbolic<'a, 'p> {
@@ -262,8 +273,11 @@ impl<'a, 'p> Symbolic<'a, 'p> {
             copied: 0,
             looked: Cell::new(0),
             attributes: Cell::new((u32::MAX, 0)),
+            fact: Cell::new((u32::MAX, 0)),
             floats: RefCell::default(),
             wanted: RefCell::default(),
+            copied_arrays: RefCell::default(),
+            duplicated: false,
         }
     }
 
@@ -503,6 +517,11 @@ impl<'a> Domain<'a> for Symbolic<'a, '_> {
             return Ok(Symbol::HeldBytes(self.hold(Cow::Borrowed(bytes))));
         }
         Ok(Symbol::Bytes(Span::of(self.data, bytes)))
+    }
+
+    fn duplicate(&mut self, value: &Symbol) -> Result<Symbol, FaultBox> {
+        self.duplicated = true;
+        Ok(*value)
     }
 
     fn bytearray(&mut self, bytes: &'a [u8]) -> Result<Symbol, FaultBox> {

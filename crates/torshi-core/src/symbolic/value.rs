@@ -79,6 +79,11 @@ impl Span {
         self.0 & LONGEST
     }
 
+    /// Where it begins.
+    pub fn offset(self) -> usize {
+        (self.0 >> LENGTH_BITS) as usize
+    }
+
     /// Whether it is empty.
     pub fn is_empty(self) -> bool {
         self.len() == 0

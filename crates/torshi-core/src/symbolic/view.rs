@@ -165,6 +165,22 @@ impl View for Symbolic<'_, '_> {
         }
     }
 
+    fn holds(&self, symbol: Symbol, fact: usize, see: impl FnOnce() -> bool) -> bool {
+        let Symbol::Node(id) = symbol else { return see() };
+        if self.fact.get() == (id, fact) {
+            return true;
+        }
+        let holds = see();
+        if holds {
+            self.fact.set((id, fact));
+        }
+        holds
+    }
+
+    fn copied(&self, state: Symbol, array: Symbol) {
+        self.copied_arrays.borrow_mut().push((state, array));
+    }
+
     fn unrestricted(&self) -> bool {
         self.unrestricted
     }

@@ -2,6 +2,7 @@
 //! built of a stream with findings; the builder runs over the very bytes that were checked.
 
 use super::habit::Learnt;
+use super::lent::Lent;
 use super::named::NamedTuples;
 use super::resolve::Names;
 use super::{constants, fill, plain, state, Failure, Object, Objects, Stream, TextCodec};
@@ -218,6 +219,9 @@ pub fn build<'py>(
             break found;
         }
     };
+    // An application's own class, or a placeholder, may keep what it is given.
+    let is_known = request.find_class.is_none() && names.placeholders.is_none();
+    let lent = Lent::of(stream, if is_known { std::mem::take(&mut plan.lent) } else { Vec::new() })?;
     let payloads = stream.take_payloads();
     let (data, gaps) = (stream.as_slice(), stream.gaps());
     let (end, reads, rows) = (plan.end, std::mem::take(&mut plan.reads), std::mem::take(&mut plan.rows));
@@ -237,6 +241,7 @@ pub fn build<'py>(
         persistent_load: request.persistent_load,
         buffers,
         payloads,
+        lent,
         states: state::StateWays::default(),
         collisions: fill::Collisions::new(request.limits.collisions),
         constants: constants(py),

@@ -4,6 +4,7 @@
 mod fill;
 mod habit;
 mod keys;
+mod lent;
 mod load;
 mod named;
 mod placeholder;
@@ -72,6 +73,7 @@ pub struct Objects<'py, 'l> {
     buffers: Option<Bound<'py, PyIterator>>,
     /// What fills the gaps of the stream.
     payloads: Vec<Option<Object<'py>>>,
+    lent: lent::Lent<'py>,
     states: state::StateWays,
     collisions: fill::Collisions,
     /// None, False and True, in the order of `Constant`.
@@ -189,7 +191,10 @@ impl<'a, 'py> Domain<'a> for Objects<'py, '_> {
     }
 
     fn bytearray(&mut self, bytes: &'a [u8]) -> Built<Object<'py>> {
-        Ok(make::bytearray(self.py, bytes)?)
+        match self.lent.view(bytes) {
+            Some(view) => Ok(view?),
+            None => Ok(make::bytearray(self.py, bytes)?),
+        }
     }
 
     fn payload(&mut self, place: usize, site: Site) -> Built<Object<'py>> {

@@ -177,18 +177,22 @@ fn features_of<W: View>(w: &W, v: W::V, depth: u32) -> Option<u64> {
 
 /// A structured array with exactly these columns in this order, at these offsets: compiled code reads it as a struct.
 pub(super) fn records<'w, W: View>(
-    w: &'w W, v: W::V, columns: &[(&str, usize, char, usize)], size: u64,
+    w: &'w W, v: W::V, columns: &'static [(&str, usize, char, usize)], size: u64,
 ) -> Option<Array<'w, W::V>> {
     let array =
         array(w, v).filter(|array| array.dtype.structured && array.dtype.size == size && array.shape.len() == 1)?;
     let Shape::Instance { state: Some(state), .. } = w.shape(array.dtype_value) else { return None };
     let Shape::Tuple([_, _, _, names, ..]) = w.shape(state) else { return None };
     let Shape::Tuple(names) = w.shape(*names) else { return None };
-    let same = names.len() == columns.len()
-        && names.iter().zip(columns).all(|(name, (wanted, offset, kind, size))| {
-            matches!(w.shape(*name), Shape::Text(name) if name == *wanted)
-                && array.column(w, wanted).is_some_and(|column| column.is(*offset, *kind, *size))
-        });
+    let see = || {
+        names.len() == columns.len()
+            && names.iter().zip(columns).all(|(name, (wanted, offset, kind, size))| {
+                matches!(w.shape(*name), Shape::Text(name) if name == *wanted)
+                    && array.column(w, wanted).is_some_and(|column| column.is(*offset, *kind, *size))
+            })
+    };
+    // The arrays of a forest share one dtype, whose state nothing can change any more.
+    let same = w.holds(state, columns.as_ptr() as usize, see);
     (same && w.spend(array.count)).then_some(array)
 }
 
