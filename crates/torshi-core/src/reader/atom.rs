@@ -21,7 +21,7 @@ static LAYOUTS: [u32; 256] = {
     layouts[Opcode::Binint as usize] = 5 | INTEGERS << KIND;
     layouts[Opcode::Long1 as usize] = 2 | COUNTED | INTEGERS << KIND | LONG;
     layouts[Opcode::Binfloat as usize] = 9 | FLOATS << KIND;
-    layouts[Opcode::ShortBinunicode as usize] = 2 | COUNTED | TEXTS << KIND;
+    layouts[Opcode::ShortBinunicode as usize] = 2 | COUNTED | TEXTS << KIND | TEXT;
     layouts[Opcode::Memoize as usize] = 1 | MEMOIZED << KIND;
     layouts
 };
@@ -29,9 +29,12 @@ const WIDTH: u32 = 0xff;
 const COUNTED: u32 = 0xff << 8;
 const NONE: u32 = 1 << 16;
 const LONG: u32 = 1 << 17;
+const TEXT: u32 = 1 << 18;
 const KIND: u32 = 24;
 
 const KINDS: usize = 5;
+/// Kinds with room for more, so that every number of few enough bits is one.
+const LANES: usize = KINDS.next_power_of_two();
 const CONSTANTS: u32 = 0;
 const INTEGERS: u32 = 1;
 const FLOATS: u32 = 2;
@@ -41,6 +44,8 @@ const MEMOIZED: u32 = 4;
 
 /// In a place: bits of the offset from where the chunk begins, below the number of the atom.
 const OFFSET: u32 = 24;
+/// The least place of the last atom of a chunk.
+const LAST_PLACE: u32 = (CHUNK as u32 - 1) << OFFSET;
 
 /// In a history: so many atoms of one kind are a row, which goes on as it began.
 const ROW: u16 = u16::MAX;
@@ -115,8 +120,9 @@ impl<'s> Chunk<'s> {
 #[derive(Debug)]
 pub struct Sorter {
     from: usize,
-    places: [[u32; CHUNK]; KINDS],
-    counts: [usize; KINDS],
+    /// A lane of places for each kind, one behind the other.
+    places: Box<[u32; CHUNK * LANES]>,
+    counts: [u32; LANES],
     /// A bit for each of the last sixteen: was it of the kind of the one before?
     history: u16,
     before: u8,
@@ -128,7 +134,7 @@ pub struct Sorter {
 
 impl Default for Sorter {
     fn default() -> Self {
-        let (places, counts) = ([[0; CHUNK]; KINDS], [0; KINDS]);
+        let (places, counts) = (Box::new([0; CHUNK * LANES]), [0; LANES]);
         Sorter { from: 0, places, counts, history: 0, before: 0, seen: 0, last: 0 }
     }
 }
@@ -139,12 +145,16 @@ impl Sorter {
     }
 
     fn len(&self) -> usize {
-        self.counts[..MEMOIZED as usize].iter().sum()
+        self.counts[..MEMOIZED as usize].iter().sum::<u32>() as usize
+    }
+
+    fn lane(&self, kind: u32) -> &[u32] {
+        &self.places[kind as usize * CHUNK..][..self.counts[kind as usize] as usize]
     }
 
     fn memoized<'a>(&self, data: &'a [u8]) -> impl Iterator<Item = &'a [u8]> + use<'a, '_> {
         let from = self.from;
-        self.places[MEMOIZED as usize][..self.counts[MEMOIZED as usize]].iter().map(move |place| {
+        self.lane(MEMOIZED).iter().map(move |place| {
             let at = from + (place & ((1 << OFFSET) - 1)) as usize;
             &data[at + 2..][..usize::from(data[at + 1])]
         })
@@ -180,9 +190,9 @@ impl Chunks {
     fn keep(&mut self, sorter: &Sorter) {
         let first = self.places.len();
         let mut counts = [0; KINDS - 1];
-        for ((places, &count), kept) in sorter.places.iter().zip(&sorter.counts).zip(&mut counts) {
-            self.places.extend_from_slice(&places[..count]);
-            *kept = count as u16;
+        for (kind, kept) in (0..).zip(&mut counts) {
+            self.places.extend_from_slice(sorter.lane(kind));
+            *kept = sorter.counts[kind as usize] as u16;
         }
         self.heads.push((sorter.from, first, counts));
     }
@@ -217,7 +227,7 @@ impl<'a> Row<'a> {
             let goes_on = self.mixed_atoms(sorter);
             sorter.memoized(self.data).for_each(&mut memoized);
             told.count += sorter.len();
-            told.memoized += sorter.counts[MEMOIZED as usize];
+            told.memoized += sorter.counts[MEMOIZED as usize] as usize;
             // A few are not worth keeping, and an integer at the very end may have to be read otherwise.
             let whole = sorter.seen & LONG == 0 && self.data.len() - self.at >= 16;
             told.are_mixed &= whole && (goes_on || kept.len() > chunks);
@@ -239,41 +249,45 @@ impl<'a> Row<'a> {
     /// Passes over atoms of any kind, until there is a chunk of them or a row of one kind; whether there may be more.
     #[inline(never)] // a loop of its own, with registers of its own
     fn mixed_atoms(&mut self, sorter: &mut Sorter) -> bool {
-        let (data, from, mut at) = (self.data, self.at, self.at);
+        let mut rest = &self.data[self.at..];
         let Sorter { mut history, mut before, mut seen, mut last, .. } = *sorter;
-        let (mut number, mut place) = (0, 0);
-        (sorter.from, sorter.counts) = (from, [0; KINDS]);
+        sorter.from = self.at;
+        let mut counts = [0; LANES];
+        // The place of the next atom, number and offset in one, and of the last one.
+        let (mut next, mut place) = (0u32, 0u32);
         let goes_on = loop {
-            let Some([byte, length]) = data.get(at..).and_then(|rest| rest.first_chunk::<2>()).copied() else {
-                break false;
-            };
+            let &[byte, length, ..] = rest else { break false };
             let layout = LAYOUTS[byte as usize];
-            let end = at + (layout & WIDTH) as usize + usize::from(length & (layout >> 8) as u8);
-            let memoizes = u32::from(layout == MEMOIZE);
-            if layout == 0 || end > data.len() || (memoizes != 0 && last >> KIND != TEXTS) {
+            let width = (layout & WIDTH) as usize + usize::from(length & (layout >> 8) as u8);
+            let memoizes = layout == MEMOIZE;
+            if (layout == 0) | (memoizes & (last >> KIND != TEXTS)) {
                 break false;
             }
             // A text is not parted from its MEMOIZE.
-            if number == CHUNK as u32 - 1 && memoizes == 0 {
+            if next >= LAST_PLACE && !memoizes {
                 break true;
             }
+            let Some(behind) = rest.get(width..) else { break false };
+            rest = behind;
             // Behind a text, the text once more.
-            place = if memoizes == 0 { number << OFFSET | (at - from) as u32 } else { place };
-            let kind = (layout >> KIND) as usize % KINDS;
-            let count = sorter.counts[kind];
-            sorter.places[kind][count % CHUNK] = place;
-            sorter.counts[kind] = count + 1;
-            number += 1 - memoizes;
+            place = if memoizes { place } else { next };
+            next += width as u32 + (u32::from(!memoizes) << OFFSET);
+            let kind = (layout >> KIND) as usize % LANES;
+            let count: u32 = counts[kind];
+            sorter.places[(kind * CHUNK + count as usize) % (CHUNK * LANES)] = place;
+            counts[kind] = count + 1;
             seen |= layout;
-            history = history << (1 - memoizes) | u16::from(byte == before);
-            before = if memoizes == 0 { byte } else { before };
             last = layout;
-            at = end;
-            if history == ROW && layout >> KIND != TEXTS {
+            let again = history << 1 | u16::from(byte == before);
+            history = if memoizes { history } else { again };
+            before = if memoizes { before } else { byte };
+            // A row goes on behind a whole text. One question, of a word: whether it is a text, nobody can foretell.
+            if u32::from(history) | (layout & TEXT) == u32::from(ROW) {
                 break true;
             }
         };
-        self.at = at;
+        self.at = self.data.len() - rest.len();
+        sorter.counts = counts;
         (sorter.history, sorter.before, sorter.seen, sorter.last) = (history, before, seen, last);
         goes_on
     }
