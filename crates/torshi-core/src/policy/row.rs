@@ -59,6 +59,9 @@ pub enum Kind {
     Function,
 }
 
+/// The table of names that the caller allows.
+const TRUST: &str = "trust";
+
 /// One policy row.
 #[derive(Clone, Debug)]
 pub struct Row {
@@ -107,7 +110,7 @@ impl Row {
         Row {
             names: Vec::new(),
             reason: "allowed by the caller".to_owned(),
-            table: "trust",
+            table: TRUST,
             call: may(usage::CALL).then(Arguments::any),
             construct: may(usage::CONSTRUCT).then(Arguments::any),
             state: may(usage::STATE).then_some(Pattern::State),
@@ -128,6 +131,15 @@ impl Row {
     /// Does the row only let its names stand as data, knowing nothing of arguments or states?
     pub fn is_value_only(&self) -> bool {
         self.call.is_none() && self.construct.is_none() && self.state.is_none()
+    }
+
+    /// Is it the caller's word alone that lets there be such a use, so that nothing about it is looked at?
+    pub(crate) fn is_word_alone(&self, bit: u8) -> bool {
+        let allowed = match bit {
+            usage::CONSTRUCT => self.construct.is_some(),
+            _ => bit == usage::STATE && self.state.is_some(),
+        };
+        allowed && self.trusted && self.table == TRUST
     }
 
     /// Does the user vouch for some uses and not for all?

@@ -459,6 +459,12 @@ impl Arena {
         &self.symbols[node.first as usize..(node.first + node.len) as usize]
     }
 
+    /// Whether it is a tuple without items.
+    pub fn is_empty_tuple(&self, id: u32) -> bool {
+        let node = &self.nodes[id as usize];
+        node.kind == NodeKind::Tuple && node.len == 0
+    }
+
     /// The arguments an instance was made from.
     pub fn arguments(&self, id: u32) -> Option<Symbol> {
         let node = &self.nodes[id as usize];

@@ -47,6 +47,12 @@ impl Symbolic<'_, '_> {
             return Ok(self.computed(FindingKind::Construct, "instantiated", site));
         };
         self.globals.note(id, usage::CONSTRUCT);
+        // Nothing is given to a class of which nothing is asked, the commonest of all constructions.
+        let bare = keywords.is_none() && matches!(arguments, Symbol::Node(id) if self.arena.is_empty_tuple(id));
+        if bare && !self.unrestricted && self.globals.get(id).row.is_some_and(|row| row.is_word_alone(usage::CONSTRUCT))
+        {
+            return Ok(self.instance(id, arguments, true));
+        }
         self.charge_call(id, arguments, site)?;
         if let Some(row) = self.globals.get(id).row.filter(|_| !self.unrestricted) {
             if let Err(mismatch) = row.check_construct(self, arguments, keywords) {
@@ -110,6 +116,22 @@ impl Symbolic<'_, '_> {
         if self.globals.get(global).row.is_some_and(|row| row.freezes) {
             self.freeze(state);
         }
+    }
+
+    /// BUILD with a dict of nothing but attributes, `state`, which was filled as a plain state of this target.
+    pub(super) fn check_plain_state(&mut self, target: Symbol, state: Symbol, site: Site) -> Result<(), FaultBox> {
+        if let (Symbol::Node(instance), false) = (target, self.unrestricted) {
+            let global = self.arena.node(instance).global;
+            let is_free = self.globals.get(global).row.is_some_and(|row| row.is_word_alone(usage::STATE));
+            if is_free && self.new_of(instance).is_none() {
+                self.globals.note(global, usage::STATE);
+                self.arena.set_state(instance, state);
+                return Ok(());
+            }
+        }
+        self.charge_copies(state, site)?;
+        self.check_state(target, state, site);
+        Ok(())
     }
 
     /// What a persistent id of a PyTorch file stands for: an instance of the class of storages in it, to which nothing can

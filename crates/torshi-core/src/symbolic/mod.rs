@@ -735,7 +735,7 @@ impl<'a> Domain<'a> for Symbolic<'a, '_> {
         if let Symbol::Node(id) = dict {
             self.fill_plain_state(id, pairs.as_slice(), site)?;
         }
-        self.set_state(target, dict, site)
+        self.check_plain_state(*target, dict, site)
     }
 
     fn persistent_line(&mut self, id: &'a [u8], site: Site) -> Result<Symbol, FaultBox> {
