@@ -27,6 +27,7 @@ LAYERS = [
         "_atomic",
         "_urls",
         "_by_value",
+        "_tensors",
         "_native",
     },
     {"_fields", "_placeholder", "_renames", "_versioned"},
