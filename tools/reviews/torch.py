@@ -73,6 +73,12 @@ REVIEWS = [
         {"value": True},
         STORAGES,
     ),
+    Review(
+        "a class of tensors as a value, so that `type=` may name it; nothing is made of it",
+        [],
+        {"value": True},
+        ["torch:Tensor", "torch._tensor:Tensor", "torch.nn.parameter:Parameter"],
+    ),
     Review("a type of numbers; a constant", [], {"value": True}, [f"torch:{name}" for name in DTYPES]),
     Review("a tuple of sizes", [], {"call": "(tuple(int[0..]))", "construct": "(tuple(int[0..]))"}, ["torch:Size"]),
     Review("a kind of device and its number", [], {"call": "(str{a-z0-9:}, int[0..1000]?)"}, ["torch:device"]),
