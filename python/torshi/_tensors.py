@@ -179,7 +179,11 @@ _Unfit: TypeAlias = tuple[Callable[[Any], bool], Callable[[Any], str], str]
 # What cannot be said of a tensor by these calls, in the order it is looked for: whether it applies, what it is called,
 # what to do instead.
 _UNFIT: Final[tuple[_Unfit, ...]] = (
-    (_is_subclass, lambda t: f"of the class {_class_name(t)}", "save a torch.Tensor with its numbers, or use torch.save"),
+    (
+        _is_subclass,
+        lambda t: f"of the class {_class_name(t)}",
+        "save a torch.Tensor with its numbers, or use torch.save",
+    ),
     (lambda t: t.device.type == "meta", lambda _: "without numbers (device meta)", "give it numbers first"),
     (lambda t: t.device.type != "cpu", lambda t: f"on the device {t.device}", "save tensor.cpu()"),
     (lambda t: t.is_nested, lambda _: "of nested tensors", "save tensor.unbind()"),

@@ -86,8 +86,9 @@ def types() -> Labelled:
         row("V8", bytes(48), dtype=build(call(name("numpy", "dtype"), "V8", False, True), (*record[:4], {"a": (objects, 0)}, 8, 1, 27))),
         protocol=5,
     )  # fmt: skip
-    yield "records", stream(
-        row("V8", bytes(48), dtype=build(call(name("numpy", "dtype"), "V8", False, True), record)), protocol=5
+    yield (
+        "records",
+        stream(row("V8", bytes(48), dtype=build(call(name("numpy", "dtype"), "V8", False, True), record)), protocol=5),
     )
     yield "big_endian", stream(row("f8", bytes(48), order=">"), protocol=5)
     yield "dates", stream(
@@ -105,8 +106,11 @@ def types() -> Labelled:
     ):  # fmt: skip
         yield f"as_{label}", stream(call(TORCH["view"], row(), name(module, qualname)), protocol=5)
     yield "as_sizes", stream(call(TORCH["view"], row(), (2, 12)), protocol=5)
-    yield "view_of_what_is_viewed", stream(
-        call(TORCH["view"], call(TORCH["view"], row(), name("torch", "int16")), name("torch", "int64")), protocol=5
+    yield (
+        "view_of_what_is_viewed",
+        stream(
+            call(TORCH["view"], call(TORCH["view"], row(), name("torch", "int16")), name("torch", "int64")), protocol=5
+        ),
     )
     yield "bools_of_other_bytes", stream(row("b1", b"\0\1\2\0\1\xff"), protocol=5)
     yield "bytes_as_bools", stream(call(TORCH["view"], row("u1", b"\0\1\2\0\1\xff"), name("torch", "bool")), protocol=5)
