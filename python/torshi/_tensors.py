@@ -27,25 +27,17 @@ _CONJ: Final = ("torch", "conj")
 _REQUIRES_GRAD: Final = ("torch", "Tensor.requires_grad_")
 _PARAMETER: Final = ("torch._utils", "_rebuild_parameter")
 
-# As what numbers of a type are kept: themselves, where numpy has the type; else as integers of their size. The rule
-# `torch.view` of the core has the latter with their sizes.
+_OF_NUMPY = "float64 float32 float16 int64 int32 int16 int8 uint64 uint32 uint16 uint8 bool complex128 complex64"
+_OF_ONE_BYTE = "float8_e4m3fn float8_e5m2 float8_e4m3fnuz float8_e5m2fnuz float8_e8m0fnu float4_e2m1fn_x2"
+
+# As what numbers of a type are kept: themselves, where numpy has the type; else as integers of their size. The rules in
+# the core have the same types.
 _KEPT_AS: Final = {
-    **{
-        name: name
-        for name in (
-            "float64", "float32", "float16", "int64", "int32", "int16", "int8", "uint64", "uint32", "uint16", "uint8",
-            "bool", "complex128", "complex64",
-        )
-    },
-    **{
-        name: "uint8"
-        for name in (
-            "float8_e4m3fn", "float8_e5m2", "float8_e4m3fnuz", "float8_e5m2fnuz", "float8_e8m0fnu", "float4_e2m1fn_x2",
-        )
-    },
+    **{name: name for name in _OF_NUMPY.split()},
+    **dict.fromkeys(_OF_ONE_BYTE.split(), "uint8"),
     "bfloat16": "int16",
     "complex32": "int32",
-}  # fmt: skip
+}
 
 MOST_AXES: Final = 64
 """Axes of a tensor that a load lets pass."""
@@ -75,7 +67,7 @@ class Tensors:
         """Who says by which call instances of a class are written; None if they say it themselves."""
         if cls is _Call:
             return lambda made: (made.function, made.arguments)
-        torch = sys.modules.get("torch")
+        torch: Any = sys.modules.get("torch")
         tensor = getattr(torch, "Tensor", None)
         if not isinstance(tensor, type):
             return None

@@ -1,6 +1,6 @@
-"""Tensors in files of torshi that lie: views beyond their storage, types that are not those of the bytes, bools of other
-bytes, memory that must not be written to. torch's compiled code would believe most of them; each is refused before
-torch is imported.
+"""Tensors in files of torshi that lie: views beyond their storage, types that are not those of the bytes, bools of
+other bytes, memory that must not be written to. torch's compiled code would believe most of them; each is refused
+before torch is imported.
 """
 
 from __future__ import annotations
@@ -80,21 +80,15 @@ def outside() -> Labelled:
 def types() -> Labelled:
     """Storages of one type that are read as another."""
     record = (3, "|", None, ("a",), {"a": (dtype("f8"), 0)}, 8, 1, 16)
-    objects = dtype("O8")
+    references = (3, "|", None, ("a",), {"a": (dtype("O8"), 0)}, 8, 1, 27)
+    dates = (4, "<", None, None, None, -1, -1, 0, (None, (bytearray(b"ns"), 1, 1, 1)))
     yield "objects", stream(row("O8", bytes(48)), protocol=5)
-    yield "objects_in_records", stream(
-        row("V8", bytes(48), dtype=build(call(name("numpy", "dtype"), "V8", False, True), (*record[:4], {"a": (objects, 0)}, 8, 1, 27))),
-        protocol=5,
-    )  # fmt: skip
-    yield (
-        "records",
-        stream(row("V8", bytes(48), dtype=build(call(name("numpy", "dtype"), "V8", False, True), record)), protocol=5),
-    )
+    for label, code, kind in (
+        ("objects_in_records", "V8", references), ("records", "V8", record), ("dates", "M8", dates),
+    ):  # fmt: skip
+        made = build(call(name("numpy", "dtype"), code, False, True), kind)
+        yield label, stream(row(code, bytes(48), dtype=made), protocol=5)
     yield "big_endian", stream(row("f8", bytes(48), order=">"), protocol=5)
-    yield "dates", stream(
-        row("M8", bytes(48), dtype=build(call(name("numpy", "dtype"), "M8", False, True), (4, "<", None, None, None, -1, -1, 0, (None, (bytearray(b"ns"), 1, 1, 1))))),
-        protocol=5,
-    )  # fmt: skip
     yield "dtype_without_state", stream(row(dtype=call(name("numpy", "dtype"), "f4", False, True)), protocol=5)
     yield "fewer_bytes", stream(row(data=bytes(23)), protocol=5)
     yield "more_numbers", stream(row(shape=(7,)), protocol=5)

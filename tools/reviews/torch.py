@@ -86,9 +86,9 @@ REVIEWS = [
 
 LIBRARY = Library(
     "torch",
-    """# torch. Storages stand in a PyTorch file beside the pickle, as persistent ids; in a file of torshi they are arrays of
-# numpy. Tensors of other classes, sparse and quantised ones and whole modules are absent, and so is what plain pickles of
-# tensors call: it runs torch's loader, with stock pickle, on bytes.
+    """# torch. Storages stand in a PyTorch file beside the pickle, as persistent ids; in a file of torshi they are
+# arrays of numpy. Tensors of other classes, sparse and quantised ones and whole modules are absent, and so is what plain
+# pickles of tensors call: it runs torch's loader, with stock pickle, on bytes.
 # Written by tools/policy_tables.py from the reviews there.""",
     [],
     REVIEWS,
