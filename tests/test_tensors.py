@@ -78,7 +78,9 @@ def test_saving_other_things_imports_no_torch(tmp_path: Path) -> None:
 def bits(tensor: Any) -> bytes:
     """The numbers of a tensor in its own order, as they are in memory."""
     plain = tensor.detach().resolve_conj().contiguous()
-    return bytes(torch.empty(0, dtype=torch.uint8).set_(plain.untyped_storage()).numpy().tobytes())[: plain.nbytes]
+    return bytes(torch.empty(0, dtype=torch.uint8).set_(plain.untyped_storage()).numpy())[
+        : plain.numel() * plain.element_size()
+    ]
 
 
 def assert_same(one: Any, two: Any) -> None:
@@ -113,12 +115,13 @@ def test_every_type_comes_back(tmp_path: Path, name: str) -> None:
     dtype = getattr(torch, name, None)
     if dtype is None:
         pytest.skip(f"this torch has no {name}")
-    numbers = (torch.arange(16 * dtype.itemsize) * 37 % (2 if name == "bool" else 256)).to(torch.uint8)
+    size = torch.empty(0, dtype=dtype).element_size()
+    numbers = (torch.arange(16 * size) * 37 % (2 if name == "bool" else 256)).to(torch.uint8)
     tensor = torch.empty(0, dtype=dtype).set_(numbers.untyped_storage(), 1, (2, 3), (5, 2))
     for back in loaded(tensor, tmp_path / "file"):
         assert_same(tensor, back)
-        assert storage_of(back) % dtype.itemsize == 0
-        assert back.untyped_storage().nbytes() == 16 * dtype.itemsize
+        assert storage_of(back) % size == 0
+        assert back.untyped_storage().nbytes() == 16 * size
 
 
 @needs_torch
@@ -135,6 +138,14 @@ def test_views_share_their_storage_again(tmp_path: Path) -> None:
         assert back["again"] is back["views"][1]
         back["views"][0][1, 0, 0] = 99.0
         assert back["views"][1][0, 0] == back["views"][2][0, 1, 0] == 99.0
+
+
+@needs_torch
+def test_a_storage_with_bytes_that_are_no_number(tmp_path: Path) -> None:
+    """The rest of its bytes can belong to no tensor of the type, and is left out."""
+    tensor = torch.empty(0, dtype=torch.bfloat16).set_(torch.arange(7, dtype=torch.uint8).untyped_storage(), 0, (3,))
+    for back in loaded(tensor, tmp_path / "file"):
+        assert_same(tensor, back)
 
 
 @needs_torch

@@ -60,8 +60,9 @@ class Tensors:
     """The tensors of one file: which storages they have in common."""
 
     def __init__(self) -> None:
-        # By the address of a storage: the storage, which so keeps its address, and what stands for it, by type.
-        self._storages: dict[int, tuple[Any, dict[Any, _Call]]] = {}
+        # By the address of a storage: the storage, which so keeps its address, and what stands for it, by type, with
+        # the size of a number.
+        self._storages: dict[int, tuple[Any, dict[Any, tuple[_Call, int]]]] = {}
 
     def calls_of(self, cls: type) -> Callable[[Any], tuple[Name, tuple[Any, ...]]] | None:
         """Who says by which call instances of a class are written; None if they say it themselves."""
@@ -102,26 +103,21 @@ class Tensors:
     def _base(self, tensor: Any) -> tuple[_Call, int]:
         """The numbers of a tensor's storage in a row, as a tensor of its type; how many they are."""
         torch, storage, dtype = sys.modules["torch"], tensor.untyped_storage(), tensor.dtype
-        size, length = dtype.itemsize, storage.nbytes()
+        size, length = tensor.element_size(), storage.nbytes()
         _, known = self._storages.setdefault(storage._cdata, (storage, {}))
-        if dtype in known:
-            return known[dtype], length // size
-        first = next(iter(known.values()), None)
-        if first is not None:
-            if length % max(size, *(other.itemsize for other in known)):
-                raise UnpicklableError(
-                    f"a storage of {length} bytes that tensors of several types share cannot be saved; clone() one"
-                )
-            made = _Call(_VIEW, first, dtype)
-        else:
+        if dtype not in known:
             kept = getattr(torch, _KEPT_AS[_name(dtype)])
-            row = torch.empty(0, dtype=kept, device="cpu").set_(storage, 0, (length // size,), (1,))
-            made = _Call(_FROM_NUMPY, _as_array(row))
-            if kept != dtype:
-                known[kept] = made
-                made = _Call(_VIEW, made, dtype)
-        known[dtype] = made
-        return made, length // size
+            if not known:
+                row = torch.empty(0, dtype=kept, device="cpu").set_(storage, 0, (length // size,), (1,))
+                known[kept] = _Call(_FROM_NUMPY, _as_array(row)), size
+            if dtype not in known:
+                sizes = {size, *(other for _, other in known.values())}
+                if len(sizes) > 1 and length % max(sizes):
+                    raise UnpicklableError(
+                        f"a storage of {length} bytes that tensors of several types share cannot be saved; clone() one"
+                    )
+                known[dtype] = _Call(_VIEW, next(iter(known.values()))[0], dtype), size
+        return known[dtype][0], length // size
 
 
 def _as_array(row: Any) -> Any:

@@ -105,7 +105,9 @@ def values() -> Values:
     def of(name: str) -> Any:
         """A view with gaps, over bytes that are numbers of any type."""
         dtype = getattr(torch, name)
-        numbers = torch.arange(16 * dtype.itemsize, dtype=torch.uint8) % (2 if name == "bool" else 200)
+        numbers = torch.arange(16 * torch.empty(0, dtype=dtype).element_size(), dtype=torch.uint8) % (
+            2 if name == "bool" else 200
+        )
         return torch.empty(0, dtype=dtype).set_(numbers.untyped_storage(), 1, (2, 3), (5, 2))
 
     yield from (value(f"type/{name}", of(name)) for name in _KEPT_AS if hasattr(torch, name))

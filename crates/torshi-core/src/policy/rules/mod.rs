@@ -18,9 +18,9 @@ mod object;
 mod pandas;
 pub(super) mod scipy;
 pub(super) mod sklearn;
+mod tensor;
 #[cfg(test)]
 mod tests;
-mod tensor;
 mod text;
 pub(crate) mod torch;
 

@@ -380,7 +380,8 @@ fn torch_row(code: &str, bytes: &str, count: usize) -> String {
 #[test]
 fn tensors() {
     let row = torch_row("f4", "012345678901234567890123", 6);
-    let view = |sizes: &str, strides: &str, offset: &str| format!("torch:as_strided({row}, {sizes}, {strides}, {offset})");
+    let view =
+        |sizes: &str, strides: &str, offset: &str| format!("torch:as_strided({row}, {sizes}, {strides}, {offset})");
     let sound = view("(2, 3)", "(3, 1)", "0");
     let short = torch_row("i2", "012345", 3);
     let complex = torch_row("c8", "0123456789012345", 2);

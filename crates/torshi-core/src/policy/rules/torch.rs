@@ -69,11 +69,7 @@ pub(super) fn within<W: View>(w: &W, offset: W::V, sizes: W::V, strides: W::V, c
 /// `(bytes,)`: what a plain pickle of a tensor calls. It hands the bytes to torch's loader, which unpickles what is in them
 /// with stock pickle, asking no policy: nothing that could be seen in them here would hold there.
 pub(super) fn loader<W: View>(w: &W, v: W::V, _: Option<W::V>) -> Outcome {
-    refuse(
-        w,
-        v,
-        "nothing: torch would unpickle these bytes unchecked; write tensors with torshi.save or torch.save",
-    )
+    refuse(w, v, "nothing: torch would unpickle these bytes unchecked; write tensors with torshi.save or torch.save")
 }
 
 /// `(tensor, requires_grad, hooks)`.
