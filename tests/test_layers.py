@@ -28,6 +28,8 @@ LAYERS = [
         "_urls",
         "_by_value",
         "_tensors",
+        "_compression",
+        "_opening",
         "_native",
     },
     {"_fields", "_placeholder", "_renames", "_versioned"},
