@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import torshi
-from torshi._tensors import _KEPT_AS
+from torshi._tensors import _KEPT_AS, _Call
 
 if TYPE_CHECKING or importlib.util.find_spec("torch"):
     with warnings.catch_warnings():
@@ -61,6 +61,44 @@ def test_a_scan_has_no_findings() -> None:
 def test_where_there_is_no_torch_the_load_says_so() -> None:
     with pytest.raises(ModuleNotFoundError, match="torch"):
         torshi.load(SAVED)
+
+
+@pytest.mark.skipif(importlib.util.find_spec("torch") is not None, reason="torch is installed")
+def test_a_program_without_torch_hands_tensors_on(tmp_path: Path) -> None:
+    """If this fails, whoever moves files about must have every library that made them."""
+    torshi.save(torshi.load(SAVED, missing="placeholder"), tmp_path / "file", key=False)
+    assert torshi.describe(tmp_path / "file").globals == torshi.describe(SAVED).globals
+    torshi.check((tmp_path / "file").read_bytes()[: torshi.describe(tmp_path / "file").stream])
+
+
+def row(numbers: Any) -> Any:
+    """What stands for a tensor over an array, whatever that is: for files that lie."""
+    return _Call(("torch", "from_numpy"), numbers)
+
+
+def lies() -> dict[str, Any]:
+    np = pytest.importorskip("numpy")
+    numbers, bools = np.arange(LONG, dtype="f4"), np.zeros(2 * LONG, dtype=bool)
+    bools.view("u1")[LONG] = 2
+    strided, view = ("torch", "as_strided"), ("torch", "Tensor.view")
+    return {
+        "beyond": _Call(strided, row(numbers), (LONG,), (1,), 1),
+        "wide": _Call(strided, _Call(view, row(numbers), np.dtype("f8")), (1,), (1,), 0),
+        "bools": _Call(strided, row(bools), (LONG,), (1,), 0),
+        "big endian": row(numbers.astype(">f4")),
+        "matrix": row(numbers.reshape(2, -1)),
+        "dates": row(numbers.view("M8[s]")),
+        "long doubles": row(numbers.view("f16")),
+    }
+
+
+@pytest.mark.parametrize("name", ["beyond", "wide", "bools", "big endian", "matrix", "dates", "long doubles"])
+def test_lies_about_large_storages(tmp_path: Path, name: str) -> None:
+    """Of what stays in the file the check sees the length alone; what it must see is read, and lies are found."""
+    torshi.save(lies()[name], tmp_path / "file", key=False)
+    for mmap in (True, False):
+        with pytest.raises(torshi.UntrustedError, match=r"torch\.\S+ may not be called with these arguments"):
+            torshi.load(tmp_path / "file", mmap=mmap)
 
 
 def test_saving_other_things_imports_no_torch(tmp_path: Path) -> None:
@@ -295,8 +333,15 @@ UNFIT: dict[str, tuple[Callable[[], Any], str]] = {
     "axes": (lambda: torch.ones((1,) * 64)[None], "of 65 axes"),
     "storage": (lambda: torch.ones(1).untyped_storage(), "a storage of torch cannot be saved by itself"),
     "typed storage": (lambda: torch.ones(1).storage(), "a storage of torch cannot be saved by itself"),
+    "freed storage": (lambda: freed(), "a tensor of 4 numbers over a storage of 0 cannot be saved"),
     "odd storage": (lambda: odd(), "a storage of 6 bytes that tensors of several types share"),
 }
+
+
+def freed() -> Any:
+    tensor = torch.ones(4)
+    tensor.untyped_storage().resize_(0)
+    return tensor
 
 
 def odd() -> Any:
@@ -362,6 +407,18 @@ def test_large_tensors_stay_in_the_file(tmp_path: Path) -> None:
     assert path.read_bytes() == before
     torshi.save(back, path)
     assert torshi.load(path)["row"][0] == 1025
+
+
+@needs_torch
+def test_migrating_a_file_keeps_its_tensors(tmp_path: Path) -> None:
+    """A rewritten stream makes the same calls, and its buffers stay where they can be mapped."""
+    numbers = torch.arange(LONG, dtype=torch.bfloat16)
+    torshi.save({"numbers": numbers, "half": numbers[: LONG // 2]}, tmp_path / "file", compress=True)
+    torshi.migrate(tmp_path / "file", tmp_path / "new", compress=False)
+    back = torshi.load(tmp_path / "new")
+    assert_same(back["numbers"], numbers)
+    assert storage_of(back["half"]) == storage_of(back["numbers"])
+    assert is_mapped(back["numbers"], tmp_path / "new")
 
 
 @needs_torch

@@ -97,7 +97,11 @@ class Tensors:
             raise UnpicklableError(
                 f"a tensor of {tensor.numel()} elements over {count} cannot be saved; save what was expanded"
             )
-        view = _Call(_AS_STRIDED, base, sizes, strides, tensor.storage_offset())
+        offset = tensor.storage_offset()
+        last = offset + sum((size - 1) * stride for size, stride in zip(sizes, strides, strict=True))
+        if tensor.numel() and last >= count:
+            raise UnpicklableError(f"a tensor of {last + 1} numbers over a storage of {count} cannot be saved")
+        view = _Call(_AS_STRIDED, base, sizes, strides, offset)
         return _Call(_CONJ, view) if tensor.is_conj() else view
 
     def _base(self, tensor: Any) -> tuple[_Call, int]:
