@@ -145,6 +145,8 @@ def _plain(tensor: Any, kind: str) -> Any:
     Raises:
         UnpicklableError: there is more to it, or they are elsewhere.
     """
+    if not hasattr(tensor, "untyped_storage"):
+        raise UnpicklableError("saving tensors needs torch 2.0 or later")
     for applies, what, way in _UNFIT:
         if applies(tensor):
             raise UnpicklableError(f"a {kind} {what(tensor)} cannot be saved; {way}")
