@@ -436,7 +436,7 @@ fn tensors() {
         view("(2, 3)", "(3, 1)", "None"),
         format!("torch:as_strided({sound}, (1,), (1,), 0)"),
         format!("torch:as_strided({complex}, (1,), (1,), 0)"),
-        format!("torch:as_strided(app:Row(), (1,), (1,), 0)"),
+        "torch:as_strided(app:Row(), (1,), (1,), 0)".to_owned(),
         format!("torch:as_strided({row}, (1,), (1,))"),
         // Types that lie: too few bytes, none of torch's, bools of other bytes.
         format!("torch:Tensor.view({short}, torch:float32)"),
