@@ -4,12 +4,13 @@ One large float array is written and synced, and loaded again, each time in a pr
 each time, so that what else the machine does falls on all of them. Before each save a file of that size is written and
 removed: whoever comes first would pay for the memory of the page cache. Memory is the growth of the peak (VmHWM) over
 what the process held right before. Then records, floats and a fitted forest, compressed by torshi and by joblib, in one
-process.
+process. Where it is asked for, a tensor in the same way, beside torch's own files.
 
 Examples:
   saves.py                                 1 GB, five rounds, in the temporary folder
   saves.py --folder /data --megabytes 256 --rounds 10
   saves.py --only compression
+  saves.py --only torch                    a tensor instead, beside torch.save; skipped where torch is not installed
   saves.py --without gzip                  some gigabytes a minute less to wait for
 """
 
@@ -81,6 +82,20 @@ def joblib_load(path: Path, **how: Any) -> Any:
     return joblib.load(path, **how)
 
 
+def torch_save(value: Any, path: Path) -> None:
+    import torch
+
+    torch.save(value, path)
+    with open(path, "rb") as file:
+        os.fsync(file.fileno())
+
+
+def torch_load(path: Path, **how: Any) -> Any:
+    import torch
+
+    return torch.load(path, **how)
+
+
 #: Who writes what is loaded, how, by name.
 SAVES: dict[str, Callable[[Any, Path], None]] = {
     "bare bytes": bare_save,
@@ -100,6 +115,26 @@ LOADS: dict[str, tuple[str, Callable[[Path], Any]]] = {
 }
 
 
+TORCH_SAVES: dict[str, Callable[[Any, Path], None]] = {
+    "bare bytes": lambda value, path: bare_save(value.numpy(), path),
+    "torshi.save": SAVES["torshi.save"],
+    "torch.save": torch_save,
+    "pickle": pickle_save,
+}
+TORCH_LOADS: dict[str, tuple[str, Callable[[Path], Any]]] = {
+    **{name: LOADS[name] for name in LOADS if LOADS[name][0] == "torshi.save"},
+    "torch.load": ("torch.save", torch_load),
+    "torch.load, mmap=True": ("torch.save", lambda path: torch_load(path, mmap=True)),
+    "pickle": ("pickle", pickle_load),
+}
+
+
+def tensor(megabytes: int) -> Any:
+    import torch
+
+    return torch.from_numpy(array(megabytes))
+
+
 def array(megabytes: int) -> Any:
     return np.random.default_rng(13).random((megabytes << 20) // 8)
 
@@ -112,17 +147,18 @@ def status(key: str) -> int:
     raise SystemExit(f"the system does not tell {key}")
 
 
-def child(side: str, name: str, path: Path, megabytes: int) -> None:
+def child(side: str, name: str, path: Path, megabytes: int, torch: bool) -> None:
     """Does one of them, and prints its time and by how many kB the peak grew."""
     run: Callable[[], Any]
+    saves, loads, make = (TORCH_SAVES, TORCH_LOADS, tensor) if torch else (SAVES, LOADS, array)
     if side == "save":
-        value = array(megabytes)
-        save = SAVES[name]
+        value = make(megabytes)
+        save = saves[name]
         run = lambda: save(value, path)  # noqa: E731
-        save(np.ones(3), path.with_suffix(".warm"))
+        save(make(1)[:3], path.with_suffix(".warm"))
     else:
-        writer, load = LOADS[name]
-        SAVES[writer](np.ones(3), path.with_suffix(".warm"))
+        writer, load = loads[name]
+        saves[writer](make(1)[:3], path.with_suffix(".warm"))
         load(path.with_suffix(".warm"))
         run = lambda: load(path)  # noqa: E731
     before = status("VmRSS")
@@ -133,8 +169,9 @@ def child(side: str, name: str, path: Path, megabytes: int) -> None:
     del result
 
 
-def one(side: str, name: str, path: Path, megabytes: int) -> list[float]:
+def one(side: str, name: str, path: Path, megabytes: int, torch: bool) -> list[float]:
     command = [sys.executable, __file__, "--child", side, name, str(path), "--megabytes", str(megabytes)]
+    command += ["--only", "torch"] if torch else []
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         raise SystemExit(f"{side} by {name} failed:\n{done.stderr[-2000:]}")
@@ -152,8 +189,9 @@ def settled(folder: Path, megabytes: int) -> None:
     path.unlink()
 
 
-def large(folder: Path, megabytes: int, rounds: int, without: list[str]) -> None:
-    names = [name for name in SAVES if name != "joblib" or importlib.util.find_spec("joblib")]
+def large(folder: Path, megabytes: int, rounds: int, without: list[str], torch: bool = False) -> None:
+    writers, readers = (TORCH_SAVES, TORCH_LOADS) if torch else (SAVES, LOADS)
+    names = [name for name in writers if name != "joblib" or importlib.util.find_spec("joblib")]
     names = [name for name in names if not name.startswith(tuple(without))]
     with tempfile.TemporaryDirectory(dir=folder, prefix="torshi-bench-") as made:
         paths = {name: Path(made, f"{number}.bin") for number, name in enumerate(names)}
@@ -163,11 +201,11 @@ def large(folder: Path, megabytes: int, rounds: int, without: list[str]) -> None
             for name in names[turn % len(names) :] + names[: turn % len(names)]:
                 paths[name].unlink(missing_ok=True)
                 settled(Path(made), megabytes)
-                saves.setdefault(name, []).append(one("save", name, paths[name], megabytes))
+                saves.setdefault(name, []).append(one("save", name, paths[name], megabytes, torch))
         for _ in range(rounds):
-            for name, (writer, _) in LOADS.items():
+            for name, (writer, _) in readers.items():
                 if writer in paths:
-                    loads.setdefault(name, []).append(one("load", name, paths[writer], megabytes))
+                    loads.setdefault(name, []).append(one("load", name, paths[writer], megabytes, torch))
         print(f"| save, {megabytes} MB, synced | least | median | over bare, paired | peak of memory | size |")
         print("|---|---|---|---|---|---|")
         for name, found in saves.items():
@@ -245,12 +283,17 @@ def main() -> None:
     parser.add_argument("--megabytes", type=int, default=1024)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--without", nargs="*", default=[], metavar="NAME", help="writers to leave out: gzip, joblib")
-    parser.add_argument("--only", choices=["large", "compression"])
+    parser.add_argument("--only", choices=["large", "compression", "torch"])
     parser.add_argument("--child", nargs=3, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.child:
         side, name, path = arguments.child
-        child(side, name, Path(path), arguments.megabytes)
+        child(side, name, Path(path), arguments.megabytes, arguments.only == "torch")
+        return
+    if arguments.only == "torch":
+        if importlib.util.find_spec("torch") is None:
+            raise SystemExit("torch is not installed")
+        large(arguments.folder, arguments.megabytes, arguments.rounds, arguments.without, torch=True)
         return
     if arguments.only != "compression":
         large(arguments.folder, arguments.megabytes, arguments.rounds, arguments.without)

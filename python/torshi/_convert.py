@@ -15,10 +15,12 @@ from typing import Any, Literal, TypeAlias
 
 from torshi import _native
 from torshi._atomic import replacing
+from torshi._compression import Compression, chosen_compression
 from torshi._errors import LimitError, MalformedError
-from torshi._file import Compression, _compression, _write_all, save
+from torshi._file import save
 from torshi._limits import Limits
 from torshi._migrate import migrate
+from torshi._opening import write_all
 from torshi._rewritten import pickle_file, write_plain, write_stream
 from torshi._seal import KeyChoice, chosen_keys
 
@@ -183,7 +185,7 @@ def _joblib(
         write_plain([stream.bytes()], target)
         return
     sealing = [] if key is None else chosen_keys(key)
-    write_stream(stream, target, _compression(compress), sealing, progress=progress)
+    write_stream(stream, target, chosen_compression(compress), sealing, progress=progress)
 
 
 def _json(source: Any, target: Any, lossy: bool, limits: Limits | None) -> None:
@@ -193,7 +195,7 @@ def _json(source: Any, target: Any, lossy: bool, limits: Limits | None) -> None:
         raise MalformedError(f"{len(data) - stream.end} bytes follow the pickle: JSON has one value", stream.end)
     text = _native.plain_json(stream, lossy)
     with replacing(target) as descriptor:
-        _write_all(descriptor, text.encode() + b"\n")
+        write_all(descriptor, text.encode() + b"\n")
 
 
 def _arrays(

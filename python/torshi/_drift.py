@@ -43,6 +43,12 @@ _STEADY = {
     "tzdata": "data alone",
 }
 
+# Modules whose names do not depend on the version of their distribution, where others of it do, and why.
+_STEADY_MODULES = {
+    "torch": "tensors by public functions, types, sizes, devices",
+    "torch._utils": "parameters, by what every file of torch.save calls",
+}
+
 # Longest manifest that is compared, in bytes: beyond some ten thousand names it would cost more than it says.
 _LONGEST = 1 << 20
 # Names that are looked for in folders.
@@ -214,9 +220,12 @@ def _library_changes(
 
 
 def _is_known(distribution: str, names: Collection[str], classes: Mapping[str, Any], changed: Collection[str]) -> bool:
-    """Whether all that a file uses of a distribution has a fingerprint, which is still the same."""
-    of = [name for name in names if (distribution_of(name.partition(":")[0]) or ("",))[0] == distribution]
-    return bool(of) and all(name in classes and name not in changed for name in of)
+    """Whether all that a file uses of a distribution is steady, or has a fingerprint, which is still the same."""
+    modules = [(name, name.partition(":")[0]) for name in names]
+    of = [(name, module) for name, module in modules if (distribution_of(module) or ("",))[0] == distribution]
+    return bool(of) and all(
+        module in _STEADY_MODULES or (name in classes and name not in changed) for name, module in of
+    )
 
 
 # -- classes

@@ -7,45 +7,56 @@ closes. Never builds anything of a file that is not as its manifest says.
 
 from __future__ import annotations
 
-import contextlib
 import inspect
 import io
 import os
-import stat
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, overload
+from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from torshi import _drift, _native
 from torshi._atomic import replacing
 from torshi._by_value import holds_code
+from torshi._compression import Compression, chosen_compression
 from torshi._errors import LimitError, MalformedError, SealError, UntrustedError
 from torshi._fields import heard
 from torshi._manifest import Description, compose, description, metadata_checked, says_by_value
+from torshi._opening import (
+    NO_MANIFEST,
+    copy,
+    is_path,
+    located,
+    look_behind,
+    opened_file,
+    with_manifest,
+    write_all,
+)
 from torshi._policy import Policy, resolve, unrestricted
 from torshi._seal import KeyChoice, Seal, chosen_keys, demand_right, examine, lent_names, records, sealed
-from torshi._urls import ObjectReader, is_url, local_path, replacing_object
 from torshi._typed import validate
+from torshi._urls import ObjectReader, is_url, replacing_object
 
 if TYPE_CHECKING:
     from torshi._limits import Limits
+    from torshi._opening import (
+        NO_MANIFEST,
+        copy,
+        is_path,
+        located,
+        look_behind,
+        opened_file,
+        with_manifest,
+        write_all,
+    )
     from torshi._placeholder import Missing
-    from torshi._policy import Trust
+from torshi._policy import Trust
 
 __all__ = ["Verification", "describe", "load", "save", "seal", "verify"]
 
 _T = TypeVar("_T")
 
-Compression: TypeAlias = bool | int | str | None
-"""What `compress=` accepts."""
-
-# What follows a pickle that a manifest belongs to: padding, and the manifest's first bytes.
-_BEHIND = 63 + 16
-
 # Files whose next bytes can be seen without taking them.
 _PEEKED = (io.BytesIO, io.BufferedReader)
-
-_NO_MANIFEST = "the file has no manifest: it was not written by torshi.save, or its end is missing"
 
 
 def save(
@@ -99,7 +110,7 @@ def save(
         {'a': [1, 2]}
     """
     metadata_checked(metadata)
-    container, level = _compression(compress)
+    container, level = chosen_compression(compress)
     sealing = chosen_keys(key)
 
     def write(target: Any, rest: Callable[[bytes], object]) -> None:
@@ -107,50 +118,19 @@ def save(
         manifest = compose(length, digest, buffers, names, metadata, by_value and holds_code(names))
         rest(_native.render_trailer(container, length, manifest, records(sealing, manifest)))
 
-    path = _located(path, storage_options)
+    path = located(path, storage_options)
     if is_url(path):
         with replacing_object(path, storage_options) as put:
             write(put, put)
         return
-    if _is_path(path):
+    if is_path(path):
         with replacing(path) as descriptor:
-            write(descriptor, lambda data: _write_all(descriptor, data))
+            write(descriptor, lambda data: write_all(descriptor, data))
         return
     method = getattr(path, "write", None)
     if method is None:
         raise TypeError(f"save wants a path or a binary file, not {type(path).__name__}")
     write(method, method)
-
-
-def _compression(compress: Compression) -> tuple[str, int | None]:
-    """Name and level of what `compress=` asks for.
-
-    Raises:
-        TypeError: it is nothing that could be meant.
-        ValueError: there is no such compression or level.
-    """
-    name, level = "plain", None
-    if compress is True:
-        name = "zstd"
-    elif isinstance(compress, int) and compress is not False:
-        name, level = "zstd", compress
-    elif isinstance(compress, str):
-        name, colon, digits = compress.partition(":")
-        if colon and not (digits.isascii() and digits.isdecimal()):
-            raise ValueError(f"no such compression: {compress}; a level is a number, as in zstd:19")
-        level = int(digits) if colon else None
-        if name == "plain":
-            raise ValueError("no such compression: plain; there are zstd, lz4 and gzip, and None")
-    elif compress not in (None, False):
-        raise TypeError(f"compress is True, a level or a name, not {type(compress).__name__}")
-    _native.check_compression(name, level)
-    return name, level
-
-
-def _write_all(descriptor: int, data: bytes) -> None:
-    view = memoryview(data)
-    while view:
-        view = view[os.write(descriptor, view) :]
 
 
 @overload
@@ -232,8 +212,8 @@ def load(
         raise ValueError(f"missing wants 'error' or 'placeholder', not {missing!r}")
     given = None if buffers == () else buffers
     settings = _Settings(trust, type, limits, missing, fix_imports, encoding, errors, given)
-    file = _located(file, storage_options)
-    if not _is_path(file):
+    file = located(file, storage_options)
+    if not is_path(file):
         if verify:
             raise TypeError("verify wants a path: of a file object load reads one pickle and no further")
         if file.__class__ in _PEEKED and _native.sniff_container(_first(file)) != "plain":
@@ -241,13 +221,13 @@ def load(
             if packed is not None:
                 return settings.checked(settings.load(packed, mmap=False, verify=False))
         return settings.load_pickle(file)
-    with _opened(file, storage_options) as (opened, stored, _):
+    with opened_file(file, storage_options) as (opened, stored, _):
         if verify and (stored is None or stored.manifest is None):
-            raise MalformedError(_NO_MANIFEST)
+            raise MalformedError(NO_MANIFEST)
         if stored is None:
             stream = io.BufferedReader(opened) if isinstance(opened, ObjectReader) else opened
             value = settings.load_pickle(stream)
-            _look_behind(stream)
+            look_behind(stream)
             return value
         try:
             with heard() as said:
@@ -356,22 +336,6 @@ def _first(file: Any) -> bytes:
     return bytes(file.peek(4)[:4])
 
 
-def _look_behind(opened: io.BufferedIOBase) -> None:
-    """Looks at what follows a pickle in a file that does not end as one with a manifest does.
-
-    Raises:
-        MalformedError: a manifest; so the file was cut, or something was appended.
-    """
-    if not opened.read(_BEHIND).lstrip(b"\0").startswith(_native.MANIFEST_HEAD):
-        return
-    if opened.seekable():
-        raise MalformedError(
-            "the file is damaged: it has a manifest but does not end with it: it was cut, or something was appended"
-        )
-    while opened.read(1 << 20):  # who writes to a pipe wants to write all of it
-        pass
-
-
 def describe(path: str | os.PathLike[str], *, storage_options: Mapping[str, Any] | None = None) -> Description:
     """Reads what a file says of itself, without loading it. Takes as long for a large file as for a small one.
 
@@ -390,8 +354,8 @@ def describe(path: str | os.PathLike[str], *, storage_options: Mapping[str, Any]
         >>> description.metadata, description.stream, description.globals
         ('two numbers', 20, ())
     """
-    with _opened(path, storage_options) as (_, found, size):
-        stored, manifest = _with_manifest(found)
+    with opened_file(path, storage_options) as (_, found, size):
+        stored, manifest = with_manifest(found)
         try:
             seals = tuple(map(str, examine(stored)))
         except (SealError, OSError):  # whatever is wrong with the keys here, the file says what it says
@@ -435,8 +399,8 @@ def verify(path: str | os.PathLike[str], *, storage_options: Mapping[str, Any] |
         >>> torshi.verify("list.pkl").sealed
         True
     """
-    with _opened(path, storage_options) as (_, found, size):
-        stored, manifest = _with_manifest(found)
+    with opened_file(path, storage_options) as (_, found, size):
+        stored, manifest = with_manifest(found)
         seals = examine(stored)
         demand_right(seals)
         trusted = any(seal.trusted for seal in seals)
@@ -473,9 +437,9 @@ def seal(
         ['local']
     """
     chosen = chosen_keys(True if key is None else key)
-    place = _located(path, storage_options)
-    with _opened(place, storage_options) as (opened, found, _):
-        stored, manifest = _with_manifest(found)
+    place = located(path, storage_options)
+    with opened_file(place, storage_options) as (opened, found, _):
+        stored, manifest = with_manifest(found)
         demand_right(examine(stored))
         trailer = _native.render_trailer(stored.container, stored.length, manifest, sealed(stored, chosen))
         if isinstance(opened, ObjectReader):
@@ -483,12 +447,12 @@ def seal(
                 raise OSError(f"{place}: the store does not tell versions of an object apart; seal a copy on the disk")
             stored.verify(vouched=True)
             with replacing_object(place, storage_options) as put:
-                _copy(opened, stored.end, put)
+                copy(opened, stored.end, put)
                 put(trailer)
         else:
             with replacing(place) as descriptor:
-                _copy(opened, stored.end, lambda data: _write_all(descriptor, data))
-                _write_all(descriptor, trailer)
+                copy(opened, stored.end, lambda data: write_all(descriptor, data))
+                write_all(descriptor, trailer)
                 # What is vouched for is what was written, whatever happened to the old file meanwhile.
                 written = _native.StoredFile.open(descriptor, os.fstat(descriptor).st_size)
                 if written is None:
@@ -496,58 +460,5 @@ def seal(
                 seals = examine(written)
                 written.verify(vouched=True)
             return seals
-    with _opened(place, storage_options) as (_, found, _):
-        return examine(_with_manifest(found)[0])
-
-
-def _copy(opened: io.RawIOBase | io.BufferedReader, length: int, put: Callable[[bytes], object]) -> None:
-    """Copies the beginning of a file, or as much of it as there is."""
-    while length > 0 and (piece := opened.read(min(length, 1 << 20))):
-        put(piece)
-        length -= len(piece)
-
-
-def _with_manifest(stored: _native.StoredFile | None) -> tuple[_native.StoredFile, bytes]:
-    """The file and its manifest.
-
-    Raises:
-        MalformedError: it has none.
-    """
-    manifest = stored.manifest if stored is not None else None
-    if stored is None or manifest is None:
-        raise MalformedError(_NO_MANIFEST)
-    return stored, manifest
-
-
-def _is_path(file: Any) -> bool:
-    return isinstance(file, str) or hasattr(file, "__fspath__")
-
-
-def _located(file: Any, storage_options: Mapping[str, Any] | None) -> Any:
-    """The file, where a URL says that it is one of this machine.
-
-    Raises:
-        TypeError: there are options for a store, and none is meant.
-    """
-    if is_url(file):
-        return local_path(file) or file
-    if storage_options:
-        raise TypeError("storage_options are for URLs, such as s3://bucket/key")
-    return file
-
-
-@contextlib.contextmanager
-def _opened(
-    path: Any, storage_options: Mapping[str, Any] | None
-) -> Iterator[tuple[io.BufferedReader | ObjectReader, _native.StoredFile | None, int]]:
-    """Yields a file or object; what it is, if it is one with a manifest or compressed; and its size in bytes."""
-    path = _located(path, storage_options)
-    if is_url(path):
-        with ObjectReader(path, storage_options) as reader:
-            yield reader, _native.StoredFile.open(reader.read_at, reader.size), reader.size
-        return
-    with open(path, "rb") as opened:
-        status = os.fstat(opened.fileno())
-        regular = stat.S_ISREG(status.st_mode)
-        stored = _native.StoredFile.open(opened.fileno(), status.st_size) if regular else None
-        yield opened, stored, status.st_size
+    with opened_file(place, storage_options) as (_, found, _):
+        return examine(with_manifest(found)[0])

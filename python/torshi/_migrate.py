@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 from torshi import _native
+from torshi._compression import Compression, chosen_compression
 from torshi._errors import MalformedError
-from torshi._file import Compression, _compression
 from torshi._keys import Key
 from torshi._limits import Limits
 from torshi._rewritten import PickleFile, pickle_file, write_plain, write_stream
@@ -165,7 +165,7 @@ def migrate(
         )
     container, level = ("plain", None) if plain else (source.container, None)
     if compress is not None:
-        container, level = _compression(compress)
+        container, level = chosen_compression(compress)
     sealing = _sealing(source, streams[0], key, plain)
     renamed: dict[tuple[str, str], int] = {}
     for old, new, count in (entry for stream in streams for entry in stream.renamed):

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from torshi import _native
 from torshi._errors import MalformedError, UnpicklingError
-from torshi._file import _BEHIND
 from torshi._limits import Limits
+from torshi._opening import BEHIND
 from torshi._rewritten import write_plain, write_stream
 
 if TYPE_CHECKING:
@@ -183,6 +183,6 @@ def _unpacked(raw: bytes, limits: Limits | None, notes: list[str]) -> bytes:
 
 def _is_trailer(data: bytes, start: int) -> bool:
     """Whether what follows a pickle is what is left of a manifest, and the zeros before it."""
-    rest = data[start : start + _BEHIND].lstrip(b"\0")
+    rest = data[start : start + BEHIND].lstrip(b"\0")
     head = _native.MANIFEST_HEAD
     return rest.startswith(head) or head.startswith(rest)

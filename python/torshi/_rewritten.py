@@ -15,10 +15,10 @@ from typing import Any
 
 from torshi import _native
 from torshi._atomic import replacing
-from torshi._file import _opened, _write_all
 from torshi._keys import Key, keys
 from torshi._limits import Limits
 from torshi._manifest import compose
+from torshi._opening import opened_file, write_all
 from torshi._seal import Seal, demand_right, examine, records
 
 __all__ = ["PickleFile", "pickle_file", "write_plain", "write_stream"]
@@ -71,7 +71,7 @@ def pickle_file(path: str | os.PathLike[str], limits: Limits | None = None) -> P
         LimitError: it unpacks to more than a load may ask for.
         OSError: it cannot be read.
     """
-    with _opened(path, None) as (opened, stored, size):
+    with opened_file(path, None) as (opened, stored, size):
         if stored is None:
             data = opened.read()
             return PickleFile(data, "plain", None, (), len(data))
@@ -112,7 +112,7 @@ def write_stream(
         told = metadata if metadata is not None or source is None else source.metadata
         manifest = _carried_over(compose(length, digest, buffers, names, told), record, stream.renamed)
         trailer = _native.render_trailer(container, length, manifest, records(sealing, manifest))
-        _write_all(descriptor, trailer)
+        write_all(descriptor, trailer)
         return os.fstat(descriptor).st_size
 
 
@@ -135,5 +135,5 @@ def write_plain(streams: Iterable[bytes], path: str | os.PathLike[str]) -> int:
     """Writes pickles one after another, without a manifest; the bytes of the new file."""
     with replacing(path) as descriptor:
         for stream in streams:
-            _write_all(descriptor, stream)
+            write_all(descriptor, stream)
         return os.fstat(descriptor).st_size

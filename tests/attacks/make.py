@@ -12,7 +12,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from attacks import boosted, broken, calls, cost, scientific, state
+from attacks import boosted, broken, calls, cost, scientific, state, tensors
 from attacks.assembler import Case
 
 FOLDER = Path(__file__).parent / "corpus"
@@ -22,7 +22,7 @@ LARGEST = 4_096
 
 @cache
 def corpus() -> dict[str, Case]:
-    found = [case for module in (calls, state, broken, cost, scientific, boosted) for case in module.cases()]
+    found = [case for module in (calls, state, broken, cost, scientific, boosted, tensors) for case in module.cases()]
     by_id = {case.id: case for case in found}
     assert len(by_id) == len(found), "an id is used twice"
     return by_id

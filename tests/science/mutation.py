@@ -130,6 +130,9 @@ class Mutator(pickle._Pickler):  # type: ignore[misc, name-defined]
     def save(self, obj: Any, save_persistent_id: bool = True) -> None:
         import numpy as np
 
+        if hasattr(type(obj), "written"):
+            obj.written(self)
+            return
         mutable = isinstance(obj, (np.ndarray, bool, int, float, str, bytes, bytearray)) or type(obj) in (
             tuple, list, dict, type(None),
         )  # fmt: skip

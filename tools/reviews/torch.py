@@ -31,6 +31,31 @@ REVIEWS = [
         "torch._utils:_rebuild_tensor_v2",
     ),
     function(
+        ["torch:from_numpy"],
+        "!torch.from_numpy",
+        "a row of numbers over an array of a type that torch has, over a bytearray; bools are looked at",
+        "torch:from_numpy",
+    ),
+    function(
+        ["torch:Tensor.view"],
+        "!torch.view",
+        "such a row as numbers of another type, of as many bytes",
+        "torch:Tensor.view",
+    ),
+    function(
+        ["torch:as_strided"],
+        "!torch.as_strided",
+        "a view of such a row, with offset, sizes and strides within it",
+        "torch:as_strided",
+    ),
+    function(["torch:conj"], "!torch.conj", "such a view of complex numbers, conjugated when it is read", "torch:conj"),
+    function(
+        ["torch:Tensor.requires_grad_"],
+        "!torch.requires_grad",
+        "says of such a view, which nothing else is made of, that gradients are kept",
+        "torch:Tensor.requires_grad_",
+    ),
+    function(
         ["torch._utils:_rebuild_parameter"],
         "!torch.parameter",
         "a tensor that has been checked, as a parameter; no hooks",
@@ -48,6 +73,12 @@ REVIEWS = [
         {"value": True},
         STORAGES,
     ),
+    Review(
+        "a class of tensors as a value, so that `type=` may name it; nothing is made of it",
+        [],
+        {"value": True},
+        ["torch:Tensor", "torch._tensor:Tensor", "torch.nn.parameter:Parameter"],
+    ),
     Review("a type of numbers; a constant", [], {"value": True}, [f"torch:{name}" for name in DTYPES]),
     Review("a tuple of sizes", [], {"call": "(tuple(int[0..]))", "construct": "(tuple(int[0..]))"}, ["torch:Size"]),
     Review("a kind of device and its number", [], {"call": "(str{a-z0-9:}, int[0..1000]?)"}, ["torch:device"]),
@@ -55,9 +86,9 @@ REVIEWS = [
 
 LIBRARY = Library(
     "torch",
-    """# torch. Storages stand in a PyTorch file beside the pickle, as persistent ids. Tensors of other classes,
-# sparse and quantised ones and whole modules are absent, and so is what plain pickles of tensors call: it runs torch's
-# loader, with stock pickle, on bytes.
+    """# torch. Storages stand in a PyTorch file beside the pickle, as persistent ids; in a file of torshi they are
+# arrays of numpy. Tensors of other classes, sparse and quantised ones and whole modules are absent, and so is what plain
+# pickles of tensors call: it runs torch's loader, with stock pickle, on bytes.
 # Written by tools/policy_tables.py from the reviews there.""",
     [],
     REVIEWS,

@@ -96,6 +96,13 @@ pub fn moved(module: &str) -> Option<String> {
     MOVED.iter().find_map(|(old, new)| swap(old, new).or_else(|| swap(new, old)))
 }
 
+/// Today's spelling of a module that a library renamed so, and what of it has to be imported for its modules to be there.
+/// The old spelling may still be found, by way of a warning.
+pub fn today(module: &str) -> Option<(&str, String)> {
+    let is_old = |old: &str| module.strip_prefix(old).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'));
+    MOVED.iter().any(|(old, _)| is_old(old)).then(|| moved(module)).flatten().map(|new| (package(module), new))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -144,5 +151,12 @@ mod tests {
         assert_eq!(moved("numpy._core").as_deref(), Some("numpy.core"));
         assert_eq!(moved("numpy.corelib"), None);
         assert_eq!(moved("numpy"), None);
+    }
+
+    #[test]
+    fn today_goes_one_way() {
+        assert_eq!(today("numpy.core.multiarray"), Some(("numpy", "numpy._core.multiarray".to_owned())));
+        assert_eq!(today("numpy._core.multiarray"), None);
+        assert_eq!(today("numpy.corelib"), None);
     }
 }

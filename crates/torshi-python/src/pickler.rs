@@ -234,7 +234,7 @@ impl Pickler {
             let callback = inner.setup.as_ref().and_then(|setup| bound(&setup.buffer_callback));
             (bound(&inner.persistent_id), bound(&inner.dispatch_table), callback)
         };
-        let mut hooks = Hooks { persistent_id, dispatch_table, buffer_callback, reducer_override: None };
+        let mut hooks = Hooks { persistent_id, dispatch_table, buffer_callback, ..Hooks::default() };
         if !slf.is_exact_instance_of::<Pickler>() {
             let any = slf.as_any();
             hooks.reducer_override = call::lookup(any, names.reducer_override.bind(py).as_any())?;

@@ -13,6 +13,8 @@ from typing import Any
 
 import torch
 
+import torshi
+
 DTYPES = ["float32", "float64", "float16", "bfloat16", "uint8", "int8", "int16", "int32", "int64", "bool", "complex64"]
 
 
@@ -50,3 +52,4 @@ if __name__ == "__main__":
         torch.save(value, folder / f"{name}.legacy.pt", _use_new_zipfile_serialization=False)
     torch.save(torch.nn.Linear(2, 1), folder / "module.pt")  # classes, which no table lists
     (folder / "tensor.pkl").write_bytes(pickle.dumps(torch.ones(2), 4))  # calls torch's loader on bytes
+    torshi.save(values(), folder / "saved.torshi", key=False)

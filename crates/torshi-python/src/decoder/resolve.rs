@@ -205,7 +205,19 @@ pub fn find_class<'py>(
 fn resolve<'py>(py: Python<'py>, policy: &Policy, module: &str, qualname: &str, dotted: bool) -> PyResult<Object<'py>> {
     make::audit_find_class(&make::text(py, module.as_bytes())?, &make::text(py, qualname.as_bytes())?)?;
     let present = compat::present(module, qualname).map(|(module, name)| locate(py, module, name, dotted));
-    let (object, through_module) = match present.unwrap_or_else(|| locate(py, module, qualname, dotted)) {
+    let today = || -> PyResult<Option<(Object<'py>, bool)>> {
+        let Some((package, module)) = compat::today(module) else { return Ok(None) };
+        // What has to be there for the name is there once its package is: looking for more would take each load its time.
+        make::import(&make::text(py, package.as_bytes())?)?;
+        let found = make::imported(&make::text(py, module.as_bytes())?)?;
+        Ok(found.and_then(|found| walk(&found, qualname, dotted).ok()))
+    };
+    let located = || match today() {
+        Ok(Some(found)) => Ok(found),
+        Ok(None) => locate(py, module, qualname, dotted),
+        Err(error) => Err(error),
+    };
+    let (object, through_module) = match present.unwrap_or_else(located) {
         Err(error) if is_missing(py, &error) => {
             // Its library is of another release: an earlier one, or a later one than the name.
             let other = compat::moved(module);

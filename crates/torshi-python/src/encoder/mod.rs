@@ -14,6 +14,7 @@ mod number;
 mod opcode;
 mod plan;
 mod reduce;
+mod stand_in;
 mod text;
 mod value;
 pub mod writer;
@@ -52,6 +53,8 @@ pub struct Hooks<'py> {
     pub reducer_override: Option<Bound<'py, PyAny>>,
     pub dispatch_table: Option<Bound<'py, PyAny>>,
     pub buffer_callback: Option<Bound<'py, PyAny>>,
+    /// Of files: gives for a class what says how its instances are written instead of as they ask for, or None.
+    pub stand_ins: Option<Bound<'py, PyAny>>,
 }
 
 /// One dump.
@@ -71,6 +74,7 @@ pub struct Encoder<'py> {
     calls: usize,
     plans: plan::Recent<'py>,
     arrays: value::Arrays<'py>,
+    stand_ins: stand_in::Known<'py>,
     /// In fast mode: the containers on the way from the root to here.
     entered: Vec<usize>,
     /// The file that wants to know the names of the stream.
@@ -97,6 +101,7 @@ impl<'py> Encoder<'py> {
             calls: 0,
             plans: plan::Recent::default(),
             arrays: value::Arrays::default(),
+            stand_ins: stand_in::Known::default(),
             entered: Vec::new(),
             named: None,
         })

@@ -27,6 +27,11 @@ impl<'py> Encoder<'py> {
             return Ok(());
         }
         let epoch = self.memo.epoch();
+        if kind == Kind::Other && self.hooks.stand_ins.is_some() && !peek::is_type(object) {
+            if let Some(calls) = self.stand_in(object)? {
+                return self.save_stand_in(object, &calls, ways, shared, epoch);
+            }
+        }
         let unhooked = self.hooks.reducer_override.is_none() && self.hooks.dispatch_table.is_none();
         let names = &self.imports.names;
         let own = [names.reduce_ex.bind(self.py).as_any(), names.reduce.bind(self.py).as_any()];

@@ -30,7 +30,8 @@ fn save_stream<'py>(
 ) -> PyResult<Saved> {
     let sink = Rc::new(RefCell::new(FileSink::new(target(file), way(container, level)?, progress)?));
     let writer = Writer::saving(Rc::clone(&sink));
-    let hooks = hooks(py, PROTOCOL, None, by_value)?;
+    let mut hooks = hooks(py, PROTOCOL, None, by_value)?;
+    hooks.stand_ins = Some(py.import("torshi._tensors")?.getattr("Tensors")?.call0()?.getattr("calls_of")?);
     let encoder = Encoder::new(py, PROTOCOL, true, writer, Memo::default(), hooks, false)?;
     encoder.telling(Rc::clone(&sink)).dump_once(obj).map_err(|failed| raised(py, failed))?;
     let mut sink = sink.borrow_mut();

@@ -18,6 +18,7 @@ mod object;
 mod pandas;
 pub(super) mod scipy;
 pub(super) mod sklearn;
+mod tensor;
 #[cfg(test)]
 mod tests;
 mod text;
@@ -123,9 +124,14 @@ rules! {
     "sklearn.svm" => SklearnSvm sklearn::svm::state;
     "sklearn.tree" => SklearnTree sklearn::tree::tree;
     "sklearn.tree_state" => SklearnTreeState sklearn::tree::state;
+    "torch.as_strided" => TorchAsStrided tensor::as_strided;
+    "torch.conj" => TorchConj tensor::conj;
+    "torch.from_numpy" => TorchFromNumpy tensor::from_numpy;
     "torch.loader" => TorchLoader torch::loader;
     "torch.parameter" => TorchParameter torch::parameter;
+    "torch.requires_grad" => TorchRequiresGrad tensor::requires_grad;
     "torch.tensor" => TorchTensor torch::tensor;
+    "torch.view" => TorchView tensor::view;
     "types.argument" => TypeArgument callable::type_argument;
     "unicode.error" => UnicodeError text::unicode_error;
     "uuid.state" => UuidState number::uuid_state;

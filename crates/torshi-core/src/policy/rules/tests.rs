@@ -367,3 +367,108 @@ fn generators() {
     ];
     check(&good.iter().map(String::as_str).collect::<Vec<_>>(), &bad.iter().map(String::as_str).collect::<Vec<_>>());
 }
+
+/// A row of `count` numbers, as a file of torshi has it.
+fn torch_row(code: &str, bytes: &str, count: usize) -> String {
+    let dtype = match code {
+        "b1" | "i1" | "u1" => dtype(code, "3, '|', None, None, None, -1, -1, 0"),
+        _ => dtype(code, "3, '<', None, None, None, -1, -1, 0"),
+    };
+    format!("torch:from_numpy(numpy._core.numeric:_frombuffer(bytearray(b'{bytes}'), {dtype}, ({count},), 'C'))")
+}
+
+#[test]
+fn tensors() {
+    let row = torch_row("f4", "012345678901234567890123", 6);
+    let view =
+        |sizes: &str, strides: &str, offset: &str| format!("torch:as_strided({row}, {sizes}, {strides}, {offset})");
+    let sound = view("(2, 3)", "(3, 1)", "0");
+    let short = torch_row("i2", "012345", 3);
+    let complex = torch_row("c8", "0123456789012345", 2);
+    let complex = format!("torch:as_strided({complex}, (2,), (1,), 0)");
+    let integers = format!("torch:as_strided({short}, (3,), (1,), 0)");
+    let half = format!("torch:as_strided(torch:Tensor.view({short}, torch:bfloat16), (3,), (1,), 0)");
+    let bools = torch_row("b1", "\\x00\\x01\\x01", 3);
+    let bytes = torch_row("u1", "\\x00\\x01\\x01", 3);
+    let empty = torch_row("f4", "", 0);
+    let no_hooks = "None";
+    let good = [
+        row.clone(),
+        sound.clone(),
+        view("()", "()", "5"),
+        view("(0, 4)", "(4, 1)", "6"),
+        view("(1000, 2)", "(0, 5)", "0"),
+        view("(4294967296,)", "(0,)", "0"),
+        format!("torch:as_strided({empty}, (0,), (1,), 0)"),
+        half.clone(),
+        format!("torch:Tensor.view({row}, torch:uint8)"),
+        format!("torch:Tensor.view({row}, torch:complex64)"),
+        bools.clone(),
+        format!("torch:Tensor.view({bytes}, torch:bool)"),
+        format!("torch:conj({complex})"),
+        format!("torch:Tensor.requires_grad_({sound})"),
+        format!("torch:Tensor.requires_grad_(torch:conj({complex}))"),
+        format!("torch._utils:_rebuild_parameter({half}, True, {no_hooks})"),
+        format!("torch._utils:_rebuild_parameter({integers}, False, {no_hooks})"),
+        "[torch:Tensor, torch.nn.parameter:Parameter]".to_owned(),
+    ];
+    let over = |buffer: &str, dtype: &str, shape: &str| {
+        format!("torch:from_numpy(numpy._core.numeric:_frombuffer({buffer}, {dtype}, {shape}, 'C'))")
+    };
+    let big_endian = dtype("f8", "3, '>', None, None, None, -1, -1, 0");
+    let long = dtype("f16", "3, '<', None, None, None, -1, -1, 0");
+    let record = dtype("V8", &format!("3, '|', None, ('a',), {{'a': ({F8}, 0)}}, 8, 1, 16"));
+    let bad = [
+        view("(2, 4)", "(3, 1)", "0"),
+        view("(2, 3)", "(4, 1)", "0"),
+        view("(2, 3)", "(3, 1)", "1"),
+        view("(2, 3)", "(3, 1)", "-1"),
+        view("(2, 3)", "(-3, 1)", "3"),
+        view("(-2, 3)", "(3, 1)", "0"),
+        view("(2, 3)", "(3,)", "0"),
+        view("(2,)", "(9223372036854775807,)", "0"),
+        view("(9223372036854775807, 2)", "(0, 0)", "0"),
+        view("(4294967297,)", "(0,)", "0"),
+        view("(0, 9223372036854775807, 9223372036854775807)", "(0, 0, 0)", "0"),
+        view("(0,)", "(1,)", "7"),
+        view("[2, 3]", "(3, 1)", "0"),
+        view("(2.0, 3)", "(3, 1)", "0"),
+        view("(2, 3)", "(3, 1)", "None"),
+        format!("torch:as_strided({sound}, (1,), (1,), 0)"),
+        format!("torch:as_strided({complex}, (1,), (1,), 0)"),
+        "torch:as_strided(app:Row(), (1,), (1,), 0)".to_owned(),
+        format!("torch:as_strided({row}, (1,), (1,))"),
+        // Types that lie: too few bytes, none of torch's, bools of other bytes.
+        format!("torch:Tensor.view({short}, torch:float32)"),
+        format!("torch:Tensor.view({row}, torch:qint8)"),
+        format!("torch:Tensor.view({row}, builtins:float)"),
+        format!("torch:Tensor.view({row}, (3, 2))"),
+        format!("torch:Tensor.view({half}, torch:int16)"),
+        format!("torch:Tensor.view(torch:Tensor.view({short}, torch:bfloat16), torch:int16)"),
+        format!("torch:Tensor.view({}, torch:bool)", torch_row("u1", "\\x00\\x02", 2)),
+        torch_row("b1", "\\x00\\x02", 2),
+        over("bytearray(b'12345678')", O8, "(1,)"),
+        over("bytearray(b'12345678')", &big_endian, "(1,)"),
+        over("bytearray(b'1234567812345678')", &long, "(1,)"),
+        over("bytearray(b'12345678')", &record, "(1,)"),
+        over("bytearray(b'12345678')", F8, "(1, 1)"),
+        over("b'12345678'", F8, "(1,)"),
+        over("bytearray(b'12345678')", F8, "(2,)"),
+        over("BUFFER", F8, "(1,)"),
+        format!("torch:from_numpy({EMPTY}<BUILD (1, (1,), {F8}, False, b'12345678')>)"),
+        "torch:from_numpy(1)".to_owned(),
+        format!("torch:conj({sound})"),
+        format!("torch:conj({row})"),
+        format!("torch:conj(torch:conj({complex}))"),
+        format!("torch:Tensor.requires_grad_({row})"),
+        format!("torch:Tensor.requires_grad_({integers})"),
+        format!("torch:Tensor.requires_grad_({sound}, True)"),
+        format!("torch._utils:_rebuild_parameter({integers}, True, {no_hooks})"),
+        format!("torch._utils:_rebuild_parameter({sound}, True, {{'a': app:hook}})"),
+        format!("torch._utils:_rebuild_parameter({row}, True, {no_hooks})"),
+        format!("{sound}<BUILD (True, None, {no_hooks})>"),
+        "torch:Tensor((2, 3))".to_owned(),
+        "torch:Tensor.numpy".to_owned(),
+    ];
+    check(&good.iter().map(String::as_str).collect::<Vec<_>>(), &bad.iter().map(String::as_str).collect::<Vec<_>>());
+}

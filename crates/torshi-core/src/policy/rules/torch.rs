@@ -1,6 +1,6 @@
-//! torch: tensors as views of storages. A storage stands in the stream as a persistent id, a tuple that says of what class
+//! torch's files: tensors as views of storages. A storage stands in the stream as a persistent id, a tuple that says of what class
 //! it is and how many numbers it has; offset, sizes and strides of a view must stay within these.
-use super::{demand, int, refuse, tuple, Outcome};
+use super::{demand, int, refuse, tensor, tuple, Outcome};
 use crate::policy::pattern::{Shape, View};
 
 /// Axes of a tensor.
@@ -36,22 +36,8 @@ pub(super) fn tensor<W: View>(w: &W, v: W::V, _: Option<W::V>) -> Outcome {
     let Some(count) = storage(w, *held) else {
         return refuse(w, *held, "a storage by a persistent id of a PyTorch file");
     };
-    let fits = || {
-        let offset = u128::try_from(int(w, *offset)?).ok()?;
-        let (sizes, strides) = (numbers(w, *sizes)?, numbers(w, *strides)?);
-        if sizes.len() != strides.len() || sizes.len() > MOST_AXES {
-            return None;
-        }
-        if sizes.contains(&0) {
-            return (offset <= u128::from(count)).then_some(());
-        }
-        let mut last = offset;
-        for (size, stride) in sizes.iter().zip(&strides) {
-            last = last.checked_add(u128::from(size - 1).checked_mul(u128::from(*stride))?)?;
-        }
-        (last < u128::from(count)).then_some(())
-    };
-    demand(fits().is_some(), w, v, "offset, sizes and strides within the storage")?;
+    let sizes = within(w, *offset, *sizes, *strides, count);
+    demand(sizes.is_some(), w, v, "offset, sizes and strides within the storage")?;
     match rest {
         [] => Ok(()),
         [grad, hooks] => flags(w, *grad, *hooks),
@@ -63,14 +49,27 @@ pub(super) fn tensor<W: View>(w: &W, v: W::V, _: Option<W::V>) -> Outcome {
     }
 }
 
+/// The sizes of a view, if it stays within so many numbers.
+pub(super) fn within<W: View>(w: &W, offset: W::V, sizes: W::V, strides: W::V, count: u64) -> Option<Vec<u64>> {
+    let offset = u128::try_from(int(w, offset)?).ok()?;
+    let (sizes, strides) = (numbers(w, sizes)?, numbers(w, strides)?);
+    if sizes.len() != strides.len() || sizes.len() > MOST_AXES {
+        return None;
+    }
+    if sizes.contains(&0) {
+        return (offset <= u128::from(count)).then_some(sizes);
+    }
+    let mut last = offset;
+    for (size, stride) in sizes.iter().zip(&strides) {
+        last = last.checked_add(u128::from(size - 1).checked_mul(u128::from(*stride))?)?;
+    }
+    (last < u128::from(count)).then_some(sizes)
+}
+
 /// `(bytes,)`: what a plain pickle of a tensor calls. It hands the bytes to torch's loader, which unpickles what is in them
 /// with stock pickle, asking no policy: nothing that could be seen in them here would hold there.
 pub(super) fn loader<W: View>(w: &W, v: W::V, _: Option<W::V>) -> Outcome {
-    refuse(
-        w,
-        v,
-        "nothing: torch would unpickle these bytes unchecked; write tensors with torch.save, or as numpy arrays",
-    )
+    refuse(w, v, "nothing: torch would unpickle these bytes unchecked; write tensors with torshi.save or torch.save")
 }
 
 /// `(tensor, requires_grad, hooks)`.
@@ -78,7 +77,9 @@ pub(super) fn parameter<W: View>(w: &W, v: W::V, _: Option<W::V>) -> Outcome {
     let expected = "(a tensor, a bool, no hooks)";
     let [data, grad, hooks] = tuple(w, v, expected)? else { return refuse(w, v, expected) };
     let made = matches!(w.shape(*data), Shape::Instance { module: "torch._utils", state: None, .. });
-    demand(made, w, *data, "a tensor")?;
+    demand(made || tensor::is_view(w, *data), w, *data, "a tensor")?;
+    let kept = matches!(w.shape(*grad), Shape::Bool(true));
+    demand(made || !kept || tensor::has_gradients(w, *data), w, *grad, "no gradients of integers")?;
     flags(w, *grad, *hooks)
 }
 

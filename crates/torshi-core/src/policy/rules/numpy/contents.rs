@@ -86,6 +86,11 @@ impl<V: Copy> Array<'_, V> {
         !self.dtype.structured && self.dtype.kind == kind && self.dtype.size == size
     }
 
+    /// Do its elements stand as this kind of machine has them, the low byte first?
+    pub(crate) fn is_little_endian(&self) -> bool {
+        self.dtype.size == 1 || !self.big_endian
+    }
+
     /// Are all elements integers from `low` up to but not including `high`? No if they cannot be read.
     pub(crate) fn within<W: View<V = V>>(&self, w: &W, low: i64, high: u64) -> bool {
         let high = i64::try_from(high).unwrap_or(i64::MAX);
