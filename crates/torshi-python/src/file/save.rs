@@ -32,7 +32,7 @@ fn save_stream<'py>(
     let writer = Writer::saving(Rc::clone(&sink));
     let hooks = hooks(py, PROTOCOL, None, by_value)?;
     let encoder = Encoder::new(py, PROTOCOL, true, writer, Memo::default(), hooks, false)?;
-    encoder.telling(Rc::clone(&sink)).dump_once(obj).map_err(|failed| raised(py, failed))?;
+    encoder.telling(Rc::clone(&sink)).dump_once(obj).map_err(|failed| raised(py, failed, "pickling"))?;
     let mut sink = sink.borrow_mut();
     saved(&mut sink)
 }
