@@ -1,7 +1,7 @@
 """The forms of `docs/digest.md`, built slowly and whole: what `torshi.digest` is compared with.
 
-Written from that page alone. It keeps no digests, sorts by building, and asks every object by `__reduce_ex__`, so that what
-the native module leaves out or does in another way has to come to the same. Of libraries it knows numpy's arrays alone.
+It follows the page line by line: it keeps no digests, sorts by building, and asks every object by `__reduce_ex__`, so
+that what the native module does in another way has to come to the same. Of libraries it knows numpy's arrays alone.
 """
 
 from __future__ import annotations
@@ -138,7 +138,9 @@ class Forms:
 
     def name(self, value: Any, name: str | None = None) -> bytes:
         module = getattr(value, "__module__", None) or "builtins"
-        name = NAMELESS.get(value, name or value.__qualname__) if isinstance(value, type) else name or value.__qualname__
+        name = (
+            NAMELESS.get(value, name or value.__qualname__) if isinstance(value, type) else name or value.__qualname__
+        )
         parts = [text.encode() for text in ("__main__" if module == "__mp_main__" else module, name)]
         return b"n" + b"".join(number(len(part)) + part for part in parts)
 
@@ -159,7 +161,14 @@ class Forms:
         return self.name(value, answer) if isinstance(answer, str) else self.answer(value, *answer)
 
     def answer(
-        self, value: Any, call: Any, args: Any, state: Any = None, items: Any = None, pairs: Any = None, setter: Any = None
+        self,
+        value: Any,
+        call: Any,
+        args: Any,
+        state: Any = None,
+        items: Any = None,
+        pairs: Any = None,
+        setter: Any = None,
     ) -> bytes:
         named: dict[str, Any] = {}
         if call.__name__ == "__newobj_ex__":

@@ -31,12 +31,7 @@ def _table(table: Any) -> object:
 
 
 def content(array: Any) -> object:
-    """An array, or a chunked one, as its type, its length, which values are there if not all are, and these.
-
-    >>> import pyarrow
-    >>> content(pyarrow.array([True, None]))[:2]
-    ('bool', 2)
-    """
+    """An array, or a chunked one, as its type, its length, which values are there if not all are, and these."""
     pyarrow = _pyarrow()
     if isinstance(array, pyarrow.ChunkedArray):
         joined = array.combine_chunks()
