@@ -300,7 +300,7 @@ def test_a_sliced_or_chunked_arrow_array_is_a_fresh_one() -> None:
         assert alike(whole, chunked), of
         seen += [fresh, whole, fresh[:3]]
         if fresh.null_count == 1:
-            seen.append(fresh.drop_null())
+            seen.append(fresh[2:])
     assert all_different(*seen)
 
 
@@ -317,7 +317,17 @@ def test_tables_of_arrow_go_by_their_columns() -> None:
 def test_frames_of_polars_go_by_their_columns() -> None:
     pl = pytest.importorskip("polars")
     pytest.importorskip("pyarrow")
-    one = pl.DataFrame({"a": [1, None, 3], "b": ["x", None, "z"], "c": [[1], None, []], "d": [1.5, float("nan"), None]})
+    one = pl.DataFrame(
+        {
+            "a": [1, None, 3],
+            "b": ["x", None, "z"],
+            "c": [["a", None], None, []],
+            "d": [1.5, float("nan"), None],
+            "e": pl.Series(["u", None, "v"], dtype=pl.Categorical),
+            "f": [{"k": "v"}, None, {"k": None}],
+            "g": pl.Series([[1, 2], None, [3, 4]], dtype=pl.Array(pl.Int8, 2)),
+        }
+    )
     chunked = pl.concat([one[:1], one[1:]], rechunk=False)
     sliced = pl.concat([one, one])[3:]
     assert alike(one, chunked, sliced, one.clone())

@@ -97,7 +97,9 @@ def polars_way(cls: type) -> Callable[[Any], object] | None:
 
 
 def _column(series: Any) -> object:
-    return series.name, arrow.content(series.to_arrow())
+    # The layouts that every version has, whatever this one would rather give.
+    oldest = sys.modules["polars"].CompatLevel.oldest()
+    return series.name, arrow.content(series.to_arrow(compat_level=oldest))
 
 
 def _columns(frame: Any) -> object:
