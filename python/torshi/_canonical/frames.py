@@ -41,7 +41,7 @@ def _values(holder: Any) -> Any:
 
 def _noted(holder: Any) -> tuple[object, ...]:
     """What a frame or series carries beside its values; subclasses name more."""
-    more = {name: getattr(holder, name, None) for name in type(holder)._metadata if name != "name"}
+    more = {name: getattr(holder, name, None) for name in getattr(type(holder), "_metadata", ()) if name != "name"}
     return dict(holder.attrs), more, holder.flags.allows_duplicate_labels
 
 

@@ -72,6 +72,15 @@ impl<'py> Walker<'py> {
         call::attribute(module.bind(self.py), name.cast::<PyString>()?)
     }
 
+    /// What a function of `torshi._canonical` that answers tuples says.
+    pub(super) fn told(&self, name: &str, about: &Bound<'py, PyAny>) -> Result<Bound<'py, PyAny>, Failed> {
+        let answer = call::call1(&self.canonical(name)?, about)?;
+        match peek::is_tuple(&answer) {
+            true => Ok(answer),
+            false => Err(self.refuse(&format!("torshi._canonical.{name} has to return a tuple"))),
+        }
+    }
+
     /// What is known about the class of an object.
     pub(super) fn class_of(&mut self, object: &Bound<'py, PyAny>) -> Result<Arc<Class>, Failed> {
         let address = peek::type_address(object);
@@ -113,7 +122,7 @@ impl<'py> Walker<'py> {
     }
 
     fn look_at(&mut self, class: &Bound<'py, PyAny>) -> Result<Class, Failed> {
-        let answer = call::call1(&self.canonical("way")?, class)?;
+        let answer = self.told("way", class)?;
         let kind = peek::tuple_item(&answer, 0).filter(peek::is_int).map_or(-1, |kind| match peek::int(&kind) {
             Int::Small(kind) => kind,
             Int::Big { .. } => -1,
