@@ -105,9 +105,11 @@ macro_rules! nans {
 
             pub fn same(bytes: &mut [u8]) {
                 for place in bytes.chunks_exact_mut(SIZE) {
-                    let number = read(place);
-                    let mask = (sum(number) >> (<$bits>::BITS - 1)).wrapping_neg();
-                    place.copy_from_slice(&((number & !mask) | ($nan & mask)).to_le_bytes());
+                    if let Ok(place) = <&mut [u8; SIZE]>::try_from(place) {
+                        let number = <$bits>::from_le_bytes(*place);
+                        let mask = (sum(number) >> (<$bits>::BITS - 1)).wrapping_neg();
+                        *place = ((number & !mask) | ($nan & mask)).to_le_bytes();
+                    }
                 }
             }
         }
@@ -167,20 +169,22 @@ pub fn gather(
 }
 
 fn gather_rows<const N: usize>(columns: &[u8], height: usize, first: usize, out: &mut [u8], row: usize) {
-    let mut square = [0; SIDE * SIDE * 16];
+    let mut square = [[0; N]; SIDE * SIDE];
     let (width, rows) = (row / N, out.len() / row);
     for start in (0..width).step_by(SIDE) {
         let end = width.min(start + SIDE);
         for j in start..end {
             let at = (j * height + first) * N;
-            for (i, item) in columns[at..at + rows * N].chunks_exact(N).enumerate() {
-                let to = (i * SIDE + j - start) * N;
-                square[to..to + N].copy_from_slice(item);
+            let items = columns[at..at + rows * N].chunks_exact(N);
+            for (item, place) in items.zip(square[j - start..].iter_mut().step_by(SIDE)) {
+                if let Ok(item) = item.try_into() {
+                    *place = item;
+                }
             }
         }
         for (i, line) in out.chunks_exact_mut(row).enumerate() {
-            let from = i * SIDE * N;
-            line[start * N..end * N].copy_from_slice(&square[from..from + (end - start) * N]);
+            let from = i * SIDE;
+            line[start * N..end * N].copy_from_slice(square[from..from + end - start].as_flattened());
         }
     }
 }
