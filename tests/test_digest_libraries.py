@@ -7,6 +7,7 @@ it would take one array for another.
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -170,6 +171,24 @@ def test_text_of_variable_width_is_told_by_its_strings() -> None:
 def test_an_array_met_twice_is_the_same_as_its_copy() -> None:
     array = numbers(1000)
     assert alike([array, array, {"a": array}], [array.copy(), array[:], {"a": array.copy()}])
+
+
+FORKING = """
+import os, numpy, torshi
+array = numpy.zeros(2_000_000)
+digest = torshi.digest(array)
+child = os.fork()
+if child == 0:
+    os._exit(torshi.digest(array) != digest)
+print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs os.fork")
+def test_a_forked_process_can_digest_large_arrays() -> None:
+    """It would wait for the threads of its parent, which it does not have."""
+    result = subprocess.run([sys.executable, "-c", FORKING], check=True, capture_output=True, text=True, timeout=60)
+    assert result.stdout == "0\n"
 
 
 def test_digests_import_no_library() -> None:

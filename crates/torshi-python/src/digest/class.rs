@@ -49,8 +49,10 @@ pub struct Class {
     pub is_ordered: bool,
 }
 
+/// A version of a class, and what is known about it.
+type Version = (u32, Arc<Class>);
 /// By the address of the class. An entry of a class that has died is met by another version.
-static KNOWN: Mutex<Option<FxHashMap<usize, (u32, Arc<Class>)>>> = Mutex::new(None);
+static KNOWN: Mutex<Option<FxHashMap<usize, Version>>> = Mutex::new(None);
 /// Classes remembered at most: programs that make classes without end must not fill the memory.
 const REMEMBERED: usize = 4096;
 
@@ -143,7 +145,7 @@ impl<'py> Walker<'py> {
                 None => Way::Asked,
             },
         };
-        let is_ordered = !peek::tuple_item(&answer, 2).is_some_and(|ordered| !peek::is_true(&ordered));
+        let is_ordered = peek::tuple_item(&answer, 2).is_none_or(|ordered| peek::is_true(&ordered));
         Ok(Class { way, form: self.class_form(class)?, is_ordered })
     }
 
