@@ -30,6 +30,8 @@ LAYERS = [
         "_tensors",
         "_compression",
         "_opening",
+        "_canonical",
+        "_digest",
         "_native",
     },
     {"_fields", "_placeholder", "_renames", "_versioned"},

@@ -33,7 +33,7 @@ fn save_stream<'py>(
     let mut hooks = hooks(py, PROTOCOL, None, by_value)?;
     hooks.stand_ins = Some(py.import("torshi._tensors")?.getattr("Tensors")?.call0()?.getattr("calls_of")?);
     let encoder = Encoder::new(py, PROTOCOL, true, writer, Memo::default(), hooks, false)?;
-    encoder.telling(Rc::clone(&sink)).dump_once(obj).map_err(|failed| raised(py, failed))?;
+    encoder.telling(Rc::clone(&sink)).dump_once(obj).map_err(|failed| raised(py, failed, "pickling"))?;
     let mut sink = sink.borrow_mut();
     saved(&mut sink)
 }
