@@ -53,8 +53,8 @@ impl<'py> Encoder<'py> {
             true => self.placeholder_owner(object)?,
             false => self.owner(object, &module_name, &name, &path)?,
         };
-        if let Some(file) = &self.named {
-            file.borrow_mut().name(format!("{}:{}", shown(&module_name), shown(&name)));
+        if let Some(names) = &self.named {
+            names.borrow_mut().push(format!("{}:{}", shown(&module_name), shown(&name)));
         }
         if self.protocol >= 2 && self.save_extension(object, &module_name, &name)? {
             return Ok(());

@@ -32,7 +32,8 @@ fn save_stream<'py>(
     let writer = Writer::saving(Rc::clone(&sink));
     let hooks = hooks(py, PROTOCOL, None, by_value)?;
     let encoder = Encoder::new(py, PROTOCOL, true, writer, Memo::default(), hooks, false)?;
-    encoder.telling(Rc::clone(&sink)).dump_once(obj).map_err(|failed| raised(py, failed))?;
+    let names = sink.borrow().names();
+    encoder.telling(names).dump_once(obj).map_err(|failed| raised(py, failed))?;
     let mut sink = sink.borrow_mut();
     saved(&mut sink)
 }
