@@ -20,6 +20,8 @@ __all__ = ["code_form", "compiles_to", "references"]
 
 # Without an effect beyond making room or being traced.
 _IDLE: Final = {"NOP", "RESUME", "CACHE", "EXTENDED_ARG", "COPY_FREE_VARS", "MAKE_CELL"}
+# Of the flags of code: arguments in rows and by name, generators, coroutines.
+_KINDS: Final = 0x2AC
 _FUTURE_ANNOTATIONS: Final = 0x1000000
 _ATTRIBUTE: Final = {"LOAD_ATTR", "LOAD_METHOD"}
 _GLOBAL: Final = {"LOAD_GLOBAL", "LOAD_NAME", "LOAD_FROM_DICT_OR_GLOBALS"}
@@ -36,43 +38,67 @@ def code_form(code: CodeType) -> str:
         >>> code_form(first) == code_form((lambda a: a + 2).__code__)
         False
     """
-    numbers: dict[str, int] = {name: i for i, name in enumerate(code.co_varnames[: _parameters(code)])}
-    own = {*code.co_varnames, *code.co_cellvars}
+    return _form(code, {})
+
+
+def _form(code: CodeType, outer: dict[str, str]) -> str:
+    """Text of code within code whose locals go by the names in `outer`."""
+    names = _Names(code, outer)
     instructions = [found for found in dis.get_instructions(code) if found.opname not in _IDLE]
     places = {found.offset: place for place, found in enumerate(instructions)}
-    lines = [f"{sys.implementation.cache_tag} {_parameters(code)} {code.co_flags & 0x2AC}"]
+    lines = [f"{sys.implementation.cache_tag} {_parameters(code)} {code.co_flags & _KINDS}"]
     for found in instructions:
-        lines.append(f"{found.opname} {_argument(found, own, numbers, places)}")
+        lines.append(f"{found.opname} {_argument(found, names, places)}")
     lines.append(code.co_exceptiontable.hex())
     return "\n".join(lines)
+
+
+class _Names:
+    """Names of locals into numbers in the order in which they are met, and of free variables into those around."""
+
+    def __init__(self, code: CodeType, outer: dict[str, str]) -> None:
+        self._own = {*code.co_varnames, *code.co_cellvars}
+        self.known = {name: outer[name] for name in code.co_freevars if name in outer}
+        self._depth = len(outer)
+        for name in code.co_varnames[: _parameters(code)]:
+            self.of(name)
+
+    def of(self, name: str) -> str:
+        found = self.known.get(name)
+        if found is None:
+            found = f"#{self._depth}.{len(self.known)}" if name in self._own else repr(name)
+            if name in self._own:
+                self.known[name] = found
+        return found
+
+    def has(self, name: object) -> bool:
+        return name in self._own or name in self.known
 
 
 def _parameters(code: CodeType) -> int:
     return code.co_argcount + code.co_kwonlyargcount + bool(code.co_flags & 4) + bool(code.co_flags & 8)
 
 
-def _argument(found: dis.Instruction, own: set[str], numbers: dict[str, int], places: dict[int, int]) -> str:
+def _argument(found: dis.Instruction, names: _Names, places: dict[int, int]) -> str:
     value, code = found.argval, found.opcode
-    if isinstance(value, CodeType):
-        return f"({code_form(value)})"
     if code in dis.hasconst:
-        return _constant(value)
+        return _constant(value, names.known)
     if code in dis.hasjrel or code in dis.hasjabs:
         later = min((offset for offset in places if offset >= value), default=-1)
         return f"to {places.get(later, -1)}"
-    names = value if isinstance(value, tuple) else (value,)
-    if code not in dis.hasname and all(isinstance(name, str) and name in own for name in names):
-        return " ".join(f"#{numbers.setdefault(name, len(numbers))}" for name in names)
+    several = value if isinstance(value, tuple) else (value,)
+    if code not in dis.hasname and all(map(names.has, several)):
+        return " ".join(map(names.of, several))
     return repr(value)
 
 
-def _constant(value: object) -> str:
+def _constant(value: object, outer: dict[str, str]) -> str:
     if isinstance(value, CodeType):
-        return f"({code_form(value)})"
+        return f"({_form(value, outer)})"
     if isinstance(value, tuple):
-        return f"tuple({','.join(map(_constant, value))})"
+        return f"tuple({','.join(_constant(item, outer) for item in value)})"
     if isinstance(value, frozenset):
-        return f"frozenset({','.join(sorted(map(_constant, value)))})"
+        return f"frozenset({','.join(sorted(_constant(item, outer) for item in value))})"
     return f"{type(value).__name__} {value!r}"
 
 
@@ -142,7 +168,7 @@ def _same(one: CodeType, other: CodeType) -> bool:
 def _same_constant(one: object, other: object) -> bool:
     if isinstance(one, CodeType) and isinstance(other, CodeType):
         return _same(one, other)
-    return _constant(one) == _constant(other)
+    return _constant(one, {}) == _constant(other, {})
 
 
 def references(code: CodeType) -> Iterator[tuple[str, tuple[str, ...], bool]]:
