@@ -126,7 +126,12 @@ SAME = {
     "one line": [("for item in values:\n        result +=", "for item in values: result +=")],
     "names of locals": [("result", "so_far"), ("item", "value")],
     "a parameter's name": [("values", "numbers")],
-    "annotations": [("def total(values, factor=3, *, extra=None):", "def total(values: list, factor: int=3, *, extra: str=None) -> int:")],
+    "annotations": [
+        (
+            "def total(values, factor=3, *, extra=None):",
+            "def total(values: list, factor: int=3, *, extra: str=None) -> int:",
+        )
+    ],
     "a local's annotation": [("result = 0", "result: int = 0")],
     "what stands elsewhere": [("return k + n", "return k - n"), ("import math", "import math, os")],
     "a constant nobody names": [("LIMIT = 100", "LIMIT = 100\nOTHER = 5")],
@@ -172,7 +177,9 @@ def test_what_changes_the_meaning(package: Package, what: str) -> None:
         ("even", "FACTOR = 2", "FACTOR = 3", False),
     ],
 )
-def test_what_a_function_calls_belongs_to_it(package: Package, function: str, old: str, new: str, changes: bool) -> None:
+def test_what_a_function_calls_belongs_to_it(
+    package: Package, function: str, old: str, new: str, changes: bool
+) -> None:
     before = meaning(getattr(package.load(), function))
     after = meaning(getattr(package.changed("helpers", (old, new)), function))
     assert (after.digest != before.digest) == changes
@@ -187,7 +194,9 @@ def test_functions_that_call_each_other_end(package: Package) -> None:
 def test_a_function_within_a_function_is_part_of_it(package: Package) -> None:
     before = meaning(package.load().nested)
     assert meaning(package.changed("main", ("return k + n", "return n + k")).nested) != before
-    renamed = package.changed("main", ("inner(k)", "within(m)"), ("return k + n", "return m + n"), ("inner(i)", "within(i)"))
+    renamed = package.changed(
+        "main", ("inner(k)", "within(m)"), ("return k + n", "return m + n"), ("inner(i)", "within(i)")
+    )
     assert meaning(renamed.nested) == before
 
 

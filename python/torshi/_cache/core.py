@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import inspect
 import math
+import os
 import threading
 import time
 import weakref
@@ -174,7 +175,7 @@ class Core:
     @property
     def is_open(self) -> bool:
         """Whether `open_shelf` has nothing to do."""
-        return self._shelf is not None or (self.options.source.is_memory and not self.options.copy)
+        return self._shelf is not None or self.options.source.is_memory
 
     def open_shelf(self) -> Shelf | None:
         """The shelf, opened at the first call; None where there is none, or it cannot be opened."""
@@ -208,7 +209,8 @@ class Core:
         if record is None or record.created < since:
             return None
         expires, wall, now = math.inf, time.time(), time.monotonic()
-        ends = [end for end in (record.expires, self.options.ttl and record.created + self.options.ttl) if end]
+        ttl = self.options.ttl
+        ends = [end for end in (record.expires, None if ttl is None else record.created + ttl) if end is not None]
         if ends:
             expires = now + min(ends) - wall
             if expires <= now:
@@ -361,7 +363,11 @@ def _is_in_class(function: Callable[..., Any]) -> bool:
 _all: Final[weakref.WeakSet[Core]] = weakref.WeakSet()
 
 
-def renew_all_locks() -> None:
+def _after_fork() -> None:
     """In a child process: whoever held a lock at the moment of the fork is not there."""
     for core in list(_all):
         core.renew_locks()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)

@@ -89,7 +89,29 @@ class CacheInfo(NamedTuple):
 class Counts:
     """Counters of one function; `memory` is counted by the function itself, which has no time for a call."""
 
-    __slots__ = ("computed", "forgotten", "memory", "raised", "refreshed", "shared", "store", *_LEVELS)
+    __slots__ = (
+        "computed",
+        "forgotten",
+        "memory",
+        "raised",
+        "refreshed",
+        "shared",
+        "store",
+        "unavailable",
+        "unreadable",
+        "unstorable",
+    )
+
+    computed: int
+    forgotten: int
+    memory: int
+    raised: int
+    refreshed: int
+    shared: int
+    store: int
+    unavailable: int
+    unreadable: int
+    unstorable: int
 
     def __init__(self) -> None:
         self.clear()

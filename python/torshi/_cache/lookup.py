@@ -13,15 +13,14 @@ import random
 import time
 from collections.abc import Awaitable, Callable, Generator, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
 from torshi._cache.flights import Flight, is_leading
-from torshi._cache.lease import HELD
+from torshi._cache.lease import HELD, Lease
 from torshi._cache.memory import Entry
 
 if TYPE_CHECKING:
     from torshi._cache.core import Call, Core
-    from torshi._cache.lease import Lease
     from torshi._cache.shelf import Shelf
 
 __all__ = ["Ask", "Compute", "Land", "Pause", "Steps", "drive", "drive_async", "lookup", "renewal"]
@@ -152,49 +151,52 @@ def _flown(core: Core, flight: Flight, steps: Generator[Step, Any, Any]) -> Gene
 
 
 def _led(core: Core, call: Call, flight: Flight, *, anew: bool = False) -> Steps:
-    """Steps of a leader: what the store has, or a computation under a lease."""
-    shelf = yield Ask(core.open_shelf, core.is_open)
-    if shelf is None:
-        return (yield from _computed(core, call, flight, None, None))
-    started = time.time()
+    """Steps of a leader: what memory or the store have by now, or a computation under a lease."""
     if not anew:
-        entry = yield Ask(lambda: core.read(shelf, call), shelf.is_local)
+        entry = yield from _remembered(core, call)
         if entry is not None:
             return entry
+    shelf: Shelf | None = yield Ask(core.open_shelf, core.is_open)
+    if shelf is None:
+        return (yield from _computed(core, call, flight, None, None, "refreshed" if anew else "computed"))
+    since = time.time() if anew else 0.0
+    if not anew and not shelf.is_local:
+        found: Entry | None = yield Ask(lambda: core.read(shelf, call))
+        if found is not None:
+            return found
     nested, waited = is_leading(beside=flight), 0.0
-    for pause in _pauses():
-        lease = yield Ask(lambda: core.acquire(shelf, call.key))
-        if lease is not HELD or (nested and waited > core.lease):
-            break
+    pauses = _pauses()
+    while True:
+        held: Lease | Literal["held"] | None = yield Ask(lambda: core.acquire(shelf, call.key))
+        # Between the last look and the lease somebody may have come to an end.
+        kind = "shared" if waited else "store"
+        found = None
+        try:
+            found = yield Ask(lambda: core.read(shelf, call, kind, since), shelf.is_local)
+            if found is not None:
+                return found
+            if held != HELD or (nested and waited > core.lease):
+                lease = held if isinstance(held, Lease) else None
+                return (yield from _computed(core, call, flight, shelf, lease, "refreshed" if anew else "computed"))
+        finally:
+            if isinstance(held, Lease) and not held.is_over:
+                yield Ask(held.release)
+        pause = next(pauses)
         yield Pause(pause)
         waited += pause
-        entry = yield Ask(lambda: core.read(shelf, call, "shared", started if anew else 0.0), shelf.is_local)
-        if entry is not None:
-            return entry
-    lease = None if lease is HELD else lease
-    try:
-        if lease is not None:
-            # Between the look and the lease somebody may have come to an end.
-            entry = yield Ask(lambda: core.read(shelf, call, "shared", started if anew else 0.0), shelf.is_local)
-            if entry is not None:
-                return entry
-        return (yield from _computed(core, call, flight, shelf, lease, "refreshed" if anew else "computed"))
-    finally:
-        if lease is not None and not lease.is_over:
-            yield Ask(lease.release)
 
 
 def _led_in_background(core: Core, call: Call, flight: Flight) -> Generator[Step, Any, Entry | None]:
-    shelf = yield Ask(core.open_shelf, core.is_open)
+    shelf: Shelf | None = yield Ask(core.open_shelf, core.is_open)
     if shelf is None:
         return (yield from _computed(core, call, flight, None, None, "refreshed"))
     lease = yield Ask(lambda: core.acquire(shelf, call.key))
-    if lease is HELD:
+    if lease == HELD:
         return None  # another process has begun, and its result is seen at the next look at the store
     try:
         return (yield from _computed(core, call, flight, shelf, lease, "refreshed"))
     finally:
-        if not lease.is_over:
+        if lease is not None and not lease.is_over:
             yield Ask(lease.release)
 
 
