@@ -191,7 +191,9 @@ def named(encoded: bytes) -> str:
         key = decode(encoded)
     except ValueError:
         return repr(encoded)
-    return shown(key) if encoded[:1] == DATA else f"{_SPACES.get(encoded[:1], encoded[:1].decode('latin-1'))} {shown(key)}"
+    return (
+        shown(key) if encoded[:1] == DATA else f"{_SPACES.get(encoded[:1], encoded[:1].decode('latin-1'))} {shown(key)}"
+    )
 
 
 _SPACES = {QUEUE: "message", LEASE: "lease", META: "record"}
