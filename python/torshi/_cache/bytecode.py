@@ -130,7 +130,7 @@ def compiles_to(function: Function, code: CodeType) -> bool:
             ):
                 node.type_params = []
     try:
-        made = InspectLoader.source_to_code(module, code.co_filename)  # type: ignore[arg-type]
+        made = InspectLoader.source_to_code(module, code.co_filename)
     except (SyntaxError, ValueError, TypeError, RecursionError):
         return False
     return any(_same(found, code) for found in _within(made) if found.co_name == code.co_name)

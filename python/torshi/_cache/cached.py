@@ -12,10 +12,10 @@ import functools
 import inspect
 import threading
 import time
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Coroutine
 from typing import Any, Concatenate, Final, Generic, ParamSpec, TypeVar, overload
 
-from torshi._cache.calls import PLAIN, spelled, spelled_call
+from torshi._cache.calls import PLAIN, spelled_call
 from torshi._cache.core import Call, Core, Options
 from torshi._cache.events import CacheEvent, CacheInfo, logger
 from torshi._cache.lookup import drive, drive_async, lookup, renewal
@@ -37,7 +37,7 @@ class _Controls:
     """What cached functions of both kinds have in common."""
 
     def __init__(self, function: Callable[..., Any], options: Options) -> None:
-        functools.update_wrapper(self, function)
+        functools.update_wrapper(self, function)  # type: ignore[arg-type]
         core = self._core = Core(function, options)
         core.refresh_later = self._refresh_later
         self._by_spelling = core.memory.by_spelling
@@ -50,9 +50,6 @@ class _Controls:
         for name in ("__code__", "__defaults__", "__kwdefaults__"):
             if hasattr(function, name):
                 setattr(self, name, getattr(function, name))
-
-    def _spelling(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> object:
-        return spelled_call(args, kwargs) if self._is_spelled else None
 
     def _known(self, call: Call) -> Entry | None:
         """An entry that may be handed out as it is."""
@@ -130,7 +127,7 @@ class Cached(_Controls, Generic[_P, _R]):
                 spelling = spelled_call(args, kwargs)
             else:
                 kinds = tuple(map(type, args))
-                spelling = (kinds, args) if PLAIN.issuperset(kinds) else spelled(args)
+                spelling = (kinds, args) if PLAIN.issuperset(kinds) else spelled_call(args, kwargs)
             if spelling is not None:
                 entry = self._by_spelling.get(spelling)
                 if entry is not None:
@@ -145,7 +142,7 @@ class Cached(_Controls, Generic[_P, _R]):
         call = core.call(args, kwargs)
         if call is None:
             return self.__wrapped__(*args, **kwargs)  # it raises what a call like this raises
-        entry = self._known(call)
+        entry = self._known(call) or core.glance(call)
         if entry is None:
             entry = drive(lookup(core, call), self._run)
         if spelling is not None:
@@ -233,7 +230,7 @@ class AsyncCached(_Controls, Generic[_P, _R]):
         call = core.call(args, kwargs)
         if call is None:
             return await self.__wrapped__(*args, **kwargs)
-        entry = self._known(call)
+        entry = self._known(call) or core.glance(call)
         if entry is None:
             entry = await drive_async(lookup(core, call), self._run)
         if spelling is not None:

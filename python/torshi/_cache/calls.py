@@ -18,6 +18,8 @@ __all__ = ["PLAIN", "Signature", "spelled", "spelled_call"]
 _ABSENT: Final = object()
 # Equal values of these are the same argument. Floats are not of them, for 0.0 == -0.0, nor is anything with a method.
 PLAIN: Final = frozenset({int, str, bytes, bool, type(None)})
+# Nor are floats looked up by themselves if one is zero. NaN equals none but itself, and is found by the digest.
+_NUMBERS: Final = PLAIN | {float}
 _POSITIONAL: Final = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
 
 
@@ -41,13 +43,22 @@ def spelled(value: object) -> object:
 
 
 def spelled_call(args: tuple[Any, ...], kwargs: dict[str, Any]) -> object:
-    """Arguments as something to look up by, or None if one of them is not plain."""
+    """Arguments as something to look up by, or None if one of them is not plain.
+
+    What is made of arguments by position alone, of those with names, and the slow way of either, differ in length or in
+    what stands first, so that none is taken for another.
+    """
     kinds = tuple(map(type, args))
-    spelling = (kinds, args) if PLAIN.issuperset(kinds) else spelled(args)
-    if not kwargs or spelling is None:
-        return spelling
-    named = tuple((name, spelled(value)) for name, value in kwargs.items())
-    return None if any(value is None for _, value in named) else (spelling, named)
+    if not kwargs:
+        if PLAIN.issuperset(kinds) or (_NUMBERS.issuperset(kinds) and 0.0 not in args):
+            return (kinds, args)
+        return spelled(args)
+    values = tuple(kwargs.values())
+    more = tuple(map(type, values))
+    if PLAIN.issuperset(kinds) and PLAIN.issuperset(more):
+        return (kinds, args, more, tuple(kwargs.items()))
+    first, second = spelled(args), spelled(values)
+    return None if first is None or second is None else (first, tuple(kwargs), second)
 
 
 class Signature:

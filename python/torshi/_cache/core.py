@@ -168,6 +168,13 @@ class Core:
 
     # The store
 
+    def glance(self, call: Call) -> Entry | None:
+        """What a local store has for a call that memory knows nothing of: to look costs less than to agree on who does."""
+        shelf = self._shelf
+        if shelf is None or not shelf.is_local or call.key in self.memory.by_key:
+            return None
+        return self.read(shelf, call)
+
     @property
     def shelf_if_open(self) -> Shelf | None:
         return self._shelf
@@ -236,14 +243,10 @@ class Core:
         if entry.version is None:
             return True
         try:
-            version = shelf.version(entry.key, entry.version)
+            return shelf.version(entry.key) == entry.version
         except StoreError as error:
             self.tell("unavailable", entry.key, error=error)
             return True
-        if version is None:
-            return False
-        entry.version = version
-        return True
 
     def acquire(self, shelf: Shelf, key: bytes) -> Lease | Literal["held"] | None:
         """The lease of a key; None where there can be none."""

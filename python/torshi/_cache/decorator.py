@@ -32,21 +32,21 @@ _MAX_ENTRIES = 10_000
 
 class _Decorator(Protocol):
     @overload
-    def __call__(self, function: staticmethod[_P, _R], /) -> staticmethod[_P, _R]: ...
+    def __call__(self, function: staticmethod[_P, _R], /) -> staticmethod[_P, _R]: ...  # type: ignore[overload-overlap]
     @overload
     def __call__(self, function: classmethod[_T, _P, _R], /) -> classmethod[_T, _P, _R]: ...
     @overload
-    def __call__(self, function: Callable[_P, Coroutine[Any, Any, _R]], /) -> AsyncCached[_P, _R]: ...
+    def __call__(self, function: Callable[_P, Coroutine[Any, Any, _R]], /) -> AsyncCached[_P, _R]: ...  # type: ignore[overload-overlap]
     @overload
     def __call__(self, function: Callable[_P, _R], /) -> Cached[_P, _R]: ...
 
 
 @overload
-def cache(function: staticmethod[_P, _R], /) -> staticmethod[_P, _R]: ...
+def cache(function: staticmethod[_P, _R], /) -> staticmethod[_P, _R]: ...  # type: ignore[overload-overlap]
 @overload
 def cache(function: classmethod[_T, _P, _R], /) -> classmethod[_T, _P, _R]: ...
 @overload
-def cache(function: Callable[_P, Coroutine[Any, Any, _R]], /) -> AsyncCached[_P, _R]: ...
+def cache(function: Callable[_P, Coroutine[Any, Any, _R]], /) -> AsyncCached[_P, _R]: ...  # type: ignore[overload-overlap]
 @overload
 def cache(function: Callable[_P, _R], /) -> Cached[_P, _R]: ...
 @overload
@@ -90,17 +90,17 @@ def cache(
 ) -> Any:
     """Keeps the results of a function, by what it is called with, in memory and in a store.
 
-    A call whose result is there returns it without running the function. Calls at the same time, from threads, tasks and
-    processes, run it once. Results are kept for the code that computed them: a change of what the function does, or of
-    what it uses of its own package, leaves them behind; comments, layout and names of locals do not.
+    A call whose result is there returns it without running the function. Calls at the same time, from threads, tasks
+    and processes, run it once. Results are kept for the code that computed them: a change of what the function does, or
+    of what it uses of its own package, leaves them behind; comments, layout and names of locals do not.
 
     What is returned is the object that is kept: whoever changes it changes it for later callers, unless ``copy=True``.
 
     Args:
         function: a function, method, class or static method, plain or ``async def``.
-        store: where results are: a path, a URL, or a `Store`; ``":memory:"`` for this process alone. By default a file in
-            the user's folder for caches (``TORSHI_CACHE_DIR``), which all functions without a store share and which takes
-            1 GiB at most.
+        store: where results are: a path, a URL, or a `Store`; ``":memory:"`` for this process alone. By default a file
+            in the user's folder for caches (``TORSHI_CACHE_DIR``), which all functions without a store share and which
+            takes 1 GiB at most.
         ttl: for how many seconds a result is one; for good if None.
         tags: what results can be forgotten by, with `evict` of the function or the store: names, or a function that is
             called with the arguments and returns names.
@@ -139,7 +139,7 @@ def cache(
         source=Source(store, copy),
         ttl=_seconds("ttl", ttl),
         tags=tags if callable(tags) else _names("tags", tags),
-        ignore=_names("ignore", (ignore,) if isinstance(ignore, str) else ignore),
+        ignore=_names("ignore", ignore),
         key=key,
         version=version,
         code=code,
@@ -186,7 +186,8 @@ def _seconds(name: str, value: object, *, zero: bool = False) -> float | None:
         return None
     if isinstance(value, datetime.timedelta):
         value = value.total_seconds()
-    if not isinstance(value, (int, float)) or isinstance(value, bool):
+    number: object = value
+    if isinstance(number, bool) or not isinstance(value, (int, float)):
         raise TypeError(f"{name}= is a number of seconds, not {value!r}")
     if not (value > 0 or (zero and value == 0)):
         raise ValueError(f"{name}= is {'not less' if zero else 'more'} than no time, not {value!r}")
@@ -194,8 +195,8 @@ def _seconds(name: str, value: object, *, zero: bool = False) -> float | None:
 
 
 def _names(option: str, values: Iterable[str]) -> tuple[str, ...]:
-    names = (values,) if isinstance(values, str) else tuple(values)
-    for name in names:
-        if not isinstance(name, str):
-            raise TypeError(f"{option}= takes names, not {name!r}")
+    given: tuple[object, ...] = (values,) if isinstance(values, str) else tuple(values)
+    names = tuple(name for name in given if isinstance(name, str))
+    if len(names) != len(given):
+        raise TypeError(f"{option}= takes names, not {given!r}")
     return names

@@ -97,9 +97,8 @@ class Flights:
         Whoever leads must call `enter` before and `land` after.
         """
         held = _leads.get()
-        for flight in held:
-            if flight.home is self and flight.key == key and not flight.is_landed:
-                return None, False
+        if any(mine.home is self and mine.key == key and not mine.is_landed for mine in held):
+            return None, False
         with _lock:
             flight = self._under_way.get(key)
             if flight is None:

@@ -13,6 +13,7 @@ import random
 import time
 from collections.abc import Awaitable, Callable, Generator, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
 from torshi._cache.flights import Flight, is_leading
@@ -73,7 +74,8 @@ def lookup(core: Core, call: Call) -> Steps:
             # Computed further up this very stack, or by somebody who waits for us: waiting would never end.
             return (yield from _computed(core, call, None, core.shelf_if_open, None))
         if leads:
-            return (yield from _flown(core, flight, _led(core, call, flight)))
+            led: Entry = yield from _flown(core, flight, _led(core, call, flight))
+            return led
         try:
             yield Land(flight)
         finally:
@@ -92,7 +94,8 @@ def renewal(core: Core, call: Call, *, in_background: bool) -> Generator[Step, A
             return (yield from _computed(core, call, None, core.shelf_if_open, None, "refreshed"))
         if leads:
             steps = _led_in_background(core, call, flight) if in_background else _led(core, call, flight, anew=True)
-            return (yield from _flown(core, flight, steps))
+            led: Entry | None = yield from _flown(core, flight, steps)
+            return led
         try:
             if in_background:
                 return None
@@ -165,14 +168,12 @@ def _led(core: Core, call: Call, flight: Flight, *, anew: bool = False) -> Steps
         if found is not None:
             return found
     nested, waited = is_leading(beside=flight), 0.0
-    pauses = _pauses()
-    while True:
+    for pause in _pauses():
         held: Lease | Literal["held"] | None = yield Ask(lambda: core.acquire(shelf, call.key))
         # Between the last look and the lease somebody may have come to an end.
-        kind = "shared" if waited else "store"
-        found = None
+        look = partial(core.read, shelf, call, "shared" if waited else "store", since)
         try:
-            found = yield Ask(lambda: core.read(shelf, call, kind, since), shelf.is_local)
+            found = yield Ask(look, shelf.is_local)
             if found is not None:
                 return found
             if held != HELD or (nested and waited > core.lease):
@@ -181,9 +182,9 @@ def _led(core: Core, call: Call, flight: Flight, *, anew: bool = False) -> Steps
         finally:
             if isinstance(held, Lease) and not held.is_over:
                 yield Ask(held.release)
-        pause = next(pauses)
         yield Pause(pause)
         waited += pause
+    raise AssertionError("pauses do not end")
 
 
 def _led_in_background(core: Core, call: Call, flight: Flight) -> Generator[Step, Any, Entry | None]:
@@ -231,8 +232,8 @@ def _demand_lasting(core: Core, value: object) -> None:
     """Raises for a result that can be used up: who came second would get what the first one left."""
     if isinstance(value, (Iterator, Awaitable)):
         raise TypeError(
-            f"{core.name} returned an object of type {type(value).__name__}, which can be used once and so not be cached; "
-            "return a list, or decorate the function that makes its items"
+            f"{core.name} returned an object of type {type(value).__name__}, which can be used once, and so is "
+            "not cached: return a list, or decorate the function that makes its items"
         )
 
 

@@ -8,6 +8,7 @@ Nothing here calls what it finds.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import datetime
 import decimal
@@ -56,8 +57,8 @@ _CONSTANT: Final = (
     pathlib.PurePath,
 )
 _CONTAINER: Final = (list, tuple, set, frozenset)
-# What a class has beside what was written into it.
-_MADE: Final = {"__module__", "__qualname__", "__doc__", "__dict__", "__weakref__", "__annotations__", "__slots__"}
+# Places for attributes, which say nothing of these.
+_SLOTS: Final = (types.MemberDescriptorType, types.GetSetDescriptorType)
 _ABSENT: Final = object()
 
 
@@ -257,11 +258,10 @@ class _Walk:
                     self.value(item, f"{label}[{key!r}]")
             return
         if _is_constant(value):
-            try:
+            # Whatever a class's own hooks raise: it then counts by its class, as below.
+            with contextlib.suppress(Exception):
                 self._note(label, f"value {digest(value).hex()}")
                 return
-            except Exception:  # noqa: S110 - whatever a class's own hooks raise: it counts by its class, as below
-                pass
         kind = type(value)
         self._note(label, f"a {kind.__module__}.{kind.__qualname__}")
         if self._package.owns(kind.__module__):
@@ -278,15 +278,14 @@ class _Walk:
             for member in cls.__members__.values():
                 self.value(member.value, f"{_called(cls)}.{member.name}")
         for name, value in vars(cls).items():
-            own = not name.startswith("__") or isinstance(value, (types.FunctionType, staticmethod, classmethod))
-            if own and name not in _MADE and not name.startswith("_abc_") and not isinstance(value, cls):
-                if not isinstance(value, (types.MemberDescriptorType, types.GetSetDescriptorType)):
-                    self.value(value, f"{_called(cls)}.{name}")
+            written = not name.startswith("__") or isinstance(value, (types.FunctionType, staticmethod, classmethod))
+            if written and not name.startswith("_abc_") and not isinstance(value, (cls, *_SLOTS)):
+                self.value(value, f"{_called(cls)}.{name}")
 
     def _attribute(self, owner: type, name: str) -> None:
         """What a method uses of its own class."""
         found = inspect.getattr_static(owner, name, _ABSENT)
-        if found is not _ABSENT and not isinstance(found, (types.MemberDescriptorType, types.GetSetDescriptorType)):
+        if found is not _ABSENT and not isinstance(found, _SLOTS):
             self.value(found, f"self.{name}")
 
     def _overridden(self, owner: type, name: str) -> None:

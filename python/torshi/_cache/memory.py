@@ -30,7 +30,7 @@ class Entry:
         expires: when it is no longer a result, on the same clock.
         refresh: when it is to be computed anew in the background.
         seen: when it was last known to be in the store.
-        version: of its row in the store, or None; see `Shelf`.
+        version: of its row in the store; None if there is none.
         used: when it was last handed out.
         weight: about how many bytes it takes.
         tags: what it can be evicted by.
@@ -60,7 +60,7 @@ class Entry:
         failed: bool = False,
         expires: float = math.inf,
         refresh: float = math.inf,
-        version: object = None,
+        version: int | None = None,
         weight: int = 0,
         tags: tuple[str, ...] = (),
     ) -> None:

@@ -48,7 +48,7 @@ class Record(NamedTuple):
         created: when it was computed, in seconds since 1970.
         expires: when it is no longer a result; None for never.
         tags: what it can be evicted by.
-        version: of its row.
+        version: what its row is told from another by: the hash of its bytes, which have the time in them.
     """
 
     value: Any
@@ -56,13 +56,7 @@ class Record(NamedTuple):
     created: float
     expires: float | None
     tags: tuple[str, ...]
-    version: object
-
-
-class _Written(NamedTuple):
-    """In the place of a row's version, for one that was put by this process: what its bytes hash to."""
-
-    hash: int
+    version: int
 
 
 class Shelf:
@@ -94,39 +88,36 @@ class Shelf:
             Exception: the row is not sealed for its place, names a class that is gone, or is no record.
         """
         encoded, store = self._key(key), self._store
-        row = store._now().get(encoded)
-        while row is not None:
+        value = store._read(encoded)
+        while value is not None:
             try:
-                made = store._envelope.unpack(encoded, row.value)
+                made = store._envelope.unpack(encoded, value)
             except MissingSideError:
                 # Who has replaced the row meanwhile has removed the file after that; else it is really missing.
-                again = store._now().get(encoded)
-                if again is not None and again.version == row.version:
+                again = store._read(encoded)
+                if again == value:
                     raise MalformedError("the file beside the store that holds the result is not there") from None
-                row = again
+                value = again
                 continue
             if type(made) is not tuple or len(made) != 6 or made[0] != _FORMAT:
                 raise MalformedError("the row is no result of a cached function, or of a newer torshi")
-            _, failed, created, expires, tags, value = made
-            return Record(value, failed, created, expires, tags, row.version)
+            _, failed, created, expires, tags, result = made
+            return Record(result, failed, created, expires, tags, hash(value))
         return None
 
-    def version(self, key: bytes, known: object) -> object:
-        """The version of a row, if it is still the one that is known; None if not.
+    def version(self, key: bytes) -> int | None:
+        """The version of the row that is there, or None.
 
         Raises:
             StoreError: the store cannot be read.
         """
-        row = self._store._now().get(self._key(key))
-        if row is None:
-            return None
-        same = hash(row.value) == known.hash if isinstance(known, _Written) else row.version == known
-        return row.version if same else None
+        value = self._store._read(self._key(key))
+        return None if value is None else hash(value)
 
     def put(
         self, key: bytes, value: object, failed: bool, ttl: float | None, tags: tuple[str, ...], lease: Lease | None
-    ) -> object:
-        """Stores a result and ends its lease, both or neither; what `version` knows it by, or None if it was forgotten.
+    ) -> int | None:
+        """Stores a result and ends its lease, both or neither; its version, or None if it was forgotten.
 
         Raises:
             StoreError: the store cannot be written to.
@@ -144,7 +135,7 @@ class Shelf:
                 return None
             if store._now().apply([*ends, put]):
                 store._grew(sealed, side)
-                return _Written(hash(sealed))
+                return hash(sealed)
 
     def acquire(self, key: bytes, seconds: float) -> Lease | Literal["held"] | None:
         """The lease of a key; None in a transaction of this thread, of which others would not see it.

@@ -8,7 +8,7 @@ without a meaning, so that it outlives most upgrades. Nothing here looks at obje
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Final, TypeAlias
 
 __all__ = ["Function", "definition", "normal_form"]
@@ -131,7 +131,7 @@ class _Form:
             return f"[{self._all(value)}]"
         return repr(value)
 
-    def _all(self, values: list[object]) -> str:
+    def _all(self, values: Sequence[object]) -> str:
         return ",".join(filter(None, map(self.of, values)))
 
     def fields(self, node: ast.AST, beside: str = "") -> str:
