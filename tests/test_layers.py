@@ -27,6 +27,8 @@ LAYERS = [
         "_atomic",
         "_urls",
         "_by_value",
+        "_canonical",
+        "_digest",
         "_native",
     },
     {"_fields", "_placeholder", "_renames", "_versioned"},

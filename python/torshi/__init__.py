@@ -17,6 +17,7 @@ Example:
 from pickle import DEFAULT_PROTOCOL, HIGHEST_PROTOCOL, PickleBuffer
 from typing import TYPE_CHECKING, Any
 
+from torshi._digest import digest
 from torshi._drift import Change, ClassChangedWarning, VersionWarning
 from torshi._errors import (
     ConflictError,
@@ -146,6 +147,8 @@ __all__ = [
     "convert",
     "recover",
     "Recovery",
+    # what an object holds, in 32 bytes
+    "digest",
     # trust
     "Policy",
     "unrestricted",

@@ -32,6 +32,7 @@ def dumps(
     buffer_callback: Callable[[Any], object] | None = None,
     by_value: bool = False,
 ) -> bytes: ...
+def digest(obj: object, /) -> bytes: ...
 @overload
 def loads(
     data: Buffer,

@@ -2,6 +2,7 @@
 //! what streams mean is `torshi-core`'s, what they become is `decoder`'s, what makes them `encoder`'s.
 
 mod decoder;
+mod digest;
 mod encoder;
 mod errors;
 mod ffi;
@@ -26,6 +27,7 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     inspect::register(module)?;
     pickler::register(module)?;
     decoder::register(module)?;
+    digest::register(module)?;
     renames::register(module)?;
     scan::register(module)?;
     unpickler::register(module)

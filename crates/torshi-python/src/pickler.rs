@@ -81,18 +81,18 @@ fn write_method<'py>(file: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
 
 /// The exception for a failed dump, telling the way to the object that could not be pickled.
 #[cold]
-pub fn raised(py: Python<'_>, failed: Failed) -> PyErr {
+pub fn raised(py: Python<'_>, failed: Failed, doing: &str) -> PyErr {
     let (error, path) = failed.into_parts();
     if error.is_instance_of::<PyMemoryError>(py) || !error.is_instance_of::<pyo3::exceptions::PyException>(py) {
         return error;
     }
-    let told = tell(py, &error, &path);
+    let told = tell(py, &error, &path, doing);
     drop(told);
     error
 }
 
 /// Best effort: a failure to tell must not hide the failure itself.
-fn tell(py: Python<'_>, error: &PyErr, path: &str) -> PyResult<()> {
+fn tell(py: Python<'_>, error: &PyErr, path: &str, doing: &str) -> PyResult<()> {
     let names = &imports(py)?.names;
     let value = error.value(py).as_any();
     let shown = call::text(py, path)?;
@@ -108,7 +108,7 @@ fn tell(py: Python<'_>, error: &PyErr, path: &str) -> PyResult<()> {
         let message = call::text(py, &message)?;
         return value.setattr(names.args.bind(py), call::tuple(py, &[&message])?);
     }
-    let note = call::text(py, &format!("while pickling the object at {path}"))?;
+    let note = call::text(py, &format!("while {doing} the object at {path}"))?;
     call::call1(&call::attribute(value, names.add_note.bind(py))?, &note).map(drop)
 }
 
@@ -142,7 +142,7 @@ fn dumps<'py>(
     match encoder.dump_once(obj) {
         Ok(Some(bytes)) => Ok(bytes),
         Ok(None) => call::bytes(py, b""),
-        Err(failed) => Err(raised(py, failed)),
+        Err(failed) => Err(raised(py, failed, "pickling")),
     }
 }
 
@@ -175,7 +175,7 @@ fn dump<'py>(
     let fix = flag(fix_imports, true)?;
     let writer = Writer::new(Some(write_method(file)?));
     let encoder = Encoder::new(py, number, fix, writer, Memo::default(), hooks, false)?;
-    encoder.dump_once(obj).map(drop).map_err(|failed| raised(py, failed))
+    encoder.dump_once(obj).map(drop).map_err(|failed| raised(py, failed, "pickling"))
 }
 
 /// What `__init__` was given.
@@ -312,7 +312,7 @@ impl Pickler {
         inner.memo = memo;
         inner.busy = false;
         drop(inner);
-        result.map(drop).map_err(|failed| raised(py, failed))
+        result.map(drop).map_err(|failed| raised(py, failed, "pickling"))
     }
 
     /// Clears the pickler's "memo": objects seen before are pickled by value again.

@@ -79,6 +79,13 @@ impl Failed {
         self
     }
 
+    /// Is it that an object cannot be found by its name?
+    pub fn is_no_name(&self, py: Python<'_>) -> bool {
+        let error = &self.0.error;
+        error.is_instance_of::<pyo3::exceptions::PyAttributeError>(py)
+            || super::imports::pickling_error(py).is_ok_and(|class| error.matches(py, &class).unwrap_or(false))
+    }
+
     /// The error, and the path as `$.config['db'][3]`.
     pub fn into_parts(self) -> (PyErr, String) {
         let mut path = String::from("$");

@@ -16,6 +16,15 @@ struct Found<'py> {
     parent: Bound<'py, PyAny>,
 }
 
+/// Where a class or function is found.
+pub(super) struct Place<'py> {
+    pub name: Bound<'py, PyAny>,
+    pub path: Vec<Bound<'py, PyAny>>,
+    pub module: Bound<'py, PyAny>,
+    /// What the last part of the name is an attribute of, if not of the module.
+    pub owner: Option<Bound<'py, PyAny>>,
+}
+
 impl<'py> Encoder<'py> {
     /// A class: the three whose names lead nowhere are `type(None)` and the like.
     pub(super) fn save_type(&mut self, class: &Bound<'py, PyAny>, ways: Ways, shared: bool, epoch: u32) -> Done {
@@ -37,22 +46,9 @@ impl<'py> Encoder<'py> {
     pub(super) fn save_global(
         &mut self, object: &Bound<'py, PyAny>, name: Option<&Bound<'py, PyAny>>, ways: Ways, shared: bool, epoch: u32,
     ) -> Done {
-        let (py, names) = (self.py, &self.imports.names);
+        let py = self.py;
         self.settle()?;
-        let name = match name {
-            Some(name) => name.clone(),
-            None => match call::lookup(object, names.qualname.bind(py).as_any())? {
-                Some(name) => name,
-                None => call::attribute(object, names.name.bind(py))?,
-            },
-        };
-        let path = self.dotted_path(&name)?;
-        let module_name = self.module_of(object, &path)?;
-        let owner = match is_placeholder(object) {
-            // What it stands for is not there to be compared with.
-            true => self.placeholder_owner(object)?,
-            false => self.owner(object, &module_name, &name, &path)?,
-        };
+        let Place { name, path, module: module_name, owner } = self.place_of(object, name)?;
         if let Some(names) = &self.named {
             names.borrow_mut().push(format!("{}:{}", shown(&module_name), shown(&name)));
         }
@@ -78,6 +74,28 @@ impl<'py> Encoder<'py> {
             self.write_global(&module_name, last)?;
         }
         self.memoize_late(object, ways, shared, epoch)
+    }
+
+    /// Where `object` is found under `name`, or its own qualified name.
+    pub(super) fn place_of(
+        &mut self, object: &Bound<'py, PyAny>, name: Option<&Bound<'py, PyAny>>,
+    ) -> Result<Place<'py>, Failed> {
+        let (py, names) = (self.py, &self.imports.names);
+        let name = match name {
+            Some(name) => name.clone(),
+            None => match call::lookup(object, names.qualname.bind(py).as_any())? {
+                Some(name) => name,
+                None => call::attribute(object, names.name.bind(py))?,
+            },
+        };
+        let path = self.dotted_path(&name)?;
+        let module = self.module_of(object, &path)?;
+        let owner = match is_placeholder(object) {
+            // What it stands for is not there to be compared with.
+            true => self.placeholder_owner(object)?,
+            false => self.owner(object, &module, &name, &path)?,
+        };
+        Ok(Place { name, path, module, owner })
     }
 
     /// Sees that a name leads to the object; what the last part of the name is an attribute of, if not of the module.

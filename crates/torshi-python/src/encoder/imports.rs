@@ -26,6 +26,7 @@ names! {
     getstate = "__getstate__", getnewargs = "__getnewargs__", getnewargs_ex = "__getnewargs_ex__",
     code = "__code__", split = "split", copy = "copy", path = "path",
     kind = "kind", isbuiltin = "isbuiltin", itemsize = "itemsize", add_note = "add_note", args = "args",
+    digest = "__torshi_digest__", member_name = "_name_", member_value = "_value_", dtype = "dtype", shape = "shape",
     uuid = "uuid", uuid_class = "UUID", safe_uuid = "SafeUUID", unknown = "unknown", int = "int", is_safe = "is_safe",
 }
 

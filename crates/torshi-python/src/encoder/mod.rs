@@ -4,15 +4,16 @@
 //! `reduce` everything else, `plan` the instances of ordinary classes without calling them. The encoder never
 //! decodes, never decides what is safe to load, and never trusts a container to stay as it was while foreign
 //! code runs: before such code the memo is settled (`Encoder::foreign`).
+mod asked;
 mod buffer;
 mod container;
 pub mod failure;
 mod global;
 pub mod imports;
 pub mod memo;
-mod number;
+pub mod number;
 mod opcode;
-mod plan;
+pub mod plan;
 mod reduce;
 mod text;
 mod value;

@@ -111,13 +111,13 @@ impl<'py> Encoder<'py> {
 
 /// Bytes of the shortest two's complement form.
 #[inline(always)]
-fn signed_len(value: i64) -> usize {
+pub fn signed_len(value: i64) -> usize {
     let magnitude_bits = 64 - (if value < 0 { !value } else { value }).leading_zeros() as usize;
     magnitude_bits / 8 + 1
 }
 
 /// The shortest little-endian two's complement form of an int given by its 30-bit digits.
-fn twos_complement(negative: bool, digits: &[u32]) -> Option<Vec<u8>> {
+pub fn twos_complement(negative: bool, digits: &[u32]) -> Option<Vec<u8>> {
     let mut bytes = Vec::new();
     bytes.try_reserve_exact(digits.len() * 4 + 2).ok()?;
     let (mut window, mut bits) = (0u64, 0);

@@ -16,7 +16,7 @@ use rustc_hash::FxHashMap;
 use std::sync::{Arc, Mutex};
 
 /// Name and place of a slot.
-type Slot = (Py<PyAny>, isize);
+pub type Slot = (Py<PyAny>, isize);
 
 /// How instances of one class are written.
 #[derive(Default)]
@@ -27,6 +27,25 @@ pub struct Plan {
     is_named_tuple: bool,
     value: Option<Value>,
     uuid: Option<Uuid>,
+}
+
+impl Plan {
+    pub fn slots(&self) -> &[Slot] {
+        &self.slots
+    }
+
+    pub fn has_dict(&self) -> bool {
+        self.has_dict
+    }
+
+    pub fn is_named_tuple(&self) -> bool {
+        self.is_named_tuple
+    }
+
+    /// Is there nothing to instances but the items of a named tuple, a dict and slots?
+    pub fn is_plain(&self) -> bool {
+        self.value.is_none() && self.uuid.is_none()
+    }
 }
 
 /// `uuid.UUID`, whose `__getstate__` leaves out what is unknown: an integer, mostly, and nothing else.
@@ -131,7 +150,7 @@ impl<'py> Encoder<'py> {
     }
 
     /// What a look at the class says, which runs no code: its plan, or that it has none. `None`: it has to be asked.
-    fn plan_by_sight(&self, class: &Bound<'py, PyAny>) -> Option<Option<Plan>> {
+    pub(super) fn plan_by_sight(&self, class: &Bound<'py, PyAny>) -> Option<Option<Plan>> {
         let (py, imports) = (self.py, self.imports);
         let names = &imports.names;
         if let value @ Some(_) = recognize(class) {
@@ -150,7 +169,7 @@ impl<'py> Encoder<'py> {
     }
 
     /// The plan of a class that looks ordinary.
-    fn make_plan(&self, class: &Bound<'py, PyAny>) -> Result<Option<Plan>, Failed> {
+    pub(super) fn make_plan(&self, class: &Bound<'py, PyAny>) -> Result<Option<Plan>, Failed> {
         let (py, imports) = (self.py, self.imports);
         let names = &imports.names;
         if let uuid @ Some(_) = self.uuid(class)? {
@@ -380,7 +399,7 @@ impl Uuid {
 
 /// No attribute of the instance hides a method that reducing would look up.
 #[inline(always)]
-fn is_ordinary(dict: &Bound<'_, PyAny>) -> bool {
+pub fn is_ordinary(dict: &Bound<'_, PyAny>) -> bool {
     let mut position = 0;
     while let Some((key, _)) = peek::dict_next(dict, &mut position) {
         if peek::kind(&key) == peek::Kind::Str && matches!(peek::text(&key), Some(Text::Ascii([b'_', b'_', ..]))) {

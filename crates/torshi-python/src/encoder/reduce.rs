@@ -67,7 +67,7 @@ impl<'py> Encoder<'py> {
     }
 
     /// What the dispatch table, `__reduce_ex__` or `__reduce__` say; `None`: a class, saved by name.
-    fn ask(&mut self, object: &Bound<'py, PyAny>) -> Result<Option<Bound<'py, PyAny>>, Failed> {
+    pub(super) fn ask(&mut self, object: &Bound<'py, PyAny>) -> Result<Option<Bound<'py, PyAny>>, Failed> {
         let (py, imports) = (self.py, self.imports);
         let class = object.get_type().into_any();
         let registered = match &self.hooks.dispatch_table {

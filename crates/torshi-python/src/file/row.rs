@@ -36,7 +36,7 @@ fn dumps_named<'py>(
         Ok(Some(bytes)) => bytes,
         Ok(None) => PyBytes::new(py, b"").into_any(),
         Err(_) if given_up.get() => return Ok(None),
-        Err(failed) => return Err(raised(py, failed)),
+        Err(failed) => return Err(raised(py, failed, "pickling")),
     };
     let mut names = names.take();
     if names.is_empty() {

@@ -33,7 +33,7 @@ fn save_stream<'py>(
     let hooks = hooks(py, PROTOCOL, None, by_value)?;
     let encoder = Encoder::new(py, PROTOCOL, true, writer, Memo::default(), hooks, false)?;
     let names = sink.borrow().names();
-    encoder.telling(names).dump_once(obj).map_err(|failed| raised(py, failed))?;
+    encoder.telling(names).dump_once(obj).map_err(|failed| raised(py, failed, "pickling"))?;
     let mut sink = sink.borrow_mut();
     saved(&mut sink)
 }

@@ -1,0 +1,123 @@
+"""Arrow arrays, tables and batches into their type, which of their values are there, and these.
+
+Offsets, chunks, unused entries of dictionaries and what lies where a value is missing are left out. Never imports pyarrow
+unless it is given an object of it.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pickle import PickleBuffer
+from typing import Any
+
+
+def _pyarrow() -> Any:
+    return sys.modules["pyarrow"]
+
+
+def way(cls: type) -> Callable[[Any], object] | None:
+    """The function that tells what an instance of a class of pyarrow holds, if there is one."""
+    pyarrow = _pyarrow()
+    if issubclass(cls, pyarrow.Array | pyarrow.ChunkedArray):
+        return content
+    return _table if issubclass(cls, pyarrow.Table | pyarrow.RecordBatch) else None
+
+
+def _table(table: Any) -> object:
+    schema = table.schema
+    fields = [(field.name, field.nullable) for field in schema]
+    return table.num_rows, fields, [content(table.column(i)) for i in range(len(fields))]
+
+
+def content(array: Any) -> object:
+    """An array, or a chunked one, as its type, its length, which values are there if not all are, and these.
+
+    >>> import pyarrow
+    >>> content(pyarrow.array([True, None]))[:2]
+    ('bool', 2)
+    """
+    pyarrow = _pyarrow()
+    if isinstance(array, pyarrow.ChunkedArray):
+        joined = array.combine_chunks()
+        # Of some types several chunks remain.
+        array = joined if isinstance(joined, pyarrow.Array) else pyarrow.concat_arrays(joined.chunks)
+    name = str(array.type)
+    decoded = _decoded(array)
+    if decoded is not None:
+        return name, content(decoded)
+    length = len(array)
+    if array.null_count == 0:
+        return name, length, None, _values(array)
+    return name, length, _values(array.is_valid()), _values(array.drop_null())
+
+
+def _decoded(array: Any) -> Any:
+    """What an array that stands for another one stands for."""
+    pyarrow = _pyarrow()
+    types, of = pyarrow.types, array.type
+    if isinstance(of, pyarrow.BaseExtensionType):
+        return array.storage
+    if types.is_dictionary(of):
+        return array.dictionary_decode()
+    if types.is_run_end_encoded(of):
+        return _compute().run_end_decode(array)
+    return None
+
+
+def _compute() -> Any:
+    import pyarrow.compute
+
+    return pyarrow.compute
+
+
+def _values(array: Any) -> object:
+    """The values of an array in which none is missing."""
+    pyarrow = _pyarrow()
+    types, of = pyarrow.types, array.type
+    if len(array) == 0 or types.is_null(of):
+        return None
+    if types.is_boolean(of):
+        return _fixed(array.cast(pyarrow.uint8()))
+    if types.is_floating(of):
+        return _fixed(_same_nan(array))
+    for test, plain in ((types.is_string_view, pyarrow.large_string), (types.is_binary_view, pyarrow.large_binary)):
+        if test(of):
+            return _values(array.cast(plain()))
+    if types.is_string(of) or types.is_binary(of):
+        return _text(array, "i")
+    if types.is_large_string(of) or types.is_large_binary(of):
+        return _text(array, "q")
+    if types.is_list(of) or types.is_large_list(of) or types.is_map(of):
+        return _values(_compute().list_value_length(array)), content(array.flatten())
+    if types.is_fixed_size_list(of):
+        return content(array.flatten())
+    if types.is_struct(of):
+        return [content(field) for field in array.flatten()]
+    if types.is_primitive(of) or types.is_decimal(of) or types.is_fixed_size_binary(of):
+        return _fixed(array)
+    return array.to_pylist()
+
+
+def _same_nan(array: Any) -> Any:
+    compute = _compute()
+    if array.type.bit_width == 16:
+        return array
+    found = compute.is_nan(array)
+    if not compute.any(found).as_py():
+        return array
+    return compute.if_else(found, _pyarrow().scalar(float("nan"), array.type), array)
+
+
+def _fixed(array: Any) -> object:
+    width = array.type.bit_width // 8
+    start = array.offset * width
+    return PickleBuffer(memoryview(array.buffers()[1])[start : start + len(array) * width])
+
+
+def _text(array: Any, code: str) -> object:
+    _, offsets, data = array.buffers()
+    places = memoryview(offsets).cast("B").cast(code)
+    start, end = places[array.offset], places[array.offset + len(array)]
+    text = b"" if data is None else memoryview(data)[start:end]
+    return _values(_compute().binary_length(array)), PickleBuffer(text)
