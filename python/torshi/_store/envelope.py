@@ -1,10 +1,10 @@
 """Objects into the values of rows, and back: pickled, sealed with the place they stand at, loaded under a policy.
 
-A value is a head of two bytes (format, flags), a proof if it is sealed, the names that the pickle uses beyond the default
-policy, and the pickle; or instead of that, the digest of a side file's manifest and its name. The proof is over all of
-it, the store's id and the row's key: a value that was forged, changed, or brought from another key or store is refused
-before anything of it is read. A sealed value may use the names it lists, and these alone: whoever wrote it had the
-reader's own key.
+A value is a head of two bytes (format, flags), a proof if it is sealed, the names that the pickle uses beyond the
+default policy, and the pickle; or instead of that, the digest of a side file's manifest and its name. The proof is over
+all of it, the store's id and the row's key: a value that was forged, changed, or brought from another key or store is
+refused before anything of it is read. A sealed value may use the names it lists, and these alone: whoever wrote it had
+the reader's own key.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""Where a store is: a path, a URL or a backend into the backend. A table of schemes; nothing is imported before it is used."""
+"""Where a store is: a path, a URL or a backend into the backend.
+
+A table of schemes. Nothing is imported before it is used.
+"""
 
 from __future__ import annotations
 

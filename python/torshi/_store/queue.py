@@ -2,7 +2,7 @@
 
 A message is a row, and so is the lease of whoever has it; a lease ends by itself, and then the message is given out
 again. So a message whose consumer was killed is delivered once more, and none is lost. Uses nothing of a backend but
-rows, scans and changes made all or none. Never orders by a clock: a message stands behind those that its sender could see.
+rows, scans and changes made all or none. Never orders by a clock: a message stands behind those that its sender saw.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 from torshi._errors import MalformedError, SealError
 from torshi._store.backend import ABSENT, Change, Check, Delete, Put, Row
 from torshi._store.envelope import MissingSideError
-from torshi._store.keys import LEASE, LONGEST, QUEUE, Key, decode, encode, named
+from torshi._store.keys import LEASE, LONGEST, QUEUE, Key, decode, encode, named, shown
 
 if TYPE_CHECKING:
     from torshi._store.store import Store
@@ -82,7 +82,7 @@ class Queue(Generic[_T]):
         number = 0 if last is None else self._number(last.key) + 1
         encoded = encode(QUEUE, (self.name, number, os.urandom(8)))
         sealed, side = store._envelope.pack(encoded, value)
-        backend.apply([Put(encoded, sealed, f"{self.name} {number}", side=side)])
+        backend.apply([Put(encoded, sealed, f"{shown(self.name)} {number}", side=side)])
         store._grew(sealed, side)
 
     def _number(self, encoded: bytes) -> int:

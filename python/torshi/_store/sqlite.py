@@ -84,10 +84,14 @@ _INHERITED: list[_Link] = []
 
 # Of tables of the file itself; that they are temporary keeps them from whoever opens the file otherwise.
 _WATCHES = (
-    "CREATE TEMP TRIGGER side_replaced AFTER UPDATE OF side ON main.rows "
-    "WHEN old.side IS NOT NULL AND old.side IS NOT new.side BEGIN SELECT torshi_gone(old.side); END",
-    "CREATE TEMP TRIGGER side_deleted AFTER DELETE ON main.rows "
-    "WHEN old.side IS NOT NULL BEGIN SELECT torshi_gone(old.side); END",
+    (
+        "CREATE TEMP TRIGGER side_replaced AFTER UPDATE OF side ON main.rows "
+        "WHEN old.side IS NOT NULL AND old.side IS NOT new.side BEGIN SELECT torshi_gone(old.side); END"
+    ),
+    (
+        "CREATE TEMP TRIGGER side_deleted AFTER DELETE ON main.rows "
+        "WHEN old.side IS NOT NULL BEGIN SELECT torshi_gone(old.side); END"
+    ),
 )
 
 

@@ -1,4 +1,4 @@
-"""The file of a store: made, recognised, opened. A path into a connection that is ready, or a refusal that changed nothing.
+"""The file of a store: made, recognised, opened. A path into a connection that is ready, or a refusal.
 
 One SQLite file of three plain tables, in write-ahead mode. What is no store of torshi, or one of a newer format, is
 refused before SQLite may write to it. Knows no rows: `sqlite` does.

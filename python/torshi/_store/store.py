@@ -2,29 +2,21 @@
 
 Keys and objects in, rows of a backend out. What keys look like as bytes is `keys`', what objects do `envelope`'s, where
 rows are the backend's. A change has been made when the call returns, whole or not at all. Nothing is kept in memory but
-what the backend keeps, and no value is loaded that is not sealed for its place, unless the store is opened without seals.
+what the backend keeps, and no value is loaded that is not sealed for its place, unless the store is opened without.
 """
 
 from __future__ import annotations
 
 import contextlib
-import datetime
 import itertools
-import os
-import random
-import threading
-import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping, Sequence
-from typing import TYPE_CHECKING, Any, Final, Generic, NamedTuple, TypeAlias, TypeVar, cast, overload
+from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar, cast, overload
 
-from torshi._errors import StoreError
 from torshi._store import upkeep
-from torshi._store.backend import ABSENT, Backend, Change, Delete, Put, Row, Side, Version
-from torshi._store.envelope import Envelope, MissingSideError, secrets_of
-from torshi._store.keys import DATA, QUEUE, Key, decode, encode, encode_prefix
-from torshi._store.places import open_place
-from torshi._store.room import Room
-from torshi._store.sqlite import SQLite
+from torshi._store.backend import ABSENT, Backend, Change, Delete, Put, Version
+from torshi._store.envelope import MissingSideError
+from torshi._store.keys import DATA, QUEUE, Key, encode, encode_prefix
+from torshi._store.rows import MISSING, Place, Rows, TimeToLive, deadline, name_of, tags_of
 from torshi._store.upkeep import Problem, StoreStat, StoreStats
 from torshi._store.views import StoreItems, StoreKeys, StoreValues
 
@@ -39,19 +31,6 @@ __all__ = ["Entry", "Place", "Store"]
 _T = TypeVar("_T")
 _D = TypeVar("_D")
 _Number = TypeVar("_Number", int, float)
-
-Place: TypeAlias = str | os.PathLike[str] | Backend
-"""Where a store may be."""
-
-TimeToLive: TypeAlias = float | datetime.timedelta | None
-"""What `ttl=` accepts: seconds, or None for ever."""
-
-_MISSING: Final[Any] = object()
-
-# Rows of one page of `update`: pickled before the lock is taken for them, and held in memory meanwhile.
-_PAGE: Final = 1000
-# Puts with a time to live after which expired rows are removed.
-_SWEEP: Final = 500
 
 
 class Entry(NamedTuple, Generic[_T]):
@@ -71,60 +50,16 @@ class Entry(NamedTuple, Generic[_T]):
 Entry.__module__ = "torshi"
 
 
-class _Here(threading.local):
-    """The transaction of a thread."""
-
-    view: Backend | None = None
-    is_doomed = False
-
-
-def deadline(ttl: TimeToLive) -> float | None:
-    """When something ends that begins to live now.
-
-    Raises:
-        TypeError: the time to live is no number.
-    """
-    if ttl is None:
-        return None
-    if isinstance(ttl, datetime.timedelta):
-        ttl = ttl.total_seconds()
-    if isinstance(ttl, bool) or not isinstance(ttl, (int, float)):
-        raise TypeError(f"ttl is a number of seconds, a timedelta or None, not {type(ttl).__name__}")
-    return time.time() + ttl
-
-
-def tags_of(tags: Iterable[str]) -> tuple[str, ...]:
-    """Tags as rows have them.
-
-    Raises:
-        TypeError, ValueError: one is no text of one line.
-    """
-    if isinstance(tags, str):
-        raise TypeError(f"tags are several texts: write tags=[{tags!r}]")
-    made = tuple(sorted(set(tags)))
-    for tag in made:
-        if not isinstance(tag, str):
-            raise TypeError(f"a tag is str, not {type(tag).__name__}")
-        if "\n" in tag or not tag:
-            raise ValueError(f"a tag is text of one line, not {tag!r}")
-    return made
-
-
-def name_of(key: object) -> str:
-    """A key as a browser of databases shows it."""
-    return key if key.__class__ is str else repr(key)  # type: ignore[return-value]
-
-
-class Store(MutableMapping[Key, _T]):
+class Store(Rows[_T], MutableMapping[Key, _T]):
     """A mapping that lasts: objects by key, safe to share between threads and processes.
 
-    Keys are text, bytes, integers and tuples of these, and are iterated in order. Values are any picklable objects; each
-    is sealed with your own local key for the place it stands at, so that your own classes come back without a word, and
+    Keys are text, bytes, integers and tuples of these, and are iterated in order. Values are any picklable objects, each
+    sealed with your own local key for the place it stands at, so that your own classes come back without a word, and
     nothing that somebody else wrote into the file is loaded. Every change has been committed when the call returns.
 
     Args:
-        where: a path (one SQLite file, and a folder ``<path>.d`` beside it if values are large), ``":memory:"``, or a URL:
-            ``redis://host/0``, ``s3://bucket/prefix``.
+        where: a path (one SQLite file, and a folder ``<path>.d`` beside it if values are large), ``":memory:"``, or a
+            URL: ``redis://host/0``, ``s3://bucket/prefix``.
         type: what values are: an annotation. Each value is compared with it when it is read.
         trust: what values may use beside what their seals let them: as for `loads`.
         key: what rows are sealed with. None: your own local key, made if there is none. The name of a key, or several,
@@ -227,33 +162,7 @@ class Store(MutableMapping[Key, _T]):
             "verify": verify,
             "storage_options": storage_options,
         }
-        secrets = secrets_of(key)
-        if not secrets and key is not False:
-            raise StoreError("there is no key to seal rows with: name one (key=), or open the store with key=False")
-        self._backend = backend = open_place(
-            where,
-            durable=durable,
-            timeout=timeout,
-            tracks_use=max_bytes is not None,
-            storage_options=storage_options,
-        )
-        self.where = backend.where
-        # The shortest way to a value and a row: most programs do nothing else.
-        self._direct = backend if isinstance(backend, SQLite) else None
-        self._read = backend.value if isinstance(backend, SQLite) else self._read_row
-        self._envelope = Envelope(
-            backend.store_id,
-            secrets,
-            trust=trust,
-            type=type,
-            limits=limits,
-            verify=verify,
-            sides=backend.sides if isinstance(backend, SQLite) else None,
-            new_side=backend.new_side if isinstance(backend, SQLite) else None,
-        )
-        self._here = _Here()
-        self._room = Room(max_bytes) if max_bytes is not None else None
-        self._mortal = itertools.count(1)
+        super().__init__(where, **self._options)
 
     def __repr__(self) -> str:
         return f"<torshi.Store {self.where}>"
@@ -279,66 +188,6 @@ class Store(MutableMapping[Key, _T]):
         """Gives back files and connections. What was committed stays. May be called again."""
         self._backend.close()
 
-    # Rows
-
-    def _now(self) -> Backend:
-        """The backend as this thread sees it."""
-        view = self._here.view
-        return self._backend if view is None else view
-
-    def _read_row(self, encoded: bytes) -> bytes | None:
-        row = self._now().get(encoded)
-        return None if row is None else row.value
-
-    def _unpacked(self, encoded: bytes, value: bytes | None, type: Any = None) -> Any:
-        """The object of a value that was read a moment ago; `_MISSING` if there is none, or none any more."""
-        while value is not None:
-            try:
-                return self._envelope.unpack(encoded, value, type)
-            except MissingSideError:
-                # Who has replaced the row meanwhile has removed the file after that; else it is really missing.
-                again = self._read(encoded)
-                if again == value:
-                    raise
-                value = again
-        return _MISSING
-
-    def _value_of(self, row: Row | None) -> Any:
-        return _MISSING if row is None else self._unpacked(row.key, row.value)
-
-    def _put_over(self, key: object, row: Row | None, encoded: bytes, value: object) -> bool:
-        """Puts a value in the place of a row that was read, if it is still that one; its expiry and tags stay."""
-        tags = () if row is None else self._tags_of_row(row)
-        sealed, side = self._envelope.pack(encoded, value, tagged=bool(tags))
-        expires, expect = (None, ABSENT) if row is None else (row.expires, row.version)
-        done = self._now().apply([Put(encoded, sealed, name_of(key), expires, tags, expect, side)])
-        if done:
-            self._grew(sealed, side)
-        return done
-
-    def _tags_of_row(self, row: Row) -> tuple[str, ...]:
-        """The tags of a row. Nothing is asked if its value says that there are none."""
-        if not self._envelope.unwrap(row.key, row.value)[3]:
-            return ()
-        stat = next(iter(self._now().stats(row.key)), None)
-        return stat.tags if stat is not None and stat.key == row.key else ()
-
-    def _grew(self, sealed: bytes, side: Side | None) -> None:
-        if self._room is not None and self._here.view is None:
-            self._room.grew(self._backend, len(sealed) + (side.size if side is not None else 0))
-
-    def _retry(self, attempt: Callable[[Backend], tuple[bool, _D]]) -> _D:
-        """Does something until nobody else was faster. In a transaction at once, where the backend locks."""
-        if self._here.view is None and getattr(self._backend, "locks", False):
-            with self.transaction():
-                return attempt(self._now())[1]
-        for turn in itertools.count():
-            done, result = attempt(self._now())
-            if done:
-                return result
-            time.sleep(random.random() * min(0.001 * 1.5**turn, 0.1))
-        raise AssertionError("turns do not end")
-
     # One key
 
     def __getitem__(self, key: Key) -> _T:
@@ -350,7 +199,7 @@ class Store(MutableMapping[Key, _T]):
             return cast(_T, self._envelope.unpack(encoded, value))
         except MissingSideError:
             found = self._unpacked(encoded, value)
-        if found is _MISSING:
+        if found is MISSING:
             raise KeyError(key)
         return cast(_T, found)
 
@@ -390,7 +239,7 @@ class Store(MutableMapping[Key, _T]):
             return self._envelope.unpack(encoded, value, type)
         except MissingSideError:
             found = self._unpacked(encoded, value, type)
-        return default if found is _MISSING else found
+        return default if found is MISSING else found
 
     def __setitem__(self, key: Key, value: _T) -> None:
         direct = self._direct
@@ -399,7 +248,7 @@ class Store(MutableMapping[Key, _T]):
             return
         encoded = encode(DATA, key)
         sealed, side = self._envelope.pack(encoded, value)
-        direct.put(encoded, sealed, key if key.__class__ is str else repr(key), None, (), side)  # type: ignore[arg-type]
+        direct.put(encoded, sealed, key if key.__class__ is str else repr(key), None, (), side)
         if self._room is not None:
             self._grew(sealed, side)
 
@@ -435,11 +284,6 @@ class Store(MutableMapping[Key, _T]):
 
     put = set
 
-    def _put_one(self, sealed: bytes, side: Side | None, expires: float | None) -> None:
-        if expires is not None and next(self._mortal) % _SWEEP == 0 and self._here.view is None:
-            self._backend.sweep()
-        self._grew(sealed, side)
-
     def add(self, key: Key, value: _T, *, ttl: TimeToLive = None, tags: Iterable[str] = ()) -> bool:
         """Puts a value if the key is not there; whether it was put. Of several who add at the same time one does."""
         return self.replace(key, value, None, ttl=ttl, tags=tags)
@@ -457,7 +301,7 @@ class Store(MutableMapping[Key, _T]):
         """
         row = self._now().get(encode(DATA, key))
         value = self._value_of(row)
-        return None if row is None or value is _MISSING else Entry(value, row.version, row.expires)
+        return None if row is None or value is MISSING else Entry(value, row.version, row.expires)
 
     def replace(
         self,
@@ -508,21 +352,21 @@ class Store(MutableMapping[Key, _T]):
     def pop(self, key: Key, /) -> _T: ...
     @overload
     def pop(self, key: Key, /, default: _D) -> _T | _D: ...
-    def pop(self, key: Key, /, default: Any = _MISSING) -> Any:
+    def pop(self, key: Key, /, default: Any = MISSING) -> Any:
         """Removes a key and returns its value. Of several who pop it at the same time one gets it."""
         encoded = encode(DATA, key)
 
         def attempt(backend: Backend) -> tuple[bool, Any]:
             row = backend.get(encoded)
             value = self._value_of(row)
-            if row is None or value is _MISSING:
-                return True, _MISSING
+            if row is None or value is MISSING:
+                return True, MISSING
             return backend.apply([Delete(encoded, row.version)]), value
 
         found = self._retry(attempt)
-        if found is not _MISSING:
+        if found is not MISSING:
             return found
-        if default is _MISSING:
+        if default is MISSING:
             raise KeyError(key)
         return default
 
@@ -538,10 +382,10 @@ class Store(MutableMapping[Key, _T]):
         raise KeyError("the store is empty")
 
     def setdefault(self, key: Key, default: Any = None, /) -> Any:
-        """The value of a key; the default, put there, if it is not there. All who ask at the same time get one value."""
+        """The value of a key; the default, put there, if it is not there. All who ask at once get the same."""
         while True:
-            found = self.get(key, _MISSING)
-            if found is not _MISSING:
+            found = self.get(key, MISSING)
+            if found is not MISSING:
                 return found
             if self.add(key, default):
                 return default
@@ -562,7 +406,7 @@ class Store(MutableMapping[Key, _T]):
         def attempt(backend: Backend) -> tuple[bool, _Number]:
             row = backend.get(encoded)
             value = self._value_of(row)
-            if value is _MISSING:
+            if value is MISSING:
                 row, value = None, default
             if isinstance(value, bool) or not isinstance(value, (int, float)):
                 raise TypeError(f"the value of {key!r} is no number but {type(value).__name__}")
@@ -572,7 +416,7 @@ class Store(MutableMapping[Key, _T]):
         return self._retry(attempt)
 
     @contextlib.contextmanager
-    def edit(self, key: Key, default: Any = _MISSING) -> Iterator[Any]:
+    def edit(self, key: Key, default: Any = MISSING) -> Iterator[Any]:
         """Yields a value to be changed in place, which is written back when the block ends; not if it raises.
 
         The block is a transaction: until it ends nobody else changes the store. Expiry and tags stay.
@@ -594,12 +438,12 @@ class Store(MutableMapping[Key, _T]):
             {'level': 3}
         """
         encoded = encode(DATA, key)
-        with self.transaction():
-            row = self._now().get(encoded)
-            value = self._value_of(row)
-            if value is _MISSING:
-                row, value = None, default
-            if value is _MISSING:
+        # Within a transaction there is nothing to undo if the block raises: it has put nothing.
+        with self._transaction() if self._here.view is None else contextlib.nullcontext():
+            value = self._value_of(self._now().get(encoded))
+            if value is MISSING:
+                value = default
+            if value is MISSING:
                 raise KeyError(key)
             yield value
             # Within a transaction: whatever the block itself has put there gives way.
@@ -629,24 +473,8 @@ class Store(MutableMapping[Key, _T]):
             >>> dict(store)
             {'a': 70, 'b': 30}
         """
-        here = self._here
-        if here.view is not None:
-            try:
-                yield self
-            except BaseException:
-                here.is_doomed = True
-                raise
-            return
-        with self._backend.transaction() as view:
-            here.view, here.is_doomed = view, False
-            try:
-                yield self
-                if here.is_doomed:
-                    raise StoreError("a block within the transaction has failed, and so nothing of it was done")
-            finally:
-                here.view = None
-        if self._room is not None:
-            self._room.changed(self._backend)
+        with self._transaction():
+            yield self
 
     def update(self, items: Any = (), /, **more: _T) -> None:
         """Puts several values in one transaction: a mapping, or pairs of keys and values, and names.
@@ -672,21 +500,6 @@ class Store(MutableMapping[Key, _T]):
         self._direct.put_many(self._packed(pairs))
         if self._room is not None:
             self._room.changed(self._backend)
-
-    def _packed(
-        self, pairs: Iterable[tuple[Key, _T]]
-    ) -> Iterator[list[tuple[bytes, bytes, str, float | None, Sequence[str], Side | None]]]:
-        """Rows, some at a time."""
-        pack, pairs = self._envelope.pack, iter(pairs)
-        while True:
-            page: list[tuple[bytes, bytes, str, float | None, Sequence[str], Side | None]] = []
-            for key, value in itertools.islice(pairs, _PAGE):
-                encoded = encode(DATA, key)
-                sealed, side = pack(encoded, value)
-                page.append((encoded, sealed, name_of(key), None, (), side))
-            if not page:
-                return
-            yield page
 
     def __iter__(self) -> Iterator[Key]:
         return self._keys(DATA, False)
@@ -716,32 +529,6 @@ class Store(MutableMapping[Key, _T]):
     def items(self, prefix: str | bytes | tuple[Key, ...] | None = None, *, reverse: bool = False) -> StoreItems[_T]:
         """Keys and values in the order of the keys, as `keys` has them."""
         return StoreItems(self, prefix, reverse)
-
-    def _count(self, prefix: bytes) -> int:
-        if self._direct is not None:
-            return self._direct.count(prefix)
-        return sum(1 for _ in self._now().stats(prefix))
-
-    def _keys(self, prefix: bytes, reverse: bool) -> Iterator[Key]:
-        if self._direct is not None:
-            found: Iterator[bytes] = self._direct.keys(prefix, reverse=reverse)
-        elif reverse:
-            found = (row.key for row in self._now().scan(prefix, reverse=True))
-        else:
-            found = (stat.key for stat in self._now().stats(prefix))
-        for encoded in found:
-            with contextlib.suppress(ValueError):  # of whoever wrote it there; `check` tells
-                yield decode(encoded)
-
-    def _items(self, prefix: bytes, reverse: bool) -> Iterator[tuple[Key, _T]]:
-        for row in self._now().scan(prefix, reverse=reverse):
-            try:
-                key = decode(row.key)
-            except ValueError:
-                continue
-            value = self._unpacked(row.key, row.value)
-            if value is not _MISSING:
-                yield key, value
 
     def clear(self) -> None:
         """Removes all keys. Queues and what `repair` put aside stay."""

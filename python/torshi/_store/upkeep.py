@@ -1,4 +1,4 @@
-"""Upkeep: what a store has, what is wrong with it, and what can be done about that. Rows in, numbers, lines and copies out.
+"""Upkeep: what a store has, what is wrong with it, what can be done about that. Rows in, numbers, lines, copies out.
 
 Builds no object, and deletes no row: what cannot be read is put aside.
 """
