@@ -53,6 +53,7 @@ from torshi._version import __version__
 from torshi._versioned import versioned
 
 if TYPE_CHECKING:
+    from torshi._cache import CacheEvent, CacheInfo, cache
     from torshi._convert import convert
     from torshi._gate import Event
     from torshi._guard import Guard, guard
@@ -75,6 +76,7 @@ if TYPE_CHECKING:
 
 # What few programs use, by module: imported when it is first asked for, since many import torshi for `loads` alone.
 _LATER = {
+    "_cache": ("CacheEvent", "CacheInfo", "cache"),
     "_convert": ("convert",),
     "_gate": ("Event",),
     "_guard": ("Guard", "guard"),
@@ -167,6 +169,10 @@ __all__ = [
     "StoreStat",
     "StoreStats",
     "Problem",
+    # results of functions
+    "cache",
+    "CacheEvent",
+    "CacheInfo",
     # under code that calls pickle itself
     "guard",
     "Guard",

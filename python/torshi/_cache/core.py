@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 from torshi._cache.calls import Signature
 from torshi._cache.events import CacheInfo, Teller
 from torshi._cache.flights import Flights
-from torshi._cache.meaning import Meaning, identity, meaning
+from torshi._cache.meaning import Meaning, bound_to, identity, meaning
 from torshi._cache.memory import Entry, Memory
 from torshi._cache.weight import weight
 from torshi._digest import digest
@@ -90,6 +90,7 @@ class Core:
         self.refresh_later: Callable[[Call], object] = lambda call: None
         self._is_method = _is_in_class(function)
         self._meanings: dict[type | None, Meaning] = {}
+        self._bound: bytes | None = None
         self._shelf: Shelf | None = None
         self._closed_until = -math.inf
         self.renew_locks()
@@ -124,7 +125,9 @@ class Core:
         if self._is_method and args:
             owner = args[0] if isinstance(args[0], type) else type(args[0])
         code = self.meaning(owner).digest
-        whose = (self.name, self.options.version, code)
+        if self._bound is None:
+            self._bound = bound_to(self.function)
+        whose = (self.name, self.options.version, code, self._bound)
         if self.options.key is not None:
             value = self.options.key(*args, **kwargs)
             try:

@@ -56,6 +56,9 @@ class CacheEvent:
     error: BaseException | None = None
 
 
+CacheEvent.__module__ = "torshi"
+
+
 class CacheInfo(NamedTuple):
     """How a cached function fared in this process. The first four are those of `functools.lru_cache`.
 
@@ -84,6 +87,9 @@ class CacheInfo(NamedTuple):
     unreadable: int
     unavailable: int
     bytes: int
+
+
+CacheInfo.__module__ = "torshi"
 
 
 class Counts:

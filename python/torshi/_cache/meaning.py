@@ -31,7 +31,7 @@ from torshi._cache.bytecode import code_form, compiles_to, references
 from torshi._cache.syntax import definition, normal_form
 from torshi._digest import digest
 
-__all__ = ["Meaning", "identity", "meaning"]
+__all__ = ["Meaning", "bound_to", "identity", "meaning"]
 
 # Types whose values are what they are for good, or until somebody assigns to them: constants, as modules have them.
 _CONSTANT: Final = (
@@ -82,7 +82,11 @@ def identity(function: Callable[..., Any]) -> str:
         >>> identity(json.dumps)
         'json:dumps'
     """
-    inner = inspect.unwrap(function)
+    inner: Any = inspect.unwrap(function)
+    while isinstance(inner, functools.partial):
+        inner = inspect.unwrap(inner.func)
+    if not hasattr(inner, "__qualname__"):
+        inner = type(inner)
     module = getattr(inner, "__module__", None) or "?"
     if module == "__main__":
         main = sys.modules.get("__main__")
@@ -90,7 +94,31 @@ def identity(function: Callable[..., Any]) -> str:
         file = getattr(main, "__file__", None)
         # `python -m name` and `import name` are one module; two scripts are two.
         module = spec.name if spec is not None else os.path.abspath(file) if file else "__main__"
-    return f"{module}:{getattr(inner, '__qualname__', repr(inner))}"
+    return f"{module}:{inner.__qualname__}"
+
+
+def bound_to(function: Any) -> bytes:
+    """The digest of what a function carries along: a method's instance, arguments of a partial, a callable object itself.
+
+    Raises:
+        TypeError: it cannot be digested, and so results would be those of any other instance.
+    """
+    if isinstance(function, functools.partial):
+        carried: object = (bound_to(function.func), function.args, function.keywords)
+    elif isinstance(function, types.FunctionType):
+        return b""
+    elif hasattr(function, "__wrapped__"):
+        return bound_to(function.__wrapped__)
+    else:
+        carried = getattr(function, "__self__", function)
+        if isinstance(carried, types.ModuleType):
+            return b""
+    try:
+        return digest(carried)
+    except Exception as error:
+        raise TypeError(
+            f"what {identity(function)} is bound to cannot be part of a key: {error}; decorate the function in its class"
+        ) from error
 
 
 def meaning(function: Callable[..., Any], owner: type | None = None) -> Meaning:

@@ -1,0 +1,954 @@
+"""torshi.cache: what a decorated function returns, from where, and how often it runs.
+
+If these failed, calls that are the same would be computed twice, calls that are not would share a result, or a result
+would outlive its time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+import datetime
+import functools
+import inspect
+import logging
+import math
+import os
+import pickle
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import torshi
+from torshi._cache.events import CacheEvent
+from torshi._cache.memory import Entry, Memory
+from torshi._cache.shelf import cache_folder
+
+
+class Counting:
+    """A function that counts its runs."""
+
+    def __init__(self) -> None:
+        self.runs: list[Any] = []
+
+    def __call__(self, value: Any) -> Any:
+        self.runs.append(value)
+        return value
+
+
+@pytest.fixture(params=[":memory:", "store"])
+def where(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    return ":memory:" if request.param == ":memory:" else str(tmp_path / "results.db")
+
+
+def fresh_memory(function: Any) -> None:
+    """Leaves nothing of the function's results but what is in the store, as in another process."""
+    function._core.memory.clear()
+
+
+@torshi.cache(store=":memory:")
+def by_name(n: int) -> int:
+    """Doubles."""
+    return n * 2
+
+
+@torshi.cache(store=":memory:")
+async def by_name_async(n: int) -> int:
+    return n * 2
+
+
+# Arguments
+
+
+def spellings(where: str) -> tuple[Any, list[Any]]:
+    runs: list[Any] = []
+
+    @torshi.cache(store=where)
+    def f(a: Any, b: Any = 2, *rest: Any, c: Any = 3, **more: Any) -> Any:
+        runs.append((a, b, rest, c, more))
+        return (a, b, rest, c, more)
+
+    return f, runs
+
+
+def test_each_way_to_write_a_call_is_the_same_call(where: str) -> None:
+    f, runs = spellings(where)
+    results = [f(1), f(1, 2), f(a=1), f(b=2, a=1), f(1, b=2, c=3), f(c=3, a=1)]
+    assert results == [(1, 2, (), 3, {})] * 6
+    assert len(runs) == 1
+    assert f(1, x=1, y=2) == f(1, y=2, x=1)
+    assert len(runs) == 2
+
+
+def test_calls_that_differ_do_not_share(where: str) -> None:
+    f, runs = spellings(where)
+    calls: list[tuple[tuple[Any, ...], dict[str, Any]]] = [
+        ((1,), {}),
+        ((1.0,), {}),
+        ((True,), {}),
+        (("1",), {}),
+        ((b"1",), {}),
+        ((None,), {}),
+        ((0.0,), {}),
+        ((-0.0,), {}),
+        (((),), {}),
+        (((), ()), {}),
+        (((1,),), {}),
+        (((1.0,),), {}),
+        (((True,),), {}),
+        (([1],), {}),
+        ((1, 2, 3), {}),
+        ((1, 2, (3,)), {}),
+        ((1,), {"c": 3.0}),
+        ((1,), {"d": 3}),
+        ((1,), {"d": True}),
+        ((int,), {}),
+    ]
+    for _ in range(2):
+        for args, kwargs in calls:
+            a, b, rest, c, more = f(*args, **kwargs)
+            assert repr((a, type(a), c, type(c), more)) == repr(
+                (args[0], type(args[0]), kwargs.get("c", 3), type(kwargs.get("c", 3)), {k: v for k, v in kwargs.items() if k != "c"})
+            )
+            assert rest == args[2:]
+    assert len(runs) == len(calls)
+
+
+def test_nan_is_one_argument(where: str) -> None:
+    f, runs = spellings(where)
+    for value in (math.nan, float("nan"), float("inf") - float("inf")):
+        f(value)
+    assert len(runs) == 1
+
+
+def test_arguments_count_by_content(where: str) -> None:
+    numpy = pytest.importorskip("numpy")
+    f, runs = spellings(where)
+    array = numpy.arange(12).reshape(3, 4)
+    assert f(array)[0] is not None
+    f(numpy.asfortranarray(array))
+    f(array[::1].copy())
+    f({"a": 1, "b": {2, 3}})
+    f({"b": {3, 2}, "a": 1})
+    assert len(runs) == 2
+    f(array.astype(float))
+    assert len(runs) == 3
+
+
+def test_a_call_that_cannot_be_made_raises_what_the_function_raises(where: str) -> None:
+    f, runs = spellings(where)
+    for args, kwargs in [((), {}), ((1,), {"a": 1}), ((), {"b": 1})]:
+        with pytest.raises(TypeError) as plain:
+            f.__wrapped__(*args, **kwargs)
+        with pytest.raises(TypeError) as cached:
+            f(*args, **kwargs)
+        assert str(plain.value) == str(cached.value)
+        with pytest.raises(TypeError):
+            f.peek(*args, **kwargs)
+    assert runs == []
+
+
+def test_an_argument_without_a_digest_is_named(where: str) -> None:
+    f, _ = spellings(where)
+    with pytest.raises(TypeError, match=r"the argument b of .*f cannot be part of a key.*ignore=\('b',\).*key="):
+        f(1, threading.Lock())
+
+    @torshi.cache(store=where, key=lambda value: threading.Lock())
+    def g(value: int) -> int:
+        return value
+
+    with pytest.raises(TypeError, match="what key= returned"):
+        g(1)
+
+
+def test_ignored_parameters(where: str) -> None:
+    runs = []
+
+    @torshi.cache(store=where, ignore=("connection", "more"))
+    def f(n: int, connection: Any, *, verbose: bool = False, **more: Any) -> int:
+        runs.append(n)
+        return n
+
+    f(1, threading.Lock())
+    f(1, connection=object(), extra=object())
+    f(1, 5)
+    f(1, 6)
+    assert runs == [1]
+    f(1, 5, verbose=True)
+    assert runs == [1, 1]
+    with pytest.raises(TypeError, match="has no parameter nothing to ignore; it has: n"):
+        torshi.cache(ignore="nothing")(lambda n: n)
+
+
+def test_key_says_what_counts(where: str) -> None:
+    runs, tenant = [], "a"
+
+    @torshi.cache(store=where, key=lambda record, **_: (record["id"], tenant))
+    def f(record: dict[str, Any], **options: Any) -> Any:
+        runs.append(record)
+        return (record["id"], tenant)
+
+    assert f({"id": 1, "x": object()}) == f({"id": 1}, option=object()) == (1, "a")
+    tenant = "b"
+    assert f({"id": 1}) == (1, "b")
+    assert len(runs) == 2
+
+
+# Methods
+
+
+class Model:
+    runs: list[Any] = []  # noqa: RUF012
+
+    def __init__(self, weight: int) -> None:
+        self.weight = weight
+
+    @torshi.cache(store=":memory:")
+    def predict(self, x: int) -> int:
+        self.runs.append((self.weight, x))
+        return self.weight * x
+
+    @torshi.cache(store=":memory:", ignore="self")
+    def shared(self, x: int) -> int:
+        self.runs.append(x)
+        return x
+
+    @classmethod
+    @torshi.cache(store=":memory:")
+    def inner(cls, x: int) -> tuple[str, int]:
+        return (cls.__name__, x)
+
+    @torshi.cache(store=":memory:")
+    @classmethod
+    def outer(cls, x: int) -> tuple[str, int]:
+        return (cls.__name__, x)
+
+    @staticmethod
+    @torshi.cache(store=":memory:")
+    def still(x: int) -> int:
+        return x
+
+    @torshi.cache(store=":memory:")
+    @staticmethod
+    def stiller(x: int) -> int:
+        return x
+
+    @property
+    @torshi.cache(store=":memory:")
+    def squared(self) -> int:
+        self.runs.append("squared")
+        return self.weight**2
+
+    @torshi.cache(store=":memory:")
+    async def later(self, x: int) -> int:
+        return self.weight * x
+
+
+class Lesser(Model):
+    pass
+
+
+def test_methods_are_kept_by_what_their_instance_is() -> None:
+    Model.runs.clear()
+    one = Model(2)
+    assert one.predict(3) == Model(2).predict(x=3) == 6
+    assert Model.runs == [(2, 3)]
+    assert Model(3).predict(3) == 9
+    one.weight = 5
+    assert one.predict(3) == 15
+    assert len(Model.runs) == 3
+    assert Lesser(2).predict(3) == 6
+    assert len(Model.runs) == 4
+    assert Model.predict(one, 3) == 15
+    assert one.predict.peek(3) == 15
+    assert one.predict.forget(3)
+    with pytest.raises(KeyError):
+        one.predict.peek(3)
+    assert one.predict.refresh(3) == 15
+    assert one.predict == one.predict
+    assert one.predict != Model(5).predict
+    assert list(inspect.signature(one.predict).parameters) == ["x"]
+    assert asyncio.run(one.later(2)) == 10
+
+
+def test_instances_that_are_ignored_share() -> None:
+    Model.runs.clear()
+    assert Model(1).shared(7) == Model(2).shared(7) == 7
+    assert Model.runs == [7]
+    assert Model(1).squared == Model(1).squared == 1
+    assert Model.runs == [7, "squared"]
+
+
+def test_class_and_static_methods_in_either_order() -> None:
+    for cls in (Model, Lesser):
+        for name in ("inner", "outer"):
+            method = getattr(cls, name)
+            assert method(1) == getattr(cls(1), name)(1) == (cls.__name__, 1)
+            assert method.peek(1) == (cls.__name__, 1)
+            assert method.forget(1)
+    assert Model.still(1) == Model(2).still(1) == Model.stiller(1) == Model(2).stiller(1) == 1
+    assert Model.still.cache_info().hits == Model.stiller.cache_info().hits == 1  # type: ignore[attr-defined]
+
+
+# What it looks like
+
+
+def test_it_looks_like_the_function() -> None:
+    assert by_name.__name__ == "by_name"  # type: ignore[attr-defined]
+    assert by_name.__doc__ == "Doubles."
+    assert by_name.__wrapped__(4) == 8
+    assert inspect.signature(by_name) == inspect.signature(by_name.__wrapped__)
+    assert inspect.iscoroutinefunction(by_name_async)
+    assert asyncio.iscoroutinefunction(by_name_async)
+    assert not inspect.iscoroutinefunction(by_name)
+    assert inspect.iscoroutinefunction(Model(1).later)
+    assert "by_name" in repr(by_name)
+
+
+@pytest.mark.parametrize("function", [by_name, by_name_async, Model(1).predict, Model.outer])
+def test_it_pickles_by_name(function: Any) -> None:
+    for module in (pickle, torshi):
+        data = module.dumps(function)
+        again = pickle.loads(data)
+        assert again == function or again.__func__ is function.__func__
+    assert copy.deepcopy(by_name) is by_name
+
+
+def test_generators_and_other_things_are_refused() -> None:
+    def items() -> Iterator[int]:
+        yield 1
+
+    async def later() -> Any:
+        yield 1
+
+    for function in (items, later):
+        with pytest.raises(TypeError, match="yields its results"):
+            torshi.cache(function)
+    for thing in (3, "path", int, property(lambda self: 1)):
+        with pytest.raises(TypeError, match=r"is for functions|a property"):
+            torshi.cache(thing)  # type: ignore[call-overload]
+
+
+def test_results_that_can_be_used_up_are_refused(where: str) -> None:
+    @torshi.cache(store=where)
+    def items() -> Any:
+        return map(str, [1, 2])
+
+    with pytest.raises(TypeError, match="returned an object of type map, which can be used once"):
+        items()
+
+
+@pytest.mark.parametrize(
+    ("options", "error"),
+    [
+        ({"ttl": 0}, ValueError),
+        ({"ttl": "1"}, TypeError),
+        ({"ttl": True}, TypeError),
+        ({"refresh_ahead": 0.5}, ValueError),
+        ({"lease": -1}, ValueError),
+        ({"tags": [1]}, TypeError),
+        ({"exceptions": BaseException}, TypeError),
+        ({"store": 7}, TypeError),
+    ],
+)
+def test_options_are_checked_when_they_are_given(options: dict[str, Any], error: type[Exception]) -> None:
+    with pytest.raises(error):
+        torshi.cache(**options)(lambda: None)
+
+
+# Time
+
+
+def test_results_run_out(where: str) -> None:
+    f = Counting()
+
+    @torshi.cache(store=where, ttl=datetime.timedelta(seconds=0.15), code=False)
+    def cached(n: int) -> Any:
+        return f(n)
+
+    cached(1), cached(1)
+    assert f.runs == [1]
+    if where != ":memory:":
+        fresh_memory(cached)
+        cached(1)
+        assert f.runs == [1]
+    time.sleep(0.2)
+    cached(1)
+    assert len(f.runs) == 2
+
+
+def test_a_shorter_time_to_live_is_that_of_results_that_are_there(tmp_path: Path) -> None:
+    f = Counting()
+
+    def decorated(ttl: float | None) -> Any:
+        def cached(n: int) -> Any:
+            return f(n)
+
+        return torshi.cache(store=tmp_path / "x.db", ttl=ttl, code=False)(cached)
+
+    decorated(None)(1)
+    time.sleep(0.1)
+    decorated(0.05)(1)
+    assert f.runs == [1, 1]
+    decorated(100)(1)
+    assert f.runs == [1, 1]
+
+
+def test_refresh_ahead_keeps_answers_quick(where: str) -> None:
+    """A hit near the end has the next result computed in the background, and is answered at once with this one."""
+    runs: list[int] = []
+    done = threading.Event()
+
+    @torshi.cache(store=where, ttl=1.0, refresh_ahead=0.8)
+    def f(n: int) -> int:
+        runs.append(n)
+        if len(runs) == 2:
+            done.wait(5)
+        return len(runs)
+
+    assert f(1) == 1
+    time.sleep(0.25)
+    started = time.perf_counter()
+    assert [f(1) for _ in range(20)] == [1] * 20
+    assert time.perf_counter() - started < 0.5
+    done.set()
+    for _ in range(100):
+        if f(1) == 2:
+            break
+        time.sleep(0.01)
+    assert f(1) == 2
+    assert runs == [1, 1]
+
+
+def test_a_refresh_that_fails_leaves_the_result(where: str, caplog: pytest.LogCaptureFixture) -> None:
+    runs: list[int] = []
+
+    @torshi.cache(store=where, ttl=10.0, refresh_ahead=9.95)
+    def f() -> int:
+        runs.append(1)
+        if len(runs) > 1:
+            raise OSError("down")
+        return 1
+
+    f()
+    time.sleep(0.1)
+    with caplog.at_level(logging.WARNING, "torshi.cache"):
+        assert f() == 1
+        for _ in range(200):
+            if "ahead of time failed" in caplog.text:
+                break
+            time.sleep(0.01)
+    assert "down" in caplog.text
+    assert f() == 1
+
+
+# Errors
+
+
+def test_exceptions_are_not_kept_unless_asked(where: str) -> None:
+    runs: list[str] = []
+
+    @torshi.cache(store=where, exceptions=KeyError)
+    def f(name: str) -> str:
+        runs.append(name)
+        if name == "key":
+            raise KeyError(name)
+        raise ValueError(name)
+
+    for _ in range(3):
+        with pytest.raises(KeyError, match="key") as first:
+            f("key")
+        with pytest.raises(ValueError, match="value"):
+            f("value")
+    assert runs.count("key") == 1
+    assert runs.count("value") == 3
+    depth = len(first.traceback)
+    with pytest.raises(KeyError) as again:
+        f("key")
+    assert len(again.traceback) == depth, "tracebacks of a kept exception pile up"
+    fresh_memory(f)
+    if where != ":memory:":
+        with pytest.raises(KeyError, match="key"):
+            f("key")
+        assert runs.count("key") == 1
+
+
+# Controls
+
+
+def test_forget_peek_refresh_clear(where: str) -> None:
+    f = Counting()
+
+    @torshi.cache(store=where, code=False)
+    def cached(n: int) -> Any:
+        return [f(n)]
+
+    with pytest.raises(KeyError, match="no result of"):
+        cached.peek(1)
+    first = cached(1)
+    assert cached.peek(n=1) is first
+    assert cached.refresh(1) is not first
+    assert f.runs == [1, 1]
+    assert cached.forget(1)
+    assert not cached.forget(1)
+    with pytest.raises(KeyError):
+        cached.peek(1)
+    cached(1), cached(2)
+    assert f.runs == [1, 1, 1, 2]
+    cached.cache_clear()
+    assert cached.cache_info().currsize == cached.cache_info().misses == 0
+    cached(1)
+    assert f.runs == [1, 1, 1, 2, 1]
+
+
+def test_what_is_forgotten_while_it_is_computed_is_not_kept(where: str) -> None:
+    """Else forgetting would lose against a computation that began before it, with what was there before."""
+    going, go_on = threading.Event(), threading.Event()
+    runs: list[int] = []
+
+    @torshi.cache(store=where)
+    def f() -> int:
+        runs.append(1)
+        count = len(runs)
+        if count == 1:
+            going.set()
+            go_on.wait(5)
+        return count
+
+    results: list[int] = []
+    thread = threading.Thread(target=lambda: results.append(f()))
+    thread.start()
+    going.wait(5)
+    f.forget()
+    go_on.set()
+    thread.join()
+    assert results == [1]
+    assert f() == 2
+    fresh_memory(f)
+    assert f() == (3 if where == ":memory:" else 2)
+
+
+def test_tags(where: str) -> None:
+    f = Counting()
+
+    @torshi.cache(store=where, code=False, tags=lambda n: ["all", f"user:{n}"])
+    def by_user(n: int) -> Any:
+        return f(n)
+
+    by_user(1), by_user(2)
+    assert by_user.evict("user:1") == 1
+    by_user(1), by_user(2)
+    assert f.runs == [1, 2, 1]
+    assert by_user.evict("all") == 2
+    by_user(2)
+    assert f.runs == [1, 2, 1, 2]
+
+
+def test_info_and_parameters(where: str) -> None:
+    @torshi.cache(store=where, ttl=60, max_entries=5, version="3")
+    def f(n: int) -> int:
+        if n < 0:
+            raise ValueError
+        return n
+
+    f(1), f(1), f(2)
+    with pytest.raises(ValueError, match=""):
+        f(-1)
+    info = f.cache_info()
+    assert (info.hits, info.misses, info.maxsize, info.currsize) == tuple(info)[:4] == (1, 3, 5, 2)
+    assert (info.memory, info.store, info.errors) == (1, 0, 1)
+    assert info.bytes > 0
+    parameters = f.cache_parameters()
+    assert parameters["maxsize"] == 5
+    assert parameters["typed"] is True
+    assert parameters["ttl"] == 60
+    assert parameters["version"] == "3"
+    assert set(parameters["code"]) == {"(itself)"}
+
+
+def test_events(where: str) -> None:
+    events: list[CacheEvent] = []
+
+    @torshi.cache(store=where, on_event=events.append)
+    def f(n: int) -> int:
+        if n < 0:
+            raise ValueError("negative")
+        return n
+
+    f(1), f(1)
+    with pytest.raises(ValueError, match="negative"):
+        f(-1)
+    f.forget(1)
+    assert [event.kind for event in events] == ["computed", "memory", "raised", "forgotten"]
+    assert {event.function for event in events} == {f"{__name__}:test_events.<locals>.f"}
+    assert events[0].key == events[1].key == events[3].key != events[2].key
+    assert isinstance(events[2].error, ValueError)
+    assert pickle.loads(pickle.dumps(events[0])) == events[0]
+
+
+def test_a_callback_that_raises_breaks_no_call(where: str, caplog: pytest.LogCaptureFixture) -> None:
+    def complain(event: CacheEvent) -> None:
+        raise RuntimeError("no")
+
+    @torshi.cache(store=where, on_event=complain)
+    def f(n: int) -> int:
+        return n
+
+    assert f(1) == f(1) == 1
+    assert "on_event raised" in caplog.text
+
+
+# Memory
+
+
+def test_memory_is_bounded_by_count_and_bytes() -> None:
+    f = Counting()
+
+    @torshi.cache(store=":memory:", max_entries=3, code=False)
+    def few(n: int) -> Any:
+        return f(n)
+
+    for n in (1, 2, 3):
+        few(n)
+    few(1)
+    few(4)
+    assert few.cache_info().currsize <= 3
+    runs = len(f.runs)
+    few(1), few(4)
+    assert len(f.runs) == runs, "what was used last is there"
+
+    @torshi.cache(store=":memory:", max_bytes=100_000, code=False)
+    def large(n: int) -> bytes:
+        f(n)
+        return bytes(30_000)
+
+    for n in range(10):
+        large(n)
+        assert large.cache_info().bytes <= 100_000
+    assert large.cache_info().currsize >= 2
+
+    @torshi.cache(store=":memory:", max_bytes=100)
+    def too_large(n: int) -> bytes:
+        return bytes(10_000)
+
+    assert too_large(1) == too_large(1)
+    assert too_large.cache_info().currsize == 0
+
+
+def test_the_least_recently_used_go_first() -> None:
+    memory = Memory(None, 100)
+    entries = [Entry(bytes([n]), n) for n in range(100)]
+    for n, entry in enumerate(entries):
+        memory.put(entry, math.inf)
+        entry.used = float((n * 37) % 100)
+    memory.put(Entry(b"new", 0), math.inf)
+    left = {entry.used for entry in memory.by_key.values() if entry.key != b"new"}
+    assert len(memory) == 90
+    assert min(left) > 10
+    assert all(entry.until == -math.inf for entry in entries if entry.key not in memory.by_key)
+
+
+def test_each_gets_his_own_with_copy(where: str) -> None:
+    f = Counting()
+
+    @torshi.cache(store=where, copy=True, code=False)
+    def cached(n: int) -> Any:
+        return {"items": [f(n)]}
+
+    cached(1)["items"].append("mine")
+    cached(1)["items"].append("mine")
+    assert cached(1) == {"items": [1]}
+    assert f.runs == [1]
+    assert cached.cache_info().currsize == 0
+
+
+# Recursion
+
+
+def test_recursion(where: str) -> None:
+    @torshi.cache(store=where)
+    def fib(n: int) -> int:
+        return n if n < 2 else fib(n - 1) + fib(n - 2)
+
+    assert fib(40) == 102334155
+    assert fib.cache_info().misses == 41
+
+
+def test_a_function_that_asks_for_its_own_key_computes(where: str) -> None:
+    """It would wait for itself."""
+    depth: list[int] = []
+
+    @torshi.cache(store=where)
+    def f(n: int) -> int:
+        depth.append(n)
+        return g(n) if len(depth) < 3 else n
+
+    @torshi.cache(store=where)
+    def g(n: int) -> int:
+        return f(n)
+
+    assert f(1) == 1
+    assert len(depth) == 3
+
+
+# Stores
+
+
+class Secret:
+    """A class that only one's own seal lets back in."""
+
+    def __init__(self, value: int) -> None:
+        self.value = value
+
+
+def test_ones_own_classes_come_back(tmp_path: Path) -> None:
+    @torshi.cache(store=tmp_path / "x.db")
+    def make(n: int) -> Secret:
+        return Secret(n)
+
+    make(1)
+    fresh_memory(make)
+    assert make(1).value == 1
+    assert make.cache_info().store == 1
+
+
+def test_large_results_come_back(tmp_path: Path) -> None:
+    numpy = pytest.importorskip("numpy")
+
+    @torshi.cache(store=tmp_path / "x.db")
+    def make(n: int) -> Any:
+        return {"array": numpy.arange(n)}
+
+    first = make(100_000)
+    fresh_memory(make)
+    assert (make(100_000)["array"] == first["array"]).all()
+    assert make.cache_info().store == 1
+
+
+def test_the_default_store_is_in_the_folder_for_caches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TORSHI_CACHE_DIR", str(tmp_path / "caches"))
+    assert cache_folder() == tmp_path / "caches"
+
+    @torshi.cache
+    def f(n: int) -> int:
+        return n
+
+    assert not (tmp_path / "caches").exists(), "nothing is opened before the first call"
+    f(1)
+    assert (tmp_path / "caches" / "results.db").exists()
+    monkeypatch.delenv("TORSHI_CACHE_DIR")
+    monkeypatch.setattr(sys, "platform", "linux")
+    monkeypatch.setenv("XDG_CACHE_HOME", "/somewhere")
+    assert cache_folder() == Path("/somewhere/torshi")
+    monkeypatch.setattr(sys, "platform", "darwin")
+    assert cache_folder() == Path.home() / "Library" / "Caches" / "torshi"
+    monkeypatch.setattr(sys, "platform", "win32")
+    monkeypatch.setenv("LOCALAPPDATA", "/local")
+    assert cache_folder() == Path("/local/torshi/Cache")
+
+
+def test_a_relative_path_is_that_of_the_decoration(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+    @torshi.cache(store="x.db")
+    def f() -> int:
+        return 1
+
+    (tmp_path / "other").mkdir()
+    monkeypatch.chdir(tmp_path / "other")
+    f()
+    assert (tmp_path / "x.db").exists()
+
+
+def test_a_store_that_cannot_be_opened_is_told_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (tmp_path / "file").write_text("no folder")
+    f = Counting()
+
+    @torshi.cache(store=tmp_path / "file" / "x.db", code=False)
+    def cached(n: int) -> Any:
+        return f(n)
+
+    with caplog.at_level(logging.INFO, "torshi.cache"):
+        assert [cached(n % 3) for n in range(9)] == [0, 1, 2] * 3
+    assert f.runs == [0, 1, 2]
+    assert len(caplog.records) == 1
+    assert "the store cannot be used, and results are kept in memory alone" in caplog.text
+    assert cached.cache_info().unavailable == 1
+
+
+def test_a_store_that_cannot_be_written_to(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A full disk, or one that became read-only: hits go on, and so does everything else, from memory."""
+    f = Counting()
+
+    @torshi.cache(store=tmp_path / "x.db", code=False)
+    def cached(n: int) -> Any:
+        return f(n)
+
+    cached(1)
+    store = cached._core._shelf._store  # type: ignore[union-attr]
+
+    def full(changes: Any) -> bool:
+        raise torshi.StoreError("store x.db: the disk is full")
+
+    monkeypatch.setattr(store._backend, "apply", full)
+    with caplog.at_level(logging.INFO, "torshi.cache"):
+        cached(2), cached(3), cached(2)
+    assert f.runs == [1, 2, 3]
+    assert len(caplog.records) == 1
+    fresh_memory(cached)
+    cached(1)
+    assert f.runs == [1, 2, 3]
+
+
+def test_a_result_that_cannot_be_stored_is_kept_in_memory(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    @torshi.cache(store=tmp_path / "x.db")
+    def lock() -> Any:
+        return threading.Lock()
+
+    with caplog.at_level(logging.INFO, "torshi.cache"):
+        assert lock() is lock()
+    assert "cannot be stored" in caplog.text
+    assert f"{__name__}:test_a_result_that_cannot_be_stored_is_kept_in_memory.<locals>.lock" in caplog.text
+
+
+def test_a_row_that_cannot_be_read_is_a_miss(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Forged, of another key, of a class that is gone, or no result at all: computed again, and told with its key."""
+    f = Counting()
+
+    @torshi.cache(store=tmp_path / "x.db", code=False)
+    def cached(n: int) -> Any:
+        return Secret(f(n))
+
+    for n in range(4):
+        cached(n)
+    core = cached._core
+    shelf = core._shelf
+    assert shelf is not None
+    backend = shelf._store._backend
+    keys = [shelf._key(core.call((n,), {}).key) for n in range(4)]  # type: ignore[union-attr]
+    rows = [backend.get(key) for key in keys]
+    from torshi._store.backend import Put
+
+    evil = pickle.dumps(os.system)
+    backend.apply([Put(keys[0], rows[1].value), Put(keys[1], rows[1].value[:-1] + b"?"), Put(keys[2], evil)])
+    sealed, _ = shelf._store._envelope.pack(keys[3], ("something", "else"))
+    backend.apply([Put(keys[3], sealed)])
+    fresh_memory(cached)
+    with caplog.at_level(logging.WARNING, "torshi.cache"):
+        assert [cached(n).value for n in range(4)] == [0, 1, 2, 3]
+    assert f.runs == [0, 1, 2, 3] * 2
+    assert cached.cache_info().unreadable >= 4
+    assert core.call((0,), {}).key.hex()[:16] in caplog.text  # type: ignore[union-attr]
+    fresh_memory(cached)
+    assert [cached(n).value for n in range(4)] == [0, 1, 2, 3]
+    assert f.runs == [0, 1, 2, 3] * 2
+
+
+def test_a_class_that_is_gone_is_a_miss(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    f = Counting()
+
+    @torshi.cache(store=tmp_path / "x.db", code=False)
+    def cached(n: int) -> Any:
+        f(n)
+        return Secret(n) if hasattr(sys.modules[__name__], "Secret") else n
+
+    cached(1)
+    fresh_memory(cached)
+    monkeypatch.delattr(sys.modules[__name__], "Secret")
+    assert cached(1) == 1
+    assert f.runs == [1, 1]
+
+
+def test_functions_share_a_store_and_nothing_else(tmp_path: Path) -> None:
+    store: torshi.Store[Any] = torshi.Store(tmp_path / "x.db")
+
+    def made(name: str) -> Callable[[int], Any]:
+        def f(n: int) -> Any:
+            return (name, n)
+
+        f.__qualname__ = name
+        return torshi.cache(store=store, code=False)(f)
+
+    one, other = made("one"), made("other")
+    assert (one(1), other(1)) == (("one", 1), ("other", 1))
+    store["mine"] = 1
+    assert len(store) == 3
+    one.cache_clear()  # type: ignore[attr-defined]
+    assert len(store) == 2
+    assert store["mine"] == 1
+
+
+def test_a_version_leaves_results_behind(tmp_path: Path) -> None:
+    f = Counting()
+
+    def decorated(version: Any) -> Any:
+        def cached(n: int) -> Any:
+            return f(n)
+
+        return torshi.cache(store=tmp_path / "x.db", code=False, version=version)(cached)
+
+    for version in (None, None, 1, 1, "1", 2):
+        decorated(version)(1)
+    assert len(f.runs) == 4
+
+
+def test_what_others_forget_is_seen(tmp_path: Path) -> None:
+    """Within the time that `fresh` says: by key, by tag, all of it, and what they computed anew."""
+    f = Counting()
+
+    def decorated() -> Any:
+        @torshi.cache(store=tmp_path / "x.db", code=False, fresh=0.05, tags=["t"])
+        def cached(n: int) -> Any:
+            f(n)
+            return len(f.runs)
+
+        return cached
+
+    here, there = decorated(), decorated()
+    assert here(1) == there(1) == 1
+    changes: list[Callable[[], Any]] = [
+        lambda: there.forget(1),
+        there.cache_clear,
+        lambda: there._core._shelf._store.evict("t"),
+        lambda: there.refresh(1),
+    ]
+    for change in changes:
+        before = here(1)
+        change()
+        time.sleep(0.06)
+        assert here(1) == before + 1
+        assert there(1) == before + 1
+
+
+def test_within_a_transaction_of_its_store(tmp_path: Path) -> None:
+    store: torshi.Store[Any] = torshi.Store(tmp_path / "x.db")
+
+    @torshi.cache(store=store)
+    def f(n: int) -> int:
+        return n
+
+    with store.transaction():
+        assert f(1) == 1
+        store["a"] = f(2)
+    fresh_memory(f)
+    assert f(2) == 2
+    assert f.cache_info().store == 1
+
+
+def test_partials_and_callables(where: str) -> None:
+    def add(a: int, b: int) -> int:
+        return a + b
+
+    one = torshi.cache(store=where)(functools.partial(add, 1))
+    two = torshi.cache(store=where)(functools.partial(add, 2))
+    assert (one(1), two(1), one(1), two(1)) == (2, 3, 2, 3)
+    assert one.cache_info().hits == 1
+    assert torshi.cache(store=where)(Fraction(1, 2).limit_denominator)(3) == Fraction(1, 2)
