@@ -114,7 +114,13 @@ def test_calls_that_differ_do_not_share(where: str) -> None:
         for args, kwargs in calls:
             a, b, rest, c, more = f(*args, **kwargs)
             assert repr((a, type(a), c, type(c), more)) == repr(
-                (args[0], type(args[0]), kwargs.get("c", 3), type(kwargs.get("c", 3)), {k: v for k, v in kwargs.items() if k != "c"})
+                (
+                    args[0],
+                    type(args[0]),
+                    kwargs.get("c", 3),
+                    type(kwargs.get("c", 3)),
+                    {k: v for k, v in kwargs.items() if k != "c"},
+                )
             )
             assert rest == args[2:]
     assert len(runs) == len(calls)
@@ -554,11 +560,11 @@ def test_info_and_parameters(where: str) -> None:
     @torshi.cache(store=where, ttl=60, max_entries=5, version="3")
     def f(n: int) -> int:
         if n < 0:
-            raise ValueError
+            raise ValueError("negative")
         return n
 
     f(1), f(1), f(2)
-    with pytest.raises(ValueError, match=""):
+    with pytest.raises(ValueError, match="negative"):
         f(-1)
     info = f.cache_info()
     assert (info.hits, info.misses, info.maxsize, info.currsize) == tuple(info)[:4] == (1, 3, 5, 2)

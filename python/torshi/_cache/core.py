@@ -99,6 +99,7 @@ class Core:
     def renew_locks(self) -> None:
         """After a fork."""
         self._opening = threading.Lock()
+        self._meaning = threading.RLock()
         self.memory.renew_lock()
 
     # Keys
@@ -107,9 +108,20 @@ class Core:
         """Of the function's code; computed once for each class of instances that a method is called with."""
         found = self._meanings.get(owner)
         if found is None:
-            found = meaning(self.function, owner) if self.options.code else _NO_CODE
-            self._meanings[owner] = found
+            # What the code refers to may change meanwhile: whoever calls first says what it means.
+            with self._meaning:
+                found = self._meanings.get(owner)
+                if found is None:
+                    found = meaning(self.function, owner) if self.options.code else _NO_CODE
+                    self._meanings[owner] = found
         return found
+
+    def _bound_digest(self) -> bytes:
+        if self._bound is None:
+            with self._meaning:
+                if self._bound is None:
+                    self._bound = bound_to(self.function)
+        return self._bound
 
     def call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call | None:
         """A call with its key, or None if the function cannot be called like that.
@@ -125,9 +137,7 @@ class Core:
         if self._is_method and args:
             owner = args[0] if isinstance(args[0], type) else type(args[0])
         code = self.meaning(owner).digest
-        if self._bound is None:
-            self._bound = bound_to(self.function)
-        whose = (self.name, self.options.version, code, self._bound)
+        whose = (self.name, self.options.version, code, self._bound_digest())
         if self.options.key is not None:
             value = self.options.key(*args, **kwargs)
             try:

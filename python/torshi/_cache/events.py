@@ -69,7 +69,7 @@ class CacheInfo(NamedTuple):
         currsize: how many it holds now.
         memory: hits in memory.
         store: hits in the store.
-        shared: calls that waited for the run of another one and got its result.
+        shared: calls that waited for the run of another one, and got what came of it.
         errors: runs that raised.
         unreadable: stored results that could not be loaded.
         unavailable: operations of the store that failed.
