@@ -112,7 +112,7 @@ def test_calls_that_differ_do_not_share(where: str) -> None:
     ]
     for _ in range(2):
         for args, kwargs in calls:
-            a, b, rest, c, more = f(*args, **kwargs)
+            a, _, rest, c, more = f(*args, **kwargs)
             assert repr((a, type(a), c, type(c), more)) == repr(
                 (
                     args[0],
@@ -210,7 +210,7 @@ def test_key_says_what_counts(where: str) -> None:
 
 
 class Model:
-    runs: list[Any] = []  # noqa: RUF012
+    runs: list[Any] = []
 
     def __init__(self, weight: int) -> None:
         self.weight = weight

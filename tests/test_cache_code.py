@@ -1,4 +1,4 @@
-"""What a cached function's results depend on beside its arguments: code in its meaning, and nothing of how it is written.
+"""What a cached function's results depend on beside its arguments: what its code means, and not how it is written.
 
 If these failed, results of code that is no longer there would be handed out, or a formatter would throw them all away.
 """
@@ -109,7 +109,7 @@ class Package:
             self.texts = kept
 
 
-@pytest.fixture()
+@pytest.fixture
 def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Package]:
     monkeypatch.syspath_prepend(str(tmp_path))
     monkeypatch.setattr(sys, "dont_write_bytecode", True)
@@ -306,7 +306,7 @@ STATE = """
 
 
 def test_state_of_a_process_is_no_part_of_the_meaning(tmp_path: Path) -> None:
-    """If it were, no process would ever find what another one kept: locks, generators of random numbers, seeds of hashes."""
+    """If it were, no process would find what another one kept: locks, random numbers, seeds of hashes."""
 
     def run(pattern: str, seed: str) -> str:
         script = tmp_path / "script.py"

@@ -1,7 +1,7 @@
 """What stands in the place of a cached function: called like it, with controls beside it.
 
-`Cached` for functions, `AsyncCached` for coroutine functions; what a class hands out for its instances is the same bound
-to one of them. A hit in memory is found here, in as few steps as there can be; everything else is in `lookup`.
+`Cached` for functions, `AsyncCached` for coroutine functions; what a class hands out for its instances is the same,
+bound to one of them. A hit in memory is found here, in as few steps as there can be; everything else is in `lookup`.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class _Controls:
         # Arguments are looked up as they are written, but where a function of the user's says what counts.
         self._is_spelled = options.key is None and not options.copy
         self._observer = options.on_event
-        # What tells `inspect` and `asyncio` what they would be told by the function: whether it is a coroutine function.
+        # By these `inspect` and `asyncio` tell whether something is a coroutine function.
         for name in ("__code__", "__defaults__", "__kwdefaults__"):
             if hasattr(function, name):
                 setattr(self, name, getattr(function, name))

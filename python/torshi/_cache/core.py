@@ -182,7 +182,7 @@ class Core:
     # The store
 
     def glance(self, call: Call) -> Entry | None:
-        """What a local store has for a call that memory knows nothing of: to look costs less than to agree on who does."""
+        """What a local store has for a call that memory has not: to look costs less than to agree on who does."""
         shelf = self._shelf
         if shelf is None or not shelf.is_local or call.key in self.memory.by_key:
             return None

@@ -152,7 +152,8 @@ def cache(
         lease=_seconds("lease", lease) or 0.0,
         on_event=on_event,
     )
-    for kind in options.exceptions:
+    kinds: tuple[object, ...] = options.exceptions
+    for kind in kinds:
         if not (isinstance(kind, type) and issubclass(kind, Exception)):
             raise TypeError(f"exceptions= takes classes of exceptions, not {kind!r}")
     if options.refresh_ahead is not None and options.ttl is None:

@@ -98,7 +98,7 @@ def identity(function: Callable[..., Any]) -> str:
 
 
 def bound_to(function: Any) -> bytes:
-    """The digest of what a function carries along: a method's instance, arguments of a partial, a callable object itself.
+    """The digest of what a function carries along: a method's instance, a partial's arguments, a callable object.
 
     Raises:
         TypeError: it cannot be digested, and so results would be those of any other instance.
@@ -117,7 +117,7 @@ def bound_to(function: Any) -> bytes:
         return digest(carried)
     except Exception as error:
         raise TypeError(
-            f"what {identity(function)} is bound to cannot be part of a key: {error}; decorate the function in its class"
+            f"what {identity(function)} is bound to cannot be part of a key: {error}; decorate it in its class instead"
         ) from error
 
 
