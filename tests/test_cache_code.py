@@ -12,12 +12,14 @@ import linecache
 import subprocess
 import sys
 import textwrap
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+import torshi
 from torshi._cache.meaning import identity, meaning
 
 HELPERS = """
@@ -318,6 +320,57 @@ def test_state_of_a_process_is_no_part_of_the_meaning(tmp_path: Path) -> None:
 
     assert run("a+", "1") == run("a+", "2")
     assert run("a+", "1") != run("b+", "1")
+
+
+SCRIPT = """
+    import sys
+    import torshi
+    from helper import scale
+
+    @torshi.cache(store=sys.argv[1])
+    def total(n, factor=2):
+        # {comment}
+        {name} = {constant}
+        for i in range(n):
+            {name} += scale(i) * factor
+        return {name}
+
+    total(10)
+    print(total.cache_info().store)
+"""
+HELPER = "def scale(x):\n    return x * {factor}  # {comment}\n"
+
+
+def test_results_outlive_edits_without_a_meaning_and_no_others(tmp_path: Path) -> None:
+    """The whole of it: a program that is edited and started again."""
+
+    def hits(*, name: str = "result", constant: int = 0, factor: int = 2, comment: str = "a") -> int:
+        text = textwrap.dedent(SCRIPT).format(name=name, constant=constant, comment=comment)
+        (tmp_path / "script.py").write_text(text)
+        (tmp_path / "helper.py").write_text(HELPER.format(factor=factor, comment=comment))
+        arguments = [sys.executable, "-B", str(tmp_path / "script.py"), str(tmp_path / "results.db")]
+        done = subprocess.run(arguments, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        return int(done.stdout)
+
+    assert hits() == 0
+    assert hits() == 1
+    assert hits(name="summed", comment="something else,\n    # at length") == 1
+    assert hits(constant=1) == 0
+    assert hits(factor=3) == 0
+    assert hits() == 1
+
+
+def test_at_a_prompt_functions_may_be_defined_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a notebook a helper is changed and run again, and the cached function that calls it is not."""
+    monkeypatch.setattr(sys, "ps1", ">>> ", raising=False)
+    space: dict[str, Any] = {"__name__": "notebook", "torshi": torshi}
+    exec("@torshi.cache(store=':memory:', fresh=0.05)\ndef f(x): return helper(x)\ndef helper(x): return x", space)
+    assert space["f"](1) == space["f"](1) == 1
+    exec("def helper(x): return x + 1", space)
+    time.sleep(0.06)
+    assert space["f"](1) == space["f"](1) == 2
+    assert space["f"].cache_info().misses == 2
 
 
 def test_scripts_are_told_apart_by_their_files(tmp_path: Path) -> None:

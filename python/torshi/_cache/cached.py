@@ -144,15 +144,12 @@ class Cached(_Controls, Generic[_P, _R]):
             return self.__wrapped__(*args, **kwargs)  # it raises what a call like this raises
         entry = self._known(call) or core.glance(call)
         if entry is None:
-            entry = drive(lookup(core, call), self._run)
+            entry = drive(lookup(core, call), self.__wrapped__)
         if spelling is not None:
             core.memory.spell(entry, spelling)
         return _outcome(entry)  # type: ignore[no-any-return]
 
     __wrapped__: Callable[_P, _R]
-
-    def _run(self, call: Call) -> _R:
-        return self.__wrapped__(*call.args, **call.kwargs)
 
     def _refresh_later(self, call: Call) -> None:
         if not _AHEAD.acquire(blocking=False):
@@ -171,7 +168,7 @@ class Cached(_Controls, Generic[_P, _R]):
 
     def _refresh_now(self, call: Call) -> None:
         try:
-            drive(renewal(self._core, call, in_background=True), self._run)
+            drive(renewal(self._core, call, in_background=True), self.__wrapped__)
         except Exception:
             # The result that is there stays until it has run out.
             logger.warning("%s: computing ahead of time failed", self._core.name, exc_info=True)
@@ -199,7 +196,7 @@ class Cached(_Controls, Generic[_P, _R]):
     def refresh(self, *args: _P.args, **kwargs: _P.kwargs) -> _R:
         """Computes the result for these arguments anew, and keeps it."""
         call = self._demand_call(args, kwargs)
-        return _outcome(drive(renewal(self._core, call, in_background=False), self._run))  # type: ignore[no-any-return]
+        return _outcome(drive(renewal(self._core, call, in_background=False), self.__wrapped__))  # type: ignore[no-any-return]
 
     @overload
     def __get__(self, instance: None, owner: type | None = None) -> Cached[_P, _R]: ...
@@ -232,15 +229,12 @@ class AsyncCached(_Controls, Generic[_P, _R]):
             return await self.__wrapped__(*args, **kwargs)
         entry = self._known(call) or core.glance(call)
         if entry is None:
-            entry = await drive_async(lookup(core, call), self._run)
+            entry = await drive_async(lookup(core, call), self.__wrapped__)
         if spelling is not None:
             core.memory.spell(entry, spelling)
         return _outcome(entry)  # type: ignore[no-any-return]
 
     __wrapped__: Callable[_P, Coroutine[Any, Any, _R]]
-
-    def _run(self, call: Call) -> Coroutine[Any, Any, _R]:
-        return self.__wrapped__(*call.args, **call.kwargs)
 
     def _refresh_later(self, call: Call) -> None:
         try:
@@ -253,7 +247,7 @@ class AsyncCached(_Controls, Generic[_P, _R]):
 
     async def _refresh_now(self, call: Call) -> None:
         try:
-            await drive_async(renewal(self._core, call, in_background=True), self._run)
+            await drive_async(renewal(self._core, call, in_background=True), self.__wrapped__)
         except Exception:
             logger.warning("%s: computing ahead of time failed", self._core.name, exc_info=True)
             entry = self._by_key.get(call.key)
@@ -281,7 +275,7 @@ class AsyncCached(_Controls, Generic[_P, _R]):
         """Computes the result for these arguments anew, and keeps it."""
         call = self._demand_call(args, kwargs)
         steps = renewal(self._core, call, in_background=False)
-        return _outcome(await drive_async(steps, self._run))  # type: ignore[no-any-return]
+        return _outcome(await drive_async(steps, self.__wrapped__))  # type: ignore[no-any-return]
 
     @overload
     def __get__(self, instance: None, owner: type | None = None) -> AsyncCached[_P, _R]: ...

@@ -9,6 +9,7 @@ from __future__ import annotations
 import inspect
 import math
 import os
+import sys
 import threading
 import time
 import weakref
@@ -91,6 +92,8 @@ class Core:
         self._is_method = _is_in_class(function)
         self._meanings: dict[type | None, Meaning] = {}
         self._bound: bytes | None = None
+        self._is_interactive = options.code and hasattr(sys, "ps1")
+        self._meant = time.monotonic()
         self._shelf: Shelf | None = None
         self._closed_until = -math.inf
         self.renew_locks()
@@ -105,7 +108,13 @@ class Core:
     # Keys
 
     def meaning(self, owner: type | None = None) -> Meaning:
-        """Of the function's code; computed once for each class of instances that a method is called with."""
+        """Of the function's code; computed once for each class of instances that a method is called with.
+
+        At a prompt or in a notebook it is looked at again from time to time, for there functions are defined anew.
+        """
+        if self._is_interactive and time.monotonic() > self._meant + self.fresh:
+            self._meanings.clear()
+            self._meant = time.monotonic()
         found = self._meanings.get(owner)
         if found is None:
             # What the code refers to may change meanwhile: whoever calls first says what it means.
@@ -169,7 +178,8 @@ class Core:
             entry.used = now
 
     def _until(self, entry: Entry, now: float) -> float:
-        look = math.inf if self._shelf is None and self.options.source.is_memory else entry.seen + self.fresh
+        lasts = self.options.source.is_memory and not self._is_interactive
+        look = math.inf if lasts else entry.seen + self.fresh
         return min(entry.expires, entry.refresh, look)
 
     def remember(self, entry: Entry) -> None:

@@ -245,8 +245,8 @@ def _pauses() -> Iterator[float]:
         pause = min(pause * 1.6, longest)
 
 
-def drive(steps: Generator[Step, Any, Any], run: Callable[[Call], Any]) -> Any:
-    """Takes the steps in this thread; `run` runs the function."""
+def drive(steps: Generator[Step, Any, Any], function: Callable[..., Any]) -> Any:
+    """Takes the steps in this thread. The steps wait in `steps` meanwhile: a recursive function adds few frames."""
     answer: Any = None
     error: BaseException | None = None
     try:
@@ -255,7 +255,7 @@ def drive(steps: Generator[Step, Any, Any], run: Callable[[Call], Any]) -> Any:
             answer = error = None
             try:
                 if isinstance(step, Compute):
-                    answer = run(step.call)
+                    answer = function(*step.call.args, **step.call.kwargs)
                 elif isinstance(step, Ask):
                     answer = step.question()
                 elif isinstance(step, Land):
@@ -270,8 +270,8 @@ def drive(steps: Generator[Step, Any, Any], run: Callable[[Call], Any]) -> Any:
         error = None  # no circle through this frame
 
 
-async def drive_async(steps: Generator[Step, Any, Any], run: Callable[[Call], Awaitable[Any]]) -> Any:
-    """Takes the steps in this task, without blocking its loop; `run` runs the function."""
+async def drive_async(steps: Generator[Step, Any, Any], function: Callable[..., Awaitable[Any]]) -> Any:
+    """Takes the steps in this task, without blocking its loop."""
     answer: Any = None
     error: BaseException | None = None
     try:
@@ -280,7 +280,7 @@ async def drive_async(steps: Generator[Step, Any, Any], run: Callable[[Call], Aw
             answer = error = None
             try:
                 if isinstance(step, Compute):
-                    answer = await run(step.call)
+                    answer = await function(*step.call.args, **step.call.kwargs)
                 elif isinstance(step, Ask):
                     answer = step.question() if step.is_quick else await asyncio.to_thread(step.question)
                 elif isinstance(step, Land):
