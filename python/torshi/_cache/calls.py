@@ -49,13 +49,12 @@ def spelled_call(args: tuple[Any, ...], kwargs: dict[str, Any]) -> object:
     what stands first, so that none is taken for another.
     """
     kinds = tuple(map(type, args))
+    are_plain = PLAIN.issuperset(kinds) or (_NUMBERS.issuperset(kinds) and 0.0 not in args)
     if not kwargs:
-        if PLAIN.issuperset(kinds) or (_NUMBERS.issuperset(kinds) and 0.0 not in args):
-            return (kinds, args)
-        return spelled(args)
+        return (kinds, args) if are_plain else spelled(args)
     values = tuple(kwargs.values())
     more = tuple(map(type, values))
-    if PLAIN.issuperset(kinds) and PLAIN.issuperset(more):
+    if are_plain and (PLAIN.issuperset(more) or (_NUMBERS.issuperset(more) and 0.0 not in values)):
         return (kinds, args, more, tuple(kwargs.items()))
     first, second = spelled(args), spelled(values)
     return None if first is None or second is None else (first, tuple(kwargs), second)
