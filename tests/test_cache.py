@@ -26,6 +26,7 @@ from typing import Any
 import pytest
 
 import torshi
+from cache_places import PLACES, place
 from torshi._cache.events import CacheEvent
 from torshi._cache.memory import Entry, Memory
 from torshi._cache.shelf import cache_folder
@@ -42,9 +43,9 @@ class Counting:
         return value
 
 
-@pytest.fixture(params=[":memory:", "store"])
-def where(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    return ":memory:" if request.param == ":memory:" else str(tmp_path / "results.db")
+@pytest.fixture(params=PLACES)
+def where(request: pytest.FixtureRequest, tmp_path: Path) -> Any:
+    return place(request.param, tmp_path)
 
 
 def fresh_memory(function: Any) -> None:
@@ -958,3 +959,92 @@ def test_partials_and_callables(where: str) -> None:
     assert (one(1), two(1), one(1), two(1)) == (2, 3, 2, 3)
     assert one.cache_info().hits == 1
     assert torshi.cache(store=where)(Fraction(1, 2).limit_denominator)(3) == Fraction(1, 2)
+
+
+def test_a_far_store_is_asked_like_any_other(tmp_path: Path) -> None:
+    """Of a server nothing is known but what the contract of backends says."""
+    f = Counting()
+
+    @torshi.cache(store=place("far", tmp_path), code=False, fresh=0)
+    def cached(n: int) -> Any:
+        return f(n)
+
+    assert cached(1) == cached(1) == 1
+    fresh_memory(cached)
+    assert cached(1) == 1
+    assert cached.forget(1)
+    assert cached(1) == 1
+    assert f.runs == [1, 1]
+    assert not cached._core._shelf.is_local  # type: ignore[union-attr]
+
+
+def test_stop_iteration_of_a_function_is_its_own(where: Any) -> None:
+    @torshi.cache(store=where)
+    def f() -> int:
+        raise StopIteration(3)
+
+    with pytest.raises(StopIteration) as raised:
+        f()
+    assert raised.value.value == 3
+
+
+def test_long_arguments_are_not_kept(where: Any) -> None:
+    """Memory is bounded by the results in it, which says nothing of arguments."""
+    f, runs = spellings(where)
+    for _ in range(3):
+        f("x" * 5000)
+        f(("x" * 5000, 1), b=b"y" * 5000)
+    assert len(runs) == 2
+    assert f._core.memory.by_spelling == {}
+    f("short")
+    assert len(f._core.memory.by_spelling) == 1
+
+
+def test_a_store_that_is_closed_is_one_that_cannot_be_used(tmp_path: Path) -> None:
+    store: torshi.Store[Any] = torshi.Store(tmp_path / "x.db")
+
+    @torshi.cache(store=store, fresh=0)
+    def f(n: int) -> int:
+        return n
+
+    f(1)
+    store.close()
+    assert (f(1), f(2), f.forget(1), f(1)) == (1, 2, True, 1)
+    f.cache_clear()
+
+
+def test_while_another_process_computes_ahead_nobody_else_does(tmp_path: Path) -> None:
+    from torshi._cache import lease
+
+    f = Counting()
+
+    @torshi.cache(store=tmp_path / "x.db", code=False, ttl=60, refresh_ahead=59.9)
+    def cached(n: int) -> Any:
+        return f(n)
+
+    cached(1)
+    shelf = cached._core._shelf
+    assert shelf is not None
+    key = cached._core.call((1,), {}).key  # type: ignore[union-attr]
+    held = lease.acquire(shelf._store._backend, shelf._lease_key(key), 60)
+    assert isinstance(held, lease.Lease)
+    time.sleep(0.15)
+    for _ in range(5):
+        assert cached(1) == 1
+        time.sleep(0.02)
+    assert f.runs == [1]
+    held.release()
+
+
+def test_a_failed_write_leaves_no_lease(tmp_path: Path) -> None:
+    """It would keep other processes waiting for somebody who has long been done."""
+
+    @torshi.cache(store=tmp_path / "x.db")
+    def lock(n: int) -> Any:
+        return threading.Lock()
+
+    lock(1)
+    shelf = lock._core._shelf
+    assert shelf is not None
+    key = lock._core.call((1,), {}).key  # type: ignore[union-attr]
+    assert shelf._store._backend.get(shelf._lease_key(key)) is None

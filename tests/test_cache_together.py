@@ -24,6 +24,7 @@ from typing import Any
 import pytest
 
 import torshi
+from cache_places import PLACES, place
 
 WORKER = """
     import asyncio, os, sys, threading, time
@@ -213,9 +214,9 @@ def in_threads(count: int, function: Callable[[], Any]) -> list[Any]:
         return [future.result() for future in [pool.submit(run) for _ in range(count)]]
 
 
-@pytest.fixture(params=[":memory:", "store"])
-def where(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    return ":memory:" if request.param == ":memory:" else str(tmp_path / "results.db")
+@pytest.fixture(params=PLACES)
+def where(request: pytest.FixtureRequest, tmp_path: Path) -> Any:
+    return place(request.param, tmp_path)
 
 
 def test_threads_share_a_computation_and_its_error(where: str) -> None:

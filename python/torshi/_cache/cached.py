@@ -10,6 +10,7 @@ import asyncio
 import contextvars
 import functools
 import inspect
+import os
 import threading
 import time
 from collections.abc import Callable, Coroutine
@@ -30,7 +31,18 @@ _R_co = TypeVar("_R_co", covariant=True)
 _S = TypeVar("_S")
 
 # Results computed ahead of time at once, by threads, in all functions together; more wait for the next hit.
-_AHEAD: Final = threading.BoundedSemaphore(8)
+_MOST_AHEAD: Final = 8
+_ahead = threading.Semaphore(_MOST_AHEAD)
+
+
+def _after_fork() -> None:
+    """The threads that compute ahead of time are the parent's."""
+    global _ahead
+    _ahead = threading.Semaphore(_MOST_AHEAD)
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
 
 
 class _Controls:
@@ -152,7 +164,7 @@ class Cached(_Controls, Generic[_P, _R]):
     __wrapped__: Callable[_P, _R]
 
     def _refresh_later(self, call: Call) -> None:
-        if not _AHEAD.acquire(blocking=False):
+        if not _ahead.acquire(blocking=False):
             self._put_off(call)
             return
         context = contextvars.copy_context()
@@ -174,7 +186,7 @@ class Cached(_Controls, Generic[_P, _R]):
             logger.warning("%s: computing ahead of time failed", self._core.name, exc_info=True)
             self._put_off(call)
         finally:
-            _AHEAD.release()
+            _ahead.release()
 
     def peek(self, *args: _P.args, **kwargs: _P.kwargs) -> _R:
         """The result that is kept for these arguments; never computes one.

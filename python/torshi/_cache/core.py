@@ -196,7 +196,16 @@ class Core:
         shelf = self._shelf
         if shelf is None or not shelf.is_local or call.key in self.memory.by_key:
             return None
-        return self.read(shelf, call)
+        entry = self.read(shelf, call)
+        if entry is not None:
+            self.hasten(entry, call)
+        return entry
+
+    def hasten(self, entry: Entry, call: Call) -> None:
+        """Has a result that will soon run out be computed anew in the background, unless it already is."""
+        if time.monotonic() >= entry.refresh and not self.flights.is_under_way(call.key):
+            entry.refresh = math.inf
+            self.refresh_later(call)
 
     @property
     def shelf_if_open(self) -> Shelf | None:
@@ -254,9 +263,6 @@ class Core:
             version=record.version,
             tags=record.tags,
         )
-        if now >= entry.refresh:
-            entry.refresh = math.inf
-            self.refresh_later(call)
         self.remember(entry)
         self.tell(kind, call.key)
         return entry
@@ -279,15 +285,17 @@ class Core:
             self.tell("unavailable", key, error=error)
             return None
 
-    def write(self, shelf: Shelf, entry: Entry, lease: Lease | None) -> None:
-        """Stores an entry, unless it was forgotten while it was computed, and ends its lease."""
+    def write(self, shelf: Shelf, entry: Entry, lease: Lease | None) -> bool:
+        """Stores an entry and ends its lease; False if it is not stored, for it was forgotten meanwhile."""
         ttl = self.options.ttl
         try:
             entry.version = shelf.put(entry.key, entry.value, entry.failed, ttl, entry.tags, lease)
+            return entry.version is not None
         except StoreError as error:
             self.tell("unavailable", entry.key, error=error)
         except Exception as error:
             self.tell("unstorable", entry.key, error=error)
+        return True
 
     def peek(self, call: Call) -> Entry:
         """What is kept for a call.

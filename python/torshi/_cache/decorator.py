@@ -152,6 +152,8 @@ def cache(
         lease=_seconds("lease", lease) or 0.0,
         on_event=on_event,
     )
+    for name, bound in (("max_bytes", max_bytes), ("max_entries", max_entries)):
+        _demand_bound(name, bound)
     kinds: tuple[object, ...] = options.exceptions
     for kind in kinds:
         if not (isinstance(kind, type) and issubclass(kind, Exception)):
@@ -193,6 +195,15 @@ def _seconds(name: str, value: object, *, zero: bool = False) -> float | None:
     if not (value > 0 or (zero and value == 0)):
         raise ValueError(f"{name}= is {'not less' if zero else 'more'} than no time, not {value!r}")
     return float(value)
+
+
+def _demand_bound(name: str, value: object) -> None:
+    if value is None:
+        return
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise TypeError(f"{name}= is a whole number or None, not {value!r}")
+    if value < 0:
+        raise ValueError(f"{name}= is zero or more, not {value}")
 
 
 def _names(option: str, values: Iterable[str]) -> tuple[str, ...]:

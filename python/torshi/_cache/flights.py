@@ -26,7 +26,7 @@ class Flight:
         key: of the call.
         value: what came out, once it has landed.
         error: what was raised instead.
-        is_abandoned: whether its leader was cancelled or interrupted, so that somebody else must lead.
+        is_abandoned: whether its leader was cancelled, was interrupted or gave up, so that somebody else must lead.
         is_forgotten: whether the result is no longer wanted for later calls.
     """
 
@@ -126,13 +126,16 @@ class Flights:
     def leave(self, token: Token[tuple[Flight, ...]]) -> None:
         _leads.reset(token)
 
-    def land(self, flight: Flight, value: Any = None, error: BaseException | None = None) -> None:
-        """Ends a flight: with a result, an error that all shall have, or one that is its leader's alone."""
+    def land(
+        self, flight: Flight, value: Any = None, error: BaseException | None = None, *, is_abandoned: bool = False
+    ) -> None:
+        """Ends a flight: with a result, an error that all shall have, or so that somebody else must lead."""
         with _lock:
             if self._under_way.get(flight.key) is flight:
                 del self._under_way[flight.key]
             flight.value, flight.error = value, error
-            flight.is_abandoned = error is not None and not isinstance(error, Exception)
+            # What interrupts the leader is meant for him alone.
+            flight.is_abandoned = is_abandoned or (error is not None and not isinstance(error, Exception))
             flight.is_landed = True
             flight.waits.clear()
             event, callbacks = flight._event, flight._callbacks

@@ -37,7 +37,7 @@ class Lease:
         key: of its row.
         token: what the row has as its value: nobody else's.
         seconds: how long it lasts without a sign of life.
-        is_over: whether it has been ended or released.
+        is_over: whether the row is gone, or left to run out.
         is_lost: whether the row is no longer ours: forgotten, or taken over when this process stood still.
     """
 
@@ -54,12 +54,13 @@ class Lease:
     def end(self) -> list[Change] | None:
         """The change that removes it, to be made with that which stores the result; None if it is lost.
 
+        Who has made it says so with `is_over`; else `release` is still to be called.
+
         One that has run out without anybody taking over leaves nothing to remove, and nothing in the way.
 
         Raises:
             StoreError: the store cannot be read.
         """
-        self.is_over = True
         _heart.remove(self)
         row = self.backend.get(self.key)
         if row is None:

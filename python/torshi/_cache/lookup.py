@@ -8,7 +8,6 @@ interrupts it, reaches the caller.
 from __future__ import annotations
 
 import asyncio
-import math
 import random
 import time
 from collections.abc import Awaitable, Callable, Generator, Iterator
@@ -131,9 +130,7 @@ def _remembered(core: Core, call: Call) -> Generator[Step, Any, Entry | None]:
             core.memory.drop([call.key])
             return None
         entry.seen = now
-    if now >= entry.refresh:
-        entry.refresh = math.inf
-        core.refresh_later(call)
+    core.hasten(entry, call)
     core.admit(entry, now)
     core.tell("memory", call.key)
     return entry
@@ -149,7 +146,7 @@ def _flown(core: Core, flight: Flight, steps: Generator[Step, Any, Any]) -> Gene
         raise
     finally:
         core.flights.leave(token)
-    core.flights.land(flight, entry)
+    core.flights.land(flight, entry, is_abandoned=entry is None)
     return entry
 
 
@@ -166,6 +163,7 @@ def _led(core: Core, call: Call, flight: Flight, *, anew: bool = False) -> Steps
     if not anew and not shelf.is_local:
         found: Entry | None = yield Ask(lambda: core.read(shelf, call))
         if found is not None:
+            core.hasten(found, call)
             return found
     nested, waited = is_leading(beside=flight), 0.0
     for pause in _pauses():
@@ -219,8 +217,8 @@ def _computed(
     entry = core.entry(call, value, failed)
     if flight is not None and flight.is_forgotten:
         return entry
-    if shelf is not None:
-        yield Ask(lambda: core.write(shelf, entry, lease))
+    if shelf is not None and not (yield Ask(lambda: core.write(shelf, entry, lease))):
+        return entry
     core.remember(entry)
     if flight is not None and flight.is_forgotten:
         # Forgotten between the two: whoever forgot had not found it yet.
@@ -266,6 +264,10 @@ def drive(steps: Generator[Step, Any, Any], function: Callable[..., Any]) -> Any
                 error = raised
     except StopIteration as end:
         return end.value
+    except RuntimeError as broken:
+        if isinstance(broken.__cause__, StopIteration):
+            raise broken.__cause__ from None  # the function's own, which no generator lets through
+        raise
     finally:
         error = None  # no circle through this frame
 

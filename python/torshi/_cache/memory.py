@@ -17,6 +17,8 @@ __all__ = ["Entry", "Memory"]
 
 # How many ways to write one call lead to its entry directly; a program uses few.
 _SPELLINGS: Final = 8
+# Characters or items of an argument that is looked up as it was written.
+_LONG: Final = 1_000
 
 
 class Entry:
@@ -116,6 +118,8 @@ class Memory:
 
     def spell(self, entry: Entry, spelling: object) -> None:
         """Lets an entry be found by how its call was written."""
+        if _is_long(spelling):
+            return
         with self._lock:
             if self.by_key.get(entry.key) is entry and len(entry.spellings) < _SPELLINGS:
                 if spelling not in self.by_spelling:
@@ -169,6 +173,13 @@ class Memory:
             key = heapq.heappop(waiting)[2]
             if key != newest.key:
                 self._drop(key)
+
+
+def _is_long(spelling: object) -> bool:
+    """Whether a spelling would keep more in memory than it is worth: long texts are digested each time."""
+    if isinstance(spelling, (str, bytes)):
+        return len(spelling) > _LONG
+    return isinstance(spelling, tuple) and (len(spelling) > _LONG or any(map(_is_long, spelling)))
 
 
 def _used(entry: Entry) -> float:

@@ -126,15 +126,17 @@ class Shelf:
         encoded, store, created = self._key(key), self._store, time.time()
         expires = None if ttl is None else created + ttl
         record = (_FORMAT, failed, created, expires, tags, value)
-        sealed, side = store._envelope.pack(encoded, record, tagged=bool(tags))
         name = f"{self._prefix[1]} {key.hex()[:16]}"
-        put = Put(encoded, sealed, name, expires, tags, ANY, side)
         while True:
             ends: list[Change] | None = [] if lease is None else lease.end()
             if ends is None:
                 return None
-            if store._now().apply([*ends, put]):
+            # Anew in each turn: what a change that was not made has written beside the store is gone.
+            sealed, side = store._envelope.pack(encoded, record, tagged=bool(tags))
+            if store._now().apply([*ends, Put(encoded, sealed, name, expires, tags, ANY, side)]):
                 store._grew(sealed, side)
+                if lease is not None:
+                    lease.is_over = True
                 return hash(sealed)
 
     def acquire(self, key: bytes, seconds: float) -> Lease | Literal["held"] | None:

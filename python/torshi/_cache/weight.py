@@ -30,7 +30,10 @@ def weight(value: object) -> int:
     """
     if type(value) in _ATOMS:
         return sys.getsizeof(value)
-    return _estimate(value, {id(value)}, _LOOKS, _DEPTH)
+    try:
+        return _estimate(value, {id(value)}, _LOOKS, _DEPTH)
+    except RuntimeError:  # somebody changes it meanwhile
+        return _own(value)
 
 
 def _estimate(item: object, seen: set[int], looks: int, depth: int) -> int:
