@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import functools
 import importlib
+import inspect
 import json
 import linecache
 import subprocess
 import sys
 import textwrap
 import time
+import types
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -20,7 +22,9 @@ from typing import Any
 import pytest
 
 import torshi
+from torshi._cache.bytecode import compiles_to
 from torshi._cache.meaning import identity, meaning
+from torshi._cache.syntax import definition
 
 HELPERS = """
     FACTOR = 2
@@ -232,6 +236,21 @@ def test_a_file_edited_after_the_import_is_not_taken_for_what_runs(package: Pack
     restarted = meaning(package.changed("main", ("result = 0", "result = 9")).total).digest
     assert running != restarted
     assert before != restarted
+
+
+@pytest.mark.parametrize("name", ["argparse", "asyncio.tasks", "dataclasses", "json.decoder", "tarfile", "typing"])
+def test_a_source_is_known_to_be_that_of_its_function(name: str) -> None:
+    """If a compiler did otherwise with a function by itself, its instructions would count, and layout with them."""
+    module = importlib.import_module(name)
+    found = [value for value in vars(module).values() if getattr(value, "__module__", "") == name]
+    found += [value for cls in found if isinstance(cls, type) for value in vars(cls).values()]
+    functions = [value for value in found if isinstance(value, types.FunctionType) and value.__module__ == name]
+    sources = [value for value in functions if not value.__code__.co_filename.startswith("<")]
+    assert len(sources) > 5
+    for function in sources:
+        node = definition(inspect.getsource(function.__code__))
+        if node is not None and function.__name__ != "<lambda>":
+            assert compiles_to(node, function.__code__), function
 
 
 def test_without_a_source_the_instructions_count(tmp_path: Path) -> None:
