@@ -1,7 +1,7 @@
 """Classes into how their instances are digested; what the native module asks once for each class, and for each dtype.
 
-What belongs to other libraries is known by `sys.modules` alone: a class that is one of theirs can only be there when they
-are. Nothing here imports one of them, reads a stream, or sees an object before the native module has to have it told.
+What belongs to other libraries is known by `sys.modules` alone: a class of theirs can only be there when they are.
+Nothing here imports one of them, reads a stream, or sees an object before the native module has to have it told.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def _reduces_as(cls: type, base: type) -> bool:
 
 
 def _of_library(cls: type) -> tuple[int, Instead | None]:
-    for root in {base.__module__.partition(".")[0] for base in cls.__mro__ if isinstance(base.__module__, str)}:
+    for root in {str(base.__module__).partition(".")[0] for base in cls.__mro__}:
         look = _LIBRARIES.get(root)
         # A module of that name that is still being imported has no classes yet, or is another one.
         if look is not None and root in sys.modules:

@@ -1,8 +1,8 @@
 """numpy's dtypes into descriptions, and arrays that do not lie as they are digested into pieces that do.
 
 An array is digested by its description, its shape and its elements in C order, little-endian. The native module reads
-arrays that lie so where they are; of others it asks for pieces, a few megabytes at a time. Never imports numpy, of which
-it is given an object.
+arrays that lie so where they are; of others it asks for pieces, a few megabytes at a time. Never imports numpy: what it
+is given is of numpy.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ def _is_little() -> bool:
 
 def _is_extended(dtype: Any) -> bool:
     """Is it a long double, which has bytes that mean nothing?"""
-    return (dtype.kind == "f" and dtype.itemsize > 8) or (dtype.kind == "c" and dtype.itemsize > 16)
+    return bool(dtype.itemsize > {"f": 8, "c": 16}.get(dtype.kind, dtype.itemsize))
 
 
 def as_array(scalar: Any) -> Any:

@@ -1,7 +1,7 @@
 """Arrow arrays, tables and batches into their type, which of their values are there, and these.
 
-Offsets, chunks, unused entries of dictionaries and what lies where a value is missing are left out. Never imports pyarrow
-unless it is given an object of it.
+Offsets, chunks, how entries of dictionaries are numbered and what lies where a value is missing are left out. Never
+imports pyarrow: what it is asked about is of pyarrow.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from pickle import PickleBuffer
-from typing import Any
+from typing import Any, Literal
 
 
 def _pyarrow() -> Any:
@@ -31,12 +31,7 @@ def _table(table: Any) -> object:
 
 
 def content(array: Any) -> object:
-    """An array, or a chunked one, as its type, its length, which values are there if not all are, and these.
-
-    >>> import pyarrow
-    >>> content(pyarrow.array([True, None]))[:2]
-    ('bool', 2)
-    """
+    """An array, or a chunked one, as its type, its length, which values are there if not all are, and these."""
     pyarrow = _pyarrow()
     if isinstance(array, pyarrow.ChunkedArray):
         joined = array.combine_chunks()
@@ -115,7 +110,7 @@ def _fixed(array: Any) -> object:
     return PickleBuffer(memoryview(array.buffers()[1])[start : start + len(array) * width])
 
 
-def _text(array: Any, code: str) -> object:
+def _text(array: Any, code: Literal["i", "q"]) -> object:
     _, offsets, data = array.buffers()
     places = memoryview(offsets).cast("B").cast(code)
     start, end = places[array.offset], places[array.offset + len(array)]

@@ -1,7 +1,7 @@
 """Frames, series and indexes of pandas and polars into their labels and columns.
 
-How columns are gathered in blocks or chunks, what has been cached, and what stands where a value is missing are left out.
-Never imports either library: what it is asked about is theirs.
+How columns are gathered in blocks or chunks, what has been cached, and what stands where a value is missing are left
+out. Never imports either library: what it is asked about is theirs.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Sparse matrices of scipy and tensors of torch into the arrays they are made of.
 
-A sparse matrix is told by its entries in order, whatever its arrays looked like; a tensor by its elements, wherever they
-lie. Never imports either library: what it is asked about is theirs.
+A sparse matrix is told by its entries in order, whatever its arrays looked like; a tensor by its elements, wherever
+they lie. Never imports either library: what it is asked about is theirs.
 """
 
 from __future__ import annotations

@@ -107,13 +107,14 @@ impl<'py> Walker<'py> {
             return self.put_made(array, tag, open);
         };
         let dtype = self.dtype(&view.dtype)?;
-        if dtype.content != Content::Direct || !view.is_c_order {
-            return self.put_made(array, tag, open);
-        }
         // Describing the dtype may have run anything.
-        let Some(view) = value::array(array).filter(|view| view.is_c_order && view.dtype.is(&dtype._dtype)) else {
+        let Some(view) = value::array(array).filter(|view| view.dtype.is(&dtype._dtype)) else {
             return Err(self.changed("array"));
         };
+        let by_columns = !view.is_c_order && view.shape.len() == 2 && matches!(dtype.item_size, 1 | 2 | 4 | 8 | 16);
+        if dtype.content != Content::Direct || !(view.is_c_order || by_columns) {
+            return self.put_made(array, tag, open);
+        }
         self.forms.tag(tag)?;
         self.forms.put(&dtype.form)?;
         self.forms.number(view.shape.len() as u64)?;
@@ -121,27 +122,84 @@ impl<'py> Walker<'py> {
             self.forms.number(extent as u64)?;
         }
         match view.bytes(dtype.item_size) {
-            Some(bytes) if bytes.len() <= INLINE => self.short_data(bytes, dtype.floats),
-            Some(bytes) => self.put_long(array, bytes.as_ptr(), bytes.len(), &dtype, open),
+            Some(bytes) => {
+                let (at, len) = (bytes.as_ptr(), bytes.len());
+                if by_columns {
+                    let height = view.shape.first().map_or(0, |&height| height as usize);
+                    return self.run(|walker, run| walker.put_columns(array, (at, len), height, &dtype, run));
+                }
+                if len <= INLINE {
+                    return self.short_data(bytes, dtype.floats);
+                }
+                self.run(|walker, run| walker.put_long(array, (at, len), &dtype, run))
+            }
             None => Err(self.changed("array")),
         }
     }
 
+    /// What an array holds, if it still lies at this place.
+    fn still<'a>(
+        view: Option<&'a value::Array<'a, 'py>>, (at, len): (*const u8, usize), dtype: &Dtype,
+    ) -> Option<&'a [u8]> {
+        let view = view.filter(|view| view.dtype.is(&dtype._dtype))?;
+        view.bytes(dtype.item_size).filter(|bytes| bytes.as_ptr() == at && bytes.len() == len)
+    }
+
+    /// A matrix that lies column by column: its rows, a few megabytes at a time.
+    fn put_columns(
+        &mut self, array: &Bound<'py, PyAny>, place: (*const u8, usize), height: usize, dtype: &Dtype, run: &mut Open,
+    ) -> Done {
+        let row = place.1 / height.max(1);
+        let most = (bulk::STRIDE / row.max(1)).clamp(1, height.max(1)) * row;
+        let mut rows = Vec::new();
+        rows.try_reserve_exact(most).map_err(|_| Failed::from(call::no_memory(self.py)))?;
+        let crew = bulk::crew(place.1);
+        let mut done = 0;
+        while done < place.1 {
+            if done > 0 {
+                self.pause()?;
+            }
+            rows.resize(most.min(place.1 - done), 0);
+            let view =
+                value::array(array).filter(|view| !view.is_c_order && view.shape.first() == Some(&(height as isize)));
+            match Self::still(view.as_ref(), place, dtype) {
+                Some(bytes)
+                    if bulk::gather(bytes, dtype.item_size, height, done / row, &mut rows, row, crew.as_ref()) => {}
+                _ => return Err(self.changed("array")),
+            }
+            if place.1 <= INLINE {
+                return self.short_data(&rows, dtype.floats);
+            }
+            bulk::feed(self.forms.spill(run), &rows, dtype.floats, crew.as_ref());
+            done += rows.len();
+        }
+        Ok(())
+    }
+
+    /// Bytes that stand where they are, or as their digest.
+    fn run(&mut self, put: impl FnOnce(&mut Self, &mut Open) -> Done) -> Done {
+        let mut run = self.forms.open();
+        put(self, &mut run)?;
+        self.costly = self.forms.close(run)?.is_some();
+        Ok(())
+    }
+
     /// A long array in C order. Between two pieces anything may happen to it, so it is looked at each time.
     fn put_long(
-        &mut self, array: &Bound<'py, PyAny>, at: *const u8, len: usize, dtype: &Dtype, open: &mut Open,
+        &mut self, array: &Bound<'py, PyAny>, place: (*const u8, usize), dtype: &Dtype, run: &mut Open,
     ) -> Done {
+        let len = place.1;
         let crew = bulk::crew(len);
         let mut done = 0;
         while done < len {
             if done > 0 {
                 self.pause()?;
             }
-            let view = value::array(array).filter(|view| view.is_c_order && view.dtype.is(&dtype._dtype));
-            match view.as_ref().and_then(|view| view.bytes(dtype.item_size)) {
-                Some(bytes) if bytes.as_ptr() == at && bytes.len() == len => {
+            let view = value::array(array).filter(|view| view.is_c_order);
+            match Self::still(view.as_ref(), place, dtype) {
+                Some(bytes) => {
                     let piece = &bytes[done..len.min(done + bulk::STRIDE)];
-                    bulk::feed(self.forms.spill(open), piece, dtype.floats, crew.as_ref());
+                    bulk::feed(self.forms.spill(run), piece, dtype.floats, crew.as_ref());
                     done += piece.len();
                 }
                 _ => return Err(self.changed("array")),
@@ -165,12 +223,17 @@ impl<'py> Walker<'py> {
         }
         let parts = call::call1(&self.canonical("parts")?, array)?;
         let parts = call::iterate(&parts)?;
+        if let Content::Direct | Content::Pieces = dtype.content {
+            return self.run(|walker, run| {
+                while let Some(part) = call::advance(&parts)? {
+                    walker.put_piece(&part, run)?;
+                }
+                Ok(())
+            });
+        }
         let mut i = 0;
         while let Some(part) = call::advance(&parts)? {
-            match dtype.content {
-                Content::Objects | Content::Fields => self.walk(&part).map_err(|e| e.at_index(i))?,
-                Content::Direct | Content::Pieces => self.put_piece(&part, open)?,
-            }
+            self.walk(&part).map_err(|e| e.at_index(i))?;
             self.turn(open)?;
             i += 1;
         }
@@ -178,7 +241,7 @@ impl<'py> Walker<'py> {
     }
 
     /// Elements that `torshi._canonical` has put into order, in an array of their own.
-    fn put_piece(&mut self, piece: &Bound<'py, PyAny>, open: &mut Open) -> Done {
+    fn put_piece(&mut self, piece: &Bound<'py, PyAny>, run: &mut Open) -> Done {
         if value::recognize(piece.get_type().as_any()) != Some(value::Value::Array) {
             return Err(self.changed("array"));
         }
@@ -187,7 +250,7 @@ impl<'py> Walker<'py> {
         match view.as_ref().and_then(|view| view.bytes(dtype.item_size)) {
             Some(_) if dtype.content != Content::Direct => Err(self.changed("array")),
             Some(bytes) if bytes.len() <= INLINE => self.short_data(bytes, dtype.floats),
-            Some(bytes) => self.put_long(piece, bytes.as_ptr(), bytes.len(), &dtype, open),
+            Some(bytes) => self.put_long(piece, (bytes.as_ptr(), bytes.len()), &dtype, run),
             None => Err(self.changed("array")),
         }
     }

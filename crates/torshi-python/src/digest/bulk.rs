@@ -19,14 +19,20 @@ pub enum Floats {
 pub const STRIDE: usize = 16 << 20;
 /// Bytes looked through before they are hashed, so that they are in the cache by then.
 const PIECE: usize = 1 << 17;
+/// What several threads look through before they hash it.
+const BATCH: usize = 2 << 20;
 /// From here on starting threads takes less time than they save.
 const LONG: usize = 4 << 20;
 const MOST_THREADS: usize = 8;
 
 /// Threads for one run of `len` bytes, if they are worth it.
 pub fn crew(len: usize) -> Option<ThreadPool> {
+    if len < LONG {
+        return None;
+    }
+    // Asks the system, which takes some time.
     let cores = std::thread::available_parallelism().map_or(1, |cores| cores.get().min(MOST_THREADS));
-    if len < LONG || cores < 2 {
+    if cores < 2 {
         return None;
     }
     ThreadPoolBuilder::new().num_threads(cores).build().ok()
@@ -35,12 +41,16 @@ pub fn crew(len: usize) -> Option<ThreadPool> {
 /// Hashes `bytes`; each of them is read once from far memory.
 pub fn feed(hasher: &mut Hasher, bytes: &[u8], floats: Floats, crew: Option<&ThreadPool>) {
     match crew {
-        Some(crew) if bytes.len() >= LONG => crew.install(|| {
-            let nan = floats != Floats::No && bytes.par_chunks(PIECE).any(|piece| has_nan(piece, floats));
-            if nan {
-                feed_pieces(hasher, bytes, floats);
-            } else {
-                hasher.update_rayon(bytes);
+        Some(crew) if floats == Floats::No => {
+            crew.install(|| hasher.update_rayon(bytes));
+        }
+        Some(crew) => crew.install(|| {
+            for batch in bytes.chunks(BATCH) {
+                if batch.par_chunks(PIECE).any(|piece| has_nan(piece, floats)) {
+                    feed_pieces(hasher, batch, floats);
+                } else {
+                    hasher.update_rayon(batch);
+                }
             }
         }),
         _ if floats == Floats::No => {
@@ -64,21 +74,31 @@ fn feed_pieces(hasher: &mut Hasher, bytes: &[u8], floats: Floats) {
     }
 }
 
-/// Little-endian numbers; a NaN is what has all bits of the exponent, and more.
+/// Little-endian numbers; a NaN is what is more than infinity without its sign: then the sum reaches the highest bit.
+/// Every processor adds many numbers at once; not every one can compare them.
+macro_rules! finds_nan {
+    ($name:ident, $bits:ty, $infinity:literal) => {
+        fn $name(bytes: &[u8]) -> bool {
+            const MOST: $bits = <$bits>::MAX >> 1;
+            let sum = |number: &[u8]| match number.try_into() {
+                Ok(number) => (<$bits>::from_le_bytes(number) & MOST) + (MOST - $infinity),
+                Err(_) => 0,
+            };
+            bytes.chunks_exact(size_of::<$bits>()).fold(0, |all, number| all | sum(number)) > MOST
+        }
+    };
+}
+finds_nan!(has_half_nan, u16, 0x7c00);
+finds_nan!(has_single_nan, u32, 0x7f80_0000);
+finds_nan!(has_double_nan, u64, 0x7ff0_0000_0000_0000);
+
 fn has_nan(bytes: &[u8], floats: Floats) -> bool {
     match floats {
         Floats::No => false,
-        Floats::Half => any::<2>(bytes, |b| u16::from_le_bytes(b) & 0x7fff > 0x7c00),
-        Floats::Single => any::<4>(bytes, |b| u32::from_le_bytes(b) & 0x7fff_ffff > 0x7f80_0000),
-        Floats::Double => any::<8>(bytes, |b| u64::from_le_bytes(b) & (u64::MAX >> 1) > 0x7ff0_0000_0000_0000),
+        Floats::Half => has_half_nan(bytes),
+        Floats::Single => has_single_nan(bytes),
+        Floats::Double => has_double_nan(bytes),
     }
-}
-
-/// Without leaving early within a block, so that many numbers are compared at once.
-#[inline(always)]
-fn any<const N: usize>(bytes: &[u8], test: impl Fn([u8; N]) -> bool) -> bool {
-    let number = |b: &[u8]| b.try_into().unwrap_or([0; N]);
-    bytes.chunks(4096).any(|block| block.chunks_exact(N).fold(false, |found, b| found | test(number(b))))
 }
 
 /// Every NaN as the positive quiet one without payload.
@@ -98,6 +118,50 @@ fn replace<const N: usize>(bytes: &mut [u8], nan: [u8; N], floats: Floats) {
     for number in bytes.chunks_exact_mut(N) {
         if has_nan(number, floats) {
             number.copy_from_slice(&nan);
+        }
+    }
+}
+
+/// Rows gathered at once: a line of the cache holds as many doubles of a column.
+const ROWS: usize = 8;
+/// Columns gone through before the next row: what is read of them stays in the nearest cache.
+const COLUMNS: usize = 32;
+
+/// Rows of a matrix that lies column by column, `height` items each, from `first` on, into `out`, of which they fill the
+/// whole. False if items of that size are not known here.
+pub fn gather(
+    columns: &[u8], item: usize, height: usize, first: usize, out: &mut [u8], row: usize, crew: Option<&ThreadPool>,
+) -> bool {
+    let rows = match item {
+        1 => gather_rows::<1>,
+        2 => gather_rows::<2>,
+        4 => gather_rows::<4>,
+        8 => gather_rows::<8>,
+        16 => gather_rows::<16>,
+        _ => return false,
+    };
+    match crew {
+        Some(crew) => crew.install(|| {
+            let blocks = out.par_chunks_mut(row * ROWS).enumerate();
+            blocks.for_each(|(i, block)| rows(columns, height, first + i * ROWS, block, row));
+        }),
+        None => {
+            let blocks = out.chunks_mut(row * ROWS).enumerate();
+            blocks.for_each(|(i, block)| rows(columns, height, first + i * ROWS, block, row));
+        }
+    }
+    true
+}
+
+fn gather_rows<const N: usize>(columns: &[u8], height: usize, first: usize, out: &mut [u8], row: usize) {
+    let width = row / N;
+    for start in (0..width).step_by(COLUMNS) {
+        for (i, line) in out.chunks_exact_mut(row).enumerate() {
+            let end = width.min(start + COLUMNS);
+            for (j, item) in (start..end).zip(line[start * N..end * N].chunks_exact_mut(N)) {
+                let at = (j * height + first + i) * N;
+                item.copy_from_slice(&columns[at..at + N]);
+            }
         }
     }
 }

@@ -66,8 +66,8 @@ static MAIN: PyOnceLock<(Py<PyString>, Py<PyString>)> = PyOnceLock::new();
 impl<'py> Walker<'py> {
     /// A function of `torshi._canonical`.
     pub(super) fn canonical(&self, name: &str) -> PyResult<Bound<'py, PyAny>> {
-        let module =
-            CANONICAL.get_or_try_init(self.py, || Ok::<_, PyErr>(self.py.import("torshi._canonical")?.unbind().into()))?;
+        let module = CANONICAL
+            .get_or_try_init(self.py, || Ok::<_, PyErr>(self.py.import("torshi._canonical")?.unbind().into()))?;
         let name = call::text(self.py, name)?;
         call::attribute(module.bind(self.py), name.cast::<PyString>()?)
     }
@@ -185,11 +185,10 @@ impl<'py> Walker<'py> {
             }
         }
         let (module, name) = self.encoder()?.place(object, name)?;
-        let (spawned, main) = MAIN
-            .get_or_try_init(self.py, || {
-                let [spawned, main] = ["__mp_main__", "__main__"].map(|name| PyString::intern(self.py, name).unbind());
-                Ok::<_, PyErr>((spawned, main))
-            })?;
+        let (spawned, main) = MAIN.get_or_try_init(self.py, || {
+            let [spawned, main] = ["__mp_main__", "__main__"].map(|name| PyString::intern(self.py, name).unbind());
+            Ok::<_, PyErr>((spawned, main))
+        })?;
         // What multiprocessing calls the main module in the processes it starts.
         let module = if module.eq(spawned)? { main.bind(self.py).as_any().clone() } else { module };
         match (text(&module), text(&name)) {

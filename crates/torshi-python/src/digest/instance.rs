@@ -23,13 +23,7 @@ mod part {
 }
 
 impl<'py> Walker<'py> {
-    pub(super) fn put_instance(&mut self, object: &Bound<'py, PyAny>, kind: Kind, open: &mut Open) -> Done {
-        if kind == Kind::Function {
-            return self.put_name(object, None);
-        }
-        if peek::is_type(object) {
-            return self.put_type(object, kind, open);
-        }
+    pub(super) fn put_instance(&mut self, object: &Bound<'py, PyAny>, open: &mut Open) -> Done {
         let class = self.class_of(object)?;
         if peek::is_key(self.imports.dispatch_table.bind(self.py), object.get_type().as_any())? {
             return self.put_asked(object, &class, open);
@@ -67,13 +61,22 @@ impl<'py> Walker<'py> {
         }
     }
 
-    fn put_type(&mut self, class: &Bound<'py, PyAny>, kind: Kind, open: &mut Open) -> Done {
-        if kind != Kind::Type && peek::is_key(self.imports.dispatch_table.bind(self.py), class.get_type().as_any())? {
-            let meta = self.class_of(class)?;
-            return self.put_asked(class, &meta, open);
+    /// Functions and classes are leaves: their names. (Not the classes of a metaclass that is registered with copyreg.)
+    #[inline(always)]
+    pub(super) fn walk_named(&mut self, object: &Bound<'py, PyAny>, kind: Kind) -> Result<bool, Failed> {
+        if kind == Kind::Function {
+            self.put_name(object, None)?;
+            return Ok(true);
         }
-        let known = self.class(class)?;
-        self.put_class(class, &known)
+        if !peek::is_type(object) {
+            return Ok(false);
+        }
+        if kind == Kind::Other && peek::is_key(self.imports.dispatch_table.bind(self.py), object.get_type().as_any())? {
+            return Ok(false);
+        }
+        let known = self.class(object)?;
+        self.put_class(object, &known)?;
+        Ok(true)
     }
 
     /// A chain of objects that are told by other objects must end.

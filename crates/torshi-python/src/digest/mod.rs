@@ -20,7 +20,18 @@ pub fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_function(wrap_pyfunction!(digest, m)?)
 }
 
-/// Return the digest of what an object holds.
+/// Return 32 bytes that identify what an object holds: the same for equal content, in every process and on every machine.
+///
+/// Which object it is, who else refers to it, the order in which dicts and sets were filled, the hash seed and how arrays
+/// lie in memory do not count; types do: ``1``, ``1.0`` and ``True`` differ. An object of a class with a method
+/// ``__torshi_digest__`` is digested as what that returns. The form is frozen: docs/digest.md.
+///
+/// Args:
+///     obj: Anything that can be pickled.
+///
+/// Raises:
+///     PicklingError: The object, or something in it, cannot be pickled; ``path`` says which one.
+///     TypeError, AttributeError: The same, as stock pickle raises them, with a note that says which object.
 #[pyfunction]
 #[pyo3(signature = (obj, /))]
 fn digest<'py>(obj: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {

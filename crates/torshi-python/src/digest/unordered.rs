@@ -22,10 +22,16 @@ struct Shape<'py> {
 
 /// Shapes by number of keys and the address of the first.
 #[derive(Default)]
-pub struct Shapes<'py>(FxHashMap<(usize, usize), Rc<Shape<'py>>>);
+pub struct Shapes<'py> {
+    known: FxHashMap<(usize, usize), Rc<Shape<'py>>>,
+    /// Dicts put into order one by one.
+    ordered: usize,
+}
 
 const MOST_SHAPES: usize = 64;
 const MOST_KEYS: usize = 256;
+/// A digest of fewer dicts is not worth learning for.
+const FEW: usize = 3;
 
 /// A key and its value.
 pub type Entry<'py> = (Bound<'py, PyAny>, Bound<'py, PyAny>);
@@ -37,7 +43,7 @@ impl<'py> Walker<'py> {
         let Some((key, value)) = peek::dict_next(dict, &mut position) else {
             return self.forms.tagged(tag::DICT, 0);
         };
-        if let Some(shape) = self.shapes.0.get(&(len, peek::address(&key))).cloned() {
+        if let Some(shape) = self.shapes.known.get(&(len, peek::address(&key))).cloned() {
             if self.take_values(dict, &shape, value, position)? {
                 return self.put_shaped(&shape, open);
             }
@@ -130,19 +136,23 @@ impl<'py> Walker<'py> {
     }
 
     fn learn(&mut self, entries: &[Entry<'py>], pieces: &[Piece], order: &[usize], forms: &[u8]) {
+        self.shapes.ordered += 1;
+        if self.shapes.ordered <= FEW {
+            return;
+        }
         let plain = |entry: &Entry<'py>| peek::kind(&entry.0) == Kind::Str;
         if entries.is_empty() || entries.len() > MOST_KEYS || forms.len() > 8 * INLINE || !entries.iter().all(plain) {
             return;
         }
-        if self.shapes.0.len() >= MOST_SHAPES {
-            self.shapes.0.clear();
+        if self.shapes.known.len() >= MOST_SHAPES {
+            self.shapes.known.clear();
         }
         let shape = Shape {
             keys: entries.iter().map(|(key, _)| key.clone()).collect(),
             forms: forms.to_vec(),
             order: order.iter().map(|&i| (i as u32, pieces[i].start..pieces[i].end)).collect(),
         };
-        self.shapes.0.insert((entries.len(), peek::address(&entries[0].0)), Rc::new(shape));
+        self.shapes.known.insert((entries.len(), peek::address(&entries[0].0)), Rc::new(shape));
     }
 
     pub(super) fn put_set(&mut self, set: &Bound<'py, PyAny>, tag: u8, open: &mut Open) -> Done {

@@ -102,8 +102,7 @@ impl<'py> Walker<'py> {
     /// Answers how objects are pickled; it never writes a stream.
     pub(super) fn encoder(&mut self) -> Result<&mut Encoder<'py>, Failed> {
         if self.encoder.is_none() {
-            let encoder =
-                Encoder::new(self.py, 5, false, Writer::new(None), Memo::default(), Hooks::default(), false)?;
+            let encoder = Encoder::new(self.py, 5, false, Writer::new(None), Memo::default(), Hooks::default(), false)?;
             self.encoder = Some(Box::new(encoder));
         }
         match self.encoder.as_deref_mut() {
@@ -154,10 +153,8 @@ impl<'py> Walker<'py> {
         let Some(bytes) = twos_complement(negative, digits) else {
             return Err(call::no_memory(self.py).into());
         };
-        let open = self.forms.open();
         self.forms.tagged(tag::INT, bytes.len() as u64)?;
-        self.forms.put(&bytes)?;
-        self.forms.close(open).map(drop)
+        self.put_run(&bytes)
     }
 
     #[inline(always)]
@@ -190,11 +187,12 @@ impl<'py> Walker<'py> {
         if size > INLINE && self.put_known(object)? {
             return Ok(());
         }
-        let open = self.forms.open();
+        let start = self.forms.len();
         self.forms.tagged(tag::STR, size as u64)?;
+        let run = self.forms.open();
         self.forms.put_utf8(text, size)?;
-        if let Some(digest) = self.forms.close(open)? {
-            self.remember(object, digest);
+        if self.forms.close(run)?.is_some() {
+            self.remember(object, start);
         }
         Ok(())
     }
@@ -209,45 +207,48 @@ impl<'py> Walker<'py> {
         if bytes.len() > INLINE && self.put_known(object)? {
             return Ok(());
         }
-        let mut open = self.forms.open();
+        let start = self.forms.len();
         self.forms.tagged(tag, bytes.len() as u64)?;
-        self.data(&mut open, bytes, Floats::No)?;
-        if let Some(digest) = self.forms.close(open)? {
-            self.remember(object, digest);
+        self.put_run(bytes)?;
+        if bytes.len() > INLINE {
+            self.remember(object, start);
         }
         Ok(())
     }
 
-    /// Puts down the digest of a long leaf that was met before.
+    /// Puts down the form of a long leaf that was met before.
     fn put_known(&mut self, object: &Bound<'py, PyAny>) -> Result<bool, Failed> {
         match self.known.get(&peek::address(object)) {
-            Some(Known::Digest(digest, _)) => {
-                self.forms.put_digest(&{ *digest })?;
+            Some(Known::Short(form, _)) => {
+                let form = form.clone();
+                self.forms.put(&form)?;
                 Ok(true)
             }
             _ => Ok(false),
         }
     }
 
-    fn remember(&mut self, object: &Bound<'py, PyAny>, digest: [u8; 32]) {
+    fn remember(&mut self, object: &Bound<'py, PyAny>, start: usize) {
         if self.again || peek::references(object) != 2 {
-            self.known.insert(peek::address(object), Known::Digest(digest, object.clone()));
+            let form = self.forms.since(start).into();
+            self.known.insert(peek::address(object), Known::Short(form, object.clone()));
         }
     }
 
-    /// A run of bytes that stays as it is and where it is: the content of bytes, or of an export.
-    pub(super) fn data(&mut self, open: &mut Open, bytes: &[u8], floats: Floats) -> Done {
+    /// Bytes that stay as they are and where they are: the content of bytes, or of an export.
+    fn put_run(&mut self, bytes: &[u8]) -> Done {
         if bytes.len() <= INLINE {
-            return self.short_data(bytes, floats);
+            return self.forms.put(bytes);
         }
+        let mut run = self.forms.open();
         let crew = bulk::crew(bytes.len());
         for (i, piece) in bytes.chunks(bulk::STRIDE).enumerate() {
             if i > 0 {
                 self.pause()?;
             }
-            bulk::feed(self.forms.spill(open), piece, floats, crew.as_ref());
+            bulk::feed(self.forms.spill(&mut run), piece, Floats::No, crew.as_ref());
         }
-        Ok(())
+        self.forms.close(run).map(drop)
     }
 
     pub(super) fn short_data(&mut self, bytes: &[u8], floats: Floats) -> Done {
@@ -279,6 +280,9 @@ impl<'py> Walker<'py> {
 
     #[inline(never)]
     fn walk_compound(&mut self, object: &Bound<'py, PyAny>, kind: Kind) -> Done {
+        if matches!(kind, Kind::Type | Kind::Function | Kind::Other) && self.walk_named(object, kind)? {
+            return Ok(());
+        }
         let shared = self.again || peek::references(object) != 2;
         // Nothing but a reference leads to these; the others could also be reached by a weak one.
         let noted = shared || !matches!(kind, Kind::List | Kind::Tuple | Kind::Dict);
@@ -421,9 +425,9 @@ impl<'py> Walker<'py> {
             Kind::Dict => self.put_dict(object, open),
             Kind::Set => self.put_set(object, tag::SET, open),
             Kind::FrozenSet => self.put_set(object, tag::FROZENSET, open),
-            Kind::ByteArray => self.put_export(object, tag::BYTEARRAY, open),
-            Kind::PickleBuffer => self.put_export(object, tag::BUFFER, open),
-            _ => self.put_instance(object, kind, open),
+            Kind::ByteArray => self.put_export(object, tag::BYTEARRAY),
+            Kind::PickleBuffer => self.put_export(object, tag::BUFFER),
+            _ => self.put_instance(object, open),
         }
     }
 
@@ -456,13 +460,14 @@ impl<'py> Walker<'py> {
         Ok(())
     }
 
-    fn put_export(&mut self, object: &Bound<'py, PyAny>, tag: u8, open: &mut Open) -> Done {
+    fn put_export(&mut self, object: &Bound<'py, PyAny>, tag: u8) -> Done {
         let export = Export::new(object)?;
         if !export.is_contiguous() {
             return Err(self.refuse("PickleBuffer can not be pickled when pointing to a non-contiguous buffer"));
         }
         self.forms.tagged(tag, export.bytes().len() as u64)?;
-        self.data(open, export.bytes(), Floats::No)
+        self.costly = export.bytes().len() > INLINE;
+        self.put_run(export.bytes())
     }
 }
 
