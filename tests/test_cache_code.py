@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import functools
 import importlib
-import inspect
 import json
 import linecache
 import subprocess
@@ -24,7 +23,7 @@ import pytest
 import torshi
 from torshi._cache.bytecode import compiles_to
 from torshi._cache.meaning import identity, meaning
-from torshi._cache.syntax import definition
+from torshi._cache.source import definition_of
 
 HELPERS = """
     FACTOR = 2
@@ -248,9 +247,10 @@ def test_a_source_is_known_to_be_that_of_its_function(name: str) -> None:
     sources = [value for value in functions if not value.__code__.co_filename.startswith("<")]
     assert len(sources) > 5
     for function in sources:
-        node = definition(inspect.getsource(function.__code__))
-        if node is not None and function.__name__ != "<lambda>":
-            assert compiles_to(node, function.__code__), function
+        if function.__name__ != "<lambda>":
+            source = definition_of(function.__code__)
+            assert source is not None, function
+            assert compiles_to(source, function.__code__), function
 
 
 def test_without_a_source_the_instructions_count(tmp_path: Path) -> None:

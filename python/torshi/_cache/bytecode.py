@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import ast
 import dis
-import functools
-import linecache
 import sys
 from collections.abc import Iterator
 from importlib.abc import InspectLoader
 from types import CodeType
 from typing import Final
 
+from torshi._cache.source import Definition
 from torshi._cache.syntax import Function
 
 __all__ = ["code_form", "compiles_to", "references"]
@@ -104,16 +103,13 @@ def _constant(value: object, outer: dict[str, str]) -> str:
     return f"{type(value).__name__} {value!r}"
 
 
-def compiles_to(function: Function, code: CodeType) -> bool:
+def compiles_to(source: Definition, code: CodeType) -> bool:
     """Whether a source is that of a code object, and not of what was written into the file since.
 
     A process runs the code that it read when it started, while the source of a function is read when it is asked for.
     Without this comparison an edited file would have the results of the old code kept for the new one.
     """
-    # Classes say on which line they begin, from Python 3.13 on.
-    first = min((node.lineno for node in function.decorator_list), default=function.lineno)
-    ast.increment_lineno(function, code.co_firstlineno - first)
-    bare = _copy(function)
+    bare = _copy(source.node)
     body: list[ast.stmt] = [bare]
     names = code.co_qualname.split(".")
     if len(names) > 1 and names[-2] != "<locals>":
@@ -126,9 +122,8 @@ def compiles_to(function: Function, code: CodeType) -> bool:
         nothing = ast.arguments(posonlyargs=[], args=[], kwonlyargs=[], kw_defaults=[], defaults=[])
         body = [ast.FunctionDef(name="outer", args=nothing, body=[*cells, *body], decorator_list=[])]
     # Methods of what a module imports are called by other instructions than those of other globals.
-    imported = _imported(code.co_filename)
-    if imported:
-        body.insert(0, ast.Import(names=[ast.alias(name=name) for name in imported]))
+    if source.imported:
+        body.insert(0, ast.Import(names=[ast.alias(name=name) for name in source.imported]))
     if code.co_flags & _FUTURE_ANNOTATIONS:
         body.insert(0, ast.ImportFrom(module="__future__", names=[ast.alias(name="annotations")], level=0))
     module = ast.fix_missing_locations(ast.Module(body=body, type_ignores=[]))
@@ -143,23 +138,6 @@ def compiles_to(function: Function, code: CodeType) -> bool:
     except (SyntaxError, ValueError, TypeError, RecursionError):
         return False
     return any(_same(found, code) for found in _within(made) if found.co_name == code.co_name)
-
-
-@functools.lru_cache(maxsize=256)
-def _imported(path: str) -> tuple[str, ...]:
-    """The names that a module imports, outside of its functions and classes."""
-    try:
-        waiting: list[ast.AST] = [ast.parse("".join(linecache.getlines(path)))]
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return ()
-    names = set()
-    while waiting:
-        node = waiting.pop()
-        if isinstance(node, (ast.Import, ast.ImportFrom)):
-            names |= {alias.asname or alias.name.split(".")[0] for alias in node.names}
-        elif not isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.expr)):
-            waiting += ast.iter_child_nodes(node)
-    return tuple(sorted(names - {"*"}))
 
 
 def _copy(function: Function) -> Function:

@@ -28,7 +28,8 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from torshi._cache.bytecode import code_form, compiles_to, references
-from torshi._cache.syntax import definition, normal_form
+from torshi._cache.source import definition_of
+from torshi._cache.syntax import normal_form
 from torshi._digest import digest
 
 __all__ = ["Meaning", "bound_to", "identity", "meaning"]
@@ -174,8 +175,13 @@ class _Package:
         path = Path(os.path.abspath(file)).parent
         if hasattr(sys.modules[top], "__path__"):
             path = path.parent
-        installed = {Path(sysconfig.get_path(name)) for name in ("stdlib", "platstdlib", "purelib", "platlib")}
-        return None if path in installed or "lib-dynload" in path.parts else path
+        return None if path in _installed() or "lib-dynload" in path.parts else path
+
+
+@functools.cache
+def _installed() -> frozenset[Path]:
+    """Folders of the standard library and of installed packages."""
+    return frozenset(Path(sysconfig.get_path(name)) for name in ("stdlib", "platstdlib", "purelib", "platlib"))
 
 
 class _Walk:
@@ -357,14 +363,10 @@ def _fields(value: Any) -> Iterator[Any]:
 @functools.lru_cache(maxsize=4096)
 def _form(code: types.CodeType) -> str:
     """Code in a normal form: of its source if that is its source, else of its instructions."""
-    try:
-        source = inspect.getsource(code)
-    except (OSError, TypeError, IndexError, SyntaxError):
-        return code_form(code)
-    function = definition(source)
-    if function is None or not compiles_to(function, code):
+    source = definition_of(code)
+    if source is None or not compiles_to(source, code):
         return code_form(code)
     try:
-        return normal_form(function)
+        return normal_form(source.node)
     except RecursionError:
         return code_form(code)

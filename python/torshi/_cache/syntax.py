@@ -11,7 +11,7 @@ import ast
 from collections.abc import Iterator, Sequence
 from typing import Final, TypeAlias
 
-__all__ = ["Function", "definition", "normal_form"]
+__all__ = ["Function", "normal_form"]
 
 Function: TypeAlias = ast.FunctionDef | ast.AsyncFunctionDef
 
@@ -50,29 +50,6 @@ _NAMES: Final = {
 _SEES_NAMES: Final = {"locals", "vars", "dir", "eval", "exec"}
 
 
-def definition(text: str) -> Function | None:
-    """The function that a source begins with, at whatever depth; None for a lambda or what is no source by itself.
-
-    Example:
-        >>> definition("def f(x): return x").name
-        'f'
-        >>> definition("key=lambda x: x,") is None
-        True
-    """
-    indented = text[:1] in (" ", "\t")
-    try:
-        # Moved to the left the lines within texts would be too, and say something else.
-        tree = ast.parse("if 1:\n" + text if indented else text)
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return None
-    body = tree.body
-    if indented and body and isinstance(body[0], ast.If):
-        body = body[0].body
-    if body and isinstance(body[0], Function):
-        return body[0]
-    return None
-
-
 def normal_form(function: Function) -> str:
     """The function without its name, decorators, docstring, annotations, comments, layout and names of locals.
 
@@ -80,9 +57,9 @@ def normal_form(function: Function) -> str:
         RecursionError: it is nested too deep.
 
     Example:
-        >>> first = definition("def f(a: int):\\n    'Doubles.'\\n    b = a * 2  # twice\\n    return b")
-        >>> second = definition("def g(x):\\n    y = (x\\n         * 2)\\n    return y")
-        >>> normal_form(first) == normal_form(second)
+        >>> first = ast.parse("def f(a: int):\\n    'Doubles.'\\n    b = a * 2  # twice\\n    return b")
+        >>> second = ast.parse("def g(x):\\n    y = (x\\n         * 2)\\n    return y")
+        >>> normal_form(first.body[0]) == normal_form(second.body[0])
         True
     """
     numbers: dict[str, int] = {}
