@@ -1,4 +1,4 @@
-"""Where cached functions of the tests keep results: in memory, in a file, and behind a backend that is far away."""
+"""Where cached functions of the tests keep results, in memory, in a file, far away; and functions that count."""
 
 from __future__ import annotations
 
@@ -54,3 +54,19 @@ def place(kind: str, folder: Path) -> Any:
     if kind == "far":
         return torshi.Store(Far(SQLite(str(folder / "far.db"))))  # type: ignore[arg-type]
     return kind
+
+
+class Counting:
+    """A function that counts its runs."""
+
+    def __init__(self) -> None:
+        self.runs: list[Any] = []
+
+    def __call__(self, value: Any) -> Any:
+        self.runs.append(value)
+        return value
+
+
+def fresh_memory(function: Any) -> None:
+    """Leaves nothing of the function's results but what is in the store, as in another process."""
+    function._core.memory.clear()

@@ -25,6 +25,7 @@ import pytest
 
 import torshi
 from cache_places import PLACES, place
+from torshi._cache.lookup import Compute, lookup
 
 WORKER = """
     import asyncio, os, sys, threading, time
@@ -394,6 +395,60 @@ def test_a_cancelled_leader_hands_on(where: str) -> None:
 
     asyncio.run(main())
     assert len(runs) == 2
+
+
+def test_a_coroutine_that_is_closed_hands_on() -> None:
+    """Whoever drops a coroutine halfway leaves no flight that never lands."""
+    runs: list[int] = []
+
+    class Never:
+        def __await__(self) -> Iterator[None]:
+            yield
+
+    @torshi.cache(store=":memory:")
+    async def f() -> int:
+        runs.append(1)
+        if len(runs) == 1:
+            await Never()
+        return len(runs)
+
+    dropped = f()
+    dropped.send(None)
+    dropped.close()
+    assert asyncio.run(asyncio.wait_for(f(), 10)) == 2
+
+
+def test_steps_that_nobody_takes_leave_no_lease(where: Any) -> None:
+    """An interrupt may come between any two steps, and then what is held goes with the steps."""
+
+    @torshi.cache(store=where)
+    def f(n: int) -> int:
+        return n
+
+    core = f._core
+    call = core.call((1,), {})
+    assert call is not None
+    steps = lookup(core, call)
+    step = next(steps)
+    while not isinstance(step, Compute):
+        step = steps.send(step.question())  # type: ignore[union-attr]
+    steps.close()
+    assert not core.flights.is_under_way(call.key)
+    shelf = core.shelf_if_open
+    if shelf is not None:
+        assert shelf._store._backend.get(shelf._lease_key(call.key)) is None
+    assert f(1) == 1
+
+
+def test_callers_at_the_same_time_get_their_own_with_copy(where: Any) -> None:
+    @torshi.cache(store=where, copy=True)
+    def f() -> list[int]:
+        time.sleep(0.1)
+        return [1]
+
+    results = in_threads(5, f)
+    assert results == [[1]] * 5
+    assert len({id(result) for result in results}) == 5
 
 
 def test_a_task_that_asks_for_its_own_key_through_another_computes(where: str) -> None:

@@ -124,8 +124,11 @@ def _outcome(entry: Entry) -> Any:
         Exception: what the function raised.
     """
     if entry.failed:
-        # Without the frames of those who had it before: they would pile up.
-        raise entry.value.with_traceback(None)
+        if entry.is_told:
+            # Without the frames of those who had it before: they would pile up.
+            raise entry.value.with_traceback(None)
+        entry.is_told = True
+        raise entry.value
     return entry.value
 
 

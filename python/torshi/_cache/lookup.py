@@ -80,7 +80,7 @@ def lookup(core: Core, call: Call) -> Steps:
         finally:
             core.flights.left(flight)
         if not flight.is_abandoned:
-            return _landed_entry(core, call, flight)
+            return (yield from _landed_entry(core, call, flight))
 
 
 def renewal(core: Core, call: Call, *, in_background: bool) -> Generator[Step, Any, Entry | None]:
@@ -102,15 +102,20 @@ def renewal(core: Core, call: Call, *, in_background: bool) -> Generator[Step, A
         finally:
             core.flights.left(flight)
         if not flight.is_abandoned:
-            return _landed_entry(core, call, flight)
+            return (yield from _landed_entry(core, call, flight))
 
 
-def _landed_entry(core: Core, call: Call, flight: Flight) -> Entry:
+def _landed_entry(core: Core, call: Call, flight: Flight) -> Steps:
     """What came out of a flight of somebody else.
 
     Raises:
         Exception: that which its leader got.
     """
+    shelf = core.shelf_if_open
+    if flight.error is None and core.options.copy and shelf is not None:
+        own: Entry | None = yield Ask(lambda: core.read(shelf, call, "shared"), shelf.is_local)
+        if own is not None:
+            return own
     core.tell("shared", call.key)
     if flight.error is not None:
         raise flight.error
@@ -177,6 +182,9 @@ def _led(core: Core, call: Call, flight: Flight, *, anew: bool = False) -> Steps
             if held != HELD or (nested and waited > core.lease):
                 lease = held if isinstance(held, Lease) else None
                 return (yield from _computed(core, call, flight, shelf, lease, "refreshed" if anew else "computed"))
+        except GeneratorExit:
+            _release_now(held)
+            raise
         finally:
             if isinstance(held, Lease) and not held.is_over:
                 yield Ask(held.release)
@@ -194,9 +202,18 @@ def _led_in_background(core: Core, call: Call, flight: Flight) -> Generator[Step
         return None  # another process has begun, and its result is seen at the next look at the store
     try:
         return (yield from _computed(core, call, flight, shelf, lease, "refreshed"))
+    except GeneratorExit:
+        _release_now(lease)
+        raise
     finally:
         if lease is not None and not lease.is_over:
             yield Ask(lease.release)
+
+
+def _release_now(held: object) -> None:
+    """Releases a lease of steps that nobody takes any more."""
+    if isinstance(held, Lease) and not held.is_over:
+        held.release()
 
 
 def _computed(

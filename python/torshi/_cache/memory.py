@@ -36,12 +36,14 @@ class Entry:
         used: when it was last handed out.
         weight: about how many bytes it takes.
         tags: what it can be evicted by.
+        is_told: whether what the function raised has been raised to somebody.
         spellings: under which it is found without a key.
     """
 
     __slots__ = (
         "expires",
         "failed",
+        "is_told",
         "key",
         "refresh",
         "seen",
@@ -69,6 +71,7 @@ class Entry:
         self.key = key
         self.value = value
         self.failed = failed
+        self.is_told = False
         self.until = -math.inf
         self.expires = expires
         self.refresh = refresh
