@@ -355,7 +355,7 @@ def test_options_are_checked_when_they_are_given(options: dict[str, Any], error:
 def test_results_run_out(where: str) -> None:
     f = Counting()
 
-    @torshi.cache(store=where, ttl=datetime.timedelta(seconds=0.15), code=False)
+    @torshi.cache(store=where, ttl=datetime.timedelta(seconds=0.7), code=False)
     def cached(n: int) -> Any:
         return f(n)
 
@@ -365,7 +365,7 @@ def test_results_run_out(where: str) -> None:
         fresh_memory(cached)
         cached(1)
         assert f.runs == [1]
-    time.sleep(0.2)
+    time.sleep(0.8)
     cached(1)
     assert len(f.runs) == 2
 
@@ -392,18 +392,18 @@ def test_refresh_ahead_keeps_answers_quick(where: str) -> None:
     runs: list[int] = []
     done = threading.Event()
 
-    @torshi.cache(store=where, ttl=1.0, refresh_ahead=0.8)
+    @torshi.cache(store=where, ttl=5.0, refresh_ahead=4.8)
     def f(n: int) -> int:
         runs.append(n)
         if len(runs) == 2:
-            done.wait(5)
+            done.wait(4)
         return len(runs)
 
     assert f(1) == 1
     time.sleep(0.25)
     started = time.perf_counter()
     assert [f(1) for _ in range(20)] == [1] * 20
-    assert time.perf_counter() - started < 0.5
+    assert time.perf_counter() - started < 3
     done.set()
     for _ in range(100):
         if f(1) == 2:

@@ -226,7 +226,7 @@ def test_threads_share_a_computation_and_its_error(where: str) -> None:
     @torshi.cache(store=where)
     def f(n: int) -> int:
         runs.append(n)
-        time.sleep(0.2)
+        time.sleep(0.5)
         if n < 0:
             raise ValueError(n)
         return n
@@ -377,12 +377,13 @@ def test_a_cancelled_leader_hands_on(where: str) -> None:
     @torshi.cache(store=where)
     async def f() -> int:
         runs.append(1)
-        await asyncio.sleep(0.1)
+        await asyncio.sleep(60 if len(runs) == 1 else 0.1)
         return len(runs)
 
     async def main() -> None:
         leader = asyncio.create_task(f())
-        await asyncio.sleep(0.05)
+        while not runs:
+            await asyncio.sleep(0.001)
         waiters = [asyncio.create_task(f()) for _ in range(5)]
         given_up = asyncio.create_task(f())
         await asyncio.sleep(0)
@@ -493,7 +494,7 @@ def test_controls_of_coroutine_functions(where: str) -> None:
 def test_refresh_ahead_of_coroutine_functions(where: str) -> None:
     runs: list[int] = []
 
-    @torshi.cache(store=where, ttl=1.0, refresh_ahead=0.8)
+    @torshi.cache(store=where, ttl=5.0, refresh_ahead=4.8)
     async def f() -> int:
         runs.append(1)
         await asyncio.sleep(0.01)
@@ -526,7 +527,7 @@ def test_a_loop_is_not_blocked_by_a_store_that_is(tmp_path: Path) -> None:
         with store.transaction():
             store["x"] = 1
             held.set()
-            time.sleep(0.4)
+            time.sleep(1.0)
 
     held = threading.Event()
 
@@ -546,5 +547,5 @@ def test_a_loop_is_not_blocked_by_a_store_that_is(tmp_path: Path) -> None:
         holder.join()
 
     asyncio.run(main())
-    assert max(b - a for a, b in itertools.pairwise(ticks)) < 0.3
+    assert max(b - a for a, b in itertools.pairwise(ticks)) < 0.8
     assert len(ticks) > 10
