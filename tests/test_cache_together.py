@@ -398,6 +398,36 @@ def test_a_cancelled_leader_hands_on(where: str) -> None:
     assert len(runs) == 2
 
 
+def test_a_task_cancelled_while_it_asks_for_a_lease_leaves_none(tmp_path: Path) -> None:
+    """The thread that asks cannot be cancelled, and what it gets would be kept alive for nobody, and for ever."""
+
+    @torshi.cache(store=tmp_path / "x.db", lease=30)
+    async def f() -> int:
+        return 1
+
+    core = f._core
+    acquire, acquired = core.acquire, threading.Event()
+
+    def slowly(shelf: Any, key: bytes) -> Any:
+        held = acquire(shelf, key)
+        acquired.set()
+        time.sleep(0.2)
+        return held
+
+    async def main() -> None:
+        core.acquire = slowly  # type: ignore[method-assign]
+        task = asyncio.create_task(f())
+        while not acquired.is_set():
+            await asyncio.sleep(0.01)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        core.acquire = acquire  # type: ignore[method-assign]
+        assert await asyncio.wait_for(f(), 10) == 1
+
+    asyncio.run(main())
+
+
 def test_a_coroutine_that_is_closed_hands_on() -> None:
     """Whoever drops a coroutine halfway leaves no flight that never lands."""
     runs: list[int] = []

@@ -12,6 +12,7 @@ import math
 import os
 import threading
 import time
+import weakref
 from typing import Final, Literal
 
 from torshi._errors import StoreError
@@ -135,12 +136,12 @@ class _Heart:
     """The thread that keeps leases of this process alive; there is none before there is a long computation."""
 
     def __init__(self) -> None:
-        self._leases: set[Lease] = set()
         self.renew()
 
     def renew(self) -> None:
         """After a fork: the leases are the parent's, and so is the thread."""
-        self._leases = set()
+        # Weakly: a lease that nobody has any more, for he was cancelled or interrupted, runs out like a dead man's.
+        self._leases: weakref.WeakSet[Lease] = weakref.WeakSet()
         self._wake = threading.Condition()
         self._thread: threading.Thread | None = None
         self._due = math.inf
@@ -174,8 +175,8 @@ class _Heart:
                     return
                 interval = min((lease.seconds / _BEATS for lease in leases), default=interval)
                 self._due = time.monotonic() + interval
-            for lease in leases:
-                self._beat(lease)
+            while leases:
+                self._beat(leases.pop())
 
     def _beat(self, lease: Lease) -> None:
         try:

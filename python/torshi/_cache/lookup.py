@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import threading
 import time
 from collections.abc import Awaitable, Callable, Generator, Iterator
 from dataclasses import dataclass
@@ -52,10 +53,14 @@ class Land:
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """Asks the store, which may take time; `is_quick` if it is but a look at a local one."""
+    """Asks the store, which may take time; `is_quick` if it is but a look at a local one.
+
+    An answer that nobody waits for any more, for a thread cannot be cancelled like a task, is given to `undo`.
+    """
 
     question: Callable[[], Any]
     is_quick: bool = False
+    undo: Callable[[Any], object] | None = None
 
 
 Step: TypeAlias = Compute | Pause | Land | Ask
@@ -172,7 +177,7 @@ def _led(core: Core, call: Call, flight: Flight, *, anew: bool = False) -> Steps
             return found
     nested, waited = is_leading(beside=flight), 0.0
     for pause in _pauses():
-        held: Lease | Literal["held"] | None = yield Ask(lambda: core.acquire(shelf, call.key))
+        held: Lease | Literal["held"] | None = yield Ask(lambda: core.acquire(shelf, call.key), undo=_release_now)
         # Between the last look and the lease somebody may have come to an end.
         look = partial(core.read, shelf, call, "shared" if waited else "store", since)
         try:
@@ -197,7 +202,7 @@ def _led_in_background(core: Core, call: Call, flight: Flight) -> Generator[Step
     shelf: Shelf | None = yield Ask(core.open_shelf, core.is_open)
     if shelf is None:
         return (yield from _computed(core, call, flight, None, None, "refreshed"))
-    lease = yield Ask(lambda: core.acquire(shelf, call.key))
+    lease = yield Ask(lambda: core.acquire(shelf, call.key), undo=_release_now)
     if lease == HELD:
         return None  # another process has begun, and its result is seen at the next look at the store
     try:
@@ -301,7 +306,7 @@ async def drive_async(steps: Generator[Step, Any, Any], function: Callable[..., 
                 if isinstance(step, Compute):
                     answer = await function(*step.call.args, **step.call.kwargs)
                 elif isinstance(step, Ask):
-                    answer = step.question() if step.is_quick else await asyncio.to_thread(step.question)
+                    answer = step.question() if step.is_quick else await _answered(step)
                 elif isinstance(step, Land):
                     await _landed(step.flight)
                 else:
@@ -312,6 +317,35 @@ async def drive_async(steps: Generator[Step, Any, Any], function: Callable[..., 
         return end.value
     finally:
         error = None
+
+
+async def _answered(step: Ask) -> Any:
+    """The answer of a thread."""
+    answers: list[Any] = []
+    lock = threading.Lock()
+    is_dropped = False
+
+    def ask() -> None:
+        answer = step.question()
+        with lock:
+            answers.append(answer)
+        if is_dropped:
+            undo()
+
+    def undo() -> None:
+        with lock:
+            left = answers.pop() if answers else None
+        if step.undo is not None and left is not None:
+            step.undo(left)
+
+    try:
+        await asyncio.to_thread(ask)
+    except BaseException:
+        is_dropped = True
+        if answers:
+            threading.Thread(target=undo, name="torshi-cache-undo", daemon=True).start()
+        raise
+    return answers.pop()
 
 
 async def _landed(flight: Flight) -> None:
