@@ -85,7 +85,7 @@ class TestFile:
             (b"hello, world", "no store of torshi"),
             (torshi.dumps({"a": 1}), "no store of torshi"),
             (b"\0" * 4096, "no store of torshi"),
-            (b"SQLite format 3\0" + b"\0" * 20, "another program"),
+            (b"SQLite format 3\0" + b"\0" * 20, "no store of torshi"),
         ],
     )
     def test_other_files_are_refused(self, tmp_path: Path, content: bytes, text: str) -> None:

@@ -10,6 +10,8 @@ from __future__ import annotations
 
 from typing import Final, TypeAlias
 
+from torshi._native import text_key
+
 __all__ = [
     "DATA",
     "LEASE",
@@ -60,7 +62,9 @@ def encode(space: bytes, key: object) -> bytes:
         >>> encode(DATA, "a") < encode(DATA, "b") < encode(DATA, ("a",)) < encode(DATA, -5) < encode(DATA, 300)
         True
     """
-    # The most frequent kind first, and by the shortest way.
+    made = text_key(space, key)  # what most keys are, by the shortest way
+    if made is not None:
+        return made
     if key.__class__ is str:
         try:
             text = key.encode()

@@ -196,8 +196,10 @@ class Store(Rows[_T], MutableMapping[Key, _T]):
         if value is None:
             raise KeyError(key)
         try:
-            return cast(_T, self._envelope.unpack(encoded, value))
-        except MissingSideError:
+            found = self._load(encoded, value)
+        except Exception:
+            found = NotImplemented  # once more, for an error that says which key
+        if found is NotImplemented:
             found = self._unpacked(encoded, value)
         if found is MISSING:
             raise KeyError(key)
@@ -236,8 +238,10 @@ class Store(Rows[_T], MutableMapping[Key, _T]):
         if value is None:
             return default
         try:
-            return self._envelope.unpack(encoded, value, type)
-        except MissingSideError:
+            found = self._load(encoded, value) if type is None else NotImplemented
+        except Exception:
+            found = NotImplemented  # once more, for an error that says which key
+        if found is NotImplemented:
             found = self._unpacked(encoded, value, type)
         return default if found is MISSING else found
 
