@@ -88,7 +88,7 @@ def test_limits() -> None:
     """A key that one backend takes and another does not."""
     assert len(encode(DATA, "x" * 1021)) == LONGEST
     for key in ("x" * 1022, b"\0" * 600, ("x" * 600, "x" * 600), "€" * 400):
-        with pytest.raises(ValueError, match="a key may have 1,024 bytes, and .* has .*: use a digest of it"):
+        with pytest.raises(ValueError, match=r"a key may have 1,024 bytes, and .* has .*: use a digest of it"):
             encode(DATA, key)
     with pytest.raises(ValueError, match="an integer of a key may have 255 bytes, not 256"):
         encode(DATA, 2**2040)

@@ -150,7 +150,7 @@ class TestSides:
         a, b = (tmp_path / "one.db.d" / str(name) for name in _sides(store))
         content, other = a.read_bytes(), b.read_bytes()
         step = len(content) // 60
-        places = [*range(0, 40), *range(40, len(content) - 600, step), *range(len(content) - 600, len(content), 7)]
+        places = [*range(40), *range(40, len(content) - 600, step), *range(len(content) - 600, len(content), 7)]
         for place in places:
             changed = bytearray(content)
             changed[place] ^= 1
@@ -277,7 +277,7 @@ class TestRoom:
         for number in range(12):
             store[number] = LARGE
         assert sum(path.stat().st_size for path in files(tmp_path)) <= 1_000_000
-        store.update({number: LARGE for number in range(20, 30)})
+        store.update(dict.fromkeys(range(20, 30), LARGE))
         assert sum(path.stat().st_size for path in files(tmp_path)) <= 1_000_000
         with store.transaction():
             for number in range(30, 40):

@@ -104,8 +104,8 @@ class Envelope:
         "_lent",
         "_limits",
         "_new_side",
-        "_seal",
         "_policy",
+        "_seal",
         "_secret",
         "_secrets",
         "_sides",
@@ -159,14 +159,15 @@ class Envelope:
         """
         short = self._sides is not None
         if self._seal is not None and not tagged:
-            made = self._seal.dump(key, obj, short)
-            if made.__class__ is bytes:
-                return made, None  # type: ignore[return-value]
+            sealed = self._seal.dump(key, obj, short)
+            if isinstance(sealed, bytes):
+                return sealed, None
+            made = sealed
         else:
             made = dumps_named(obj, short)
         if made is None:
             return self._pack_beside(key, obj, tagged)
-        body, names = made  # type: ignore[misc]
+        body, names = made
         return self.wrap(key, body, self._listed(names), tagged=tagged), None
 
     def _pack_beside(self, key: bytes, obj: object, tagged: bool) -> tuple[bytes, Side]:

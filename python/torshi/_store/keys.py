@@ -2,8 +2,8 @@
 
 The layout is that of FoundationDB's tuples: a byte for the type, then the value, so that comparing bytes compares
 values, types are told apart (``1``, ``"1"`` and ``b"1"`` are three keys), and the bytes of a tuple begin with those of
-every tuple that it begins with. Between types the order is bytes, text, tuples, integers. In front stands a byte for the
-space: a store's own rows never show among those of its user. Nothing here knows values.
+every tuple that it begins with. Between types the order is bytes, text, tuples, integers. In front stands a byte for
+the space: a store's own rows never show among those of its user. Nothing here knows values.
 """
 
 from __future__ import annotations

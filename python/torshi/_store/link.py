@@ -5,6 +5,10 @@ the thread keeps its read transaction open, and looks before each further one wh
 the head of the write-ahead log's index, which SQLite keeps in shared memory and itself goes by. If anything was, or
 the thread writes, or reads no more for a moment, the transaction ends. So no read is ever older than its call, and no
 log grows behind a reader that has gone to sleep. Where that memory cannot be seen, each read is by itself.
+
+SQLite keeps in memory which locks a process has on a file, and a child of a fork gets that memory without the locks. So
+before a fork every connection is closed that no thread is in the middle of using, and threads open theirs anew; a child
+with one that could not be closed does not touch that file.
 """
 
 from __future__ import annotations
@@ -15,11 +19,13 @@ import sqlite3
 import sys
 import threading
 import time
+import types
+import weakref
 from typing import Final
 
 from torshi import _native
 
-__all__ = ["EPOCH", "INHERITED", "Link"]
+__all__ = ["EPOCH", "FORBIDDEN", "Link"]
 
 # Reads in a row after which the next are of one snapshot.
 _STREAK: Final = 4
@@ -32,13 +38,15 @@ _PATIENCE: Final = 20
 EPOCH: Final = [0]
 """How many forks lead to this process: asking that takes a tenth of asking for the number of the process."""
 
+FORBIDDEN: Final[set[str]] = set()
+"""Files that this process must not open, since it was forked while a thread was in the middle of using them."""
 
-def _count() -> None:
-    EPOCH[0] += 1
+# Connections to files; and those of a parent, which are kept, since to close one could change what the parent does.
+_OPEN: Final[weakref.WeakSet[Link]] = weakref.WeakSet()
+_INHERITED: Final[list[Link]] = []
 
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_count)
+_RETIRED: Final = -1
+_HERE: Final = os.path.dirname(__file__)
 
 
 class Link:
@@ -47,18 +55,20 @@ class Link:
     __slots__ = (
         "__weakref__",
         "connection",
+        "cursor",
+        "epoch",
         "execute",
+        "file",
         "gone",
         "is_open",
         "locked",
         "made",
         "path",
-        "epoch",
         "pid",
-        "cursor",
         "reads",
         "seen",
         "snapshot",
+        "thread",
         "turn",
         "watch",
     )
@@ -69,6 +79,8 @@ class Link:
         self.cursor = connection.cursor()
         self.pid = os.getpid()
         self.epoch = EPOCH[0]
+        self.thread = threading.get_ident()
+        self.file = path
         # Of a transaction: whether there is one, side files it has made and superseded, and the lock on these.
         self.is_open = False
         self.made: list[str] = []
@@ -81,6 +93,8 @@ class Link:
         self.seen = 0
         self.watch: _native.Watch | None = None
         self.turn = threading.Lock()
+        if path is not None:
+            _OPEN.add(self)
 
     def read(self, statement: str, key: bytes) -> tuple[object, ...] | None:
         """The row of a statement about one key, as it is now.
@@ -91,13 +105,11 @@ class Link:
         self.reads += 1
         if self.snapshot:
             if self.watch.is_same():  # type: ignore[union-attr]
-                row: tuple[object, ...] | None = self.cursor.execute(statement, (key,)).fetchone()
-                return row
+                return self.cursor.execute(statement, (key,)).fetchone()  # type: ignore[no-any-return]
             self.leave()
         elif self.reads > _STREAK and not self.is_open and self.path is not None:
             self._enter()
-        row = self.cursor.execute(statement, (key,)).fetchone()
-        return row
+        return self.cursor.execute(statement, (key,)).fetchone()  # type: ignore[no-any-return]
 
     def _enter(self) -> None:
         """Begins a snapshot, which the next read fixes. What is watched is noted before that: better too early."""
@@ -129,9 +141,10 @@ class Link:
                 self.snapshot = False
 
     def close(self) -> None:
-        """Closes the connection, if it is of this process."""
+        """Closes the connection, if it is of this process; whoever has it opens another one."""
         if self.pid == os.getpid():
             with self.turn:
+                self.epoch = _RETIRED
                 self.snapshot = False
                 self.connection.close()
 
@@ -139,8 +152,34 @@ class Link:
         self.close()
 
 
-INHERITED: list[Link] = []
-"""Connections of the parent of a fork: to close one would be to close the parent's, as far as SQLite can tell."""
+def _is_within(frame: types.FrameType | None) -> bool:
+    """Whether a thread is in the middle of using a store."""
+    while frame is not None:
+        if frame.f_code.co_filename.startswith(_HERE):
+            return True
+        frame = frame.f_back
+    return False
+
+
+def _before_fork() -> None:
+    me = threading.get_ident()
+    busy = {ident for ident, frame in sys._current_frames().items() if ident != me and _is_within(frame)}
+    for link in _OPEN.copy():
+        if not link.is_open and link.thread not in busy:
+            link.close()
+
+
+def _in_child() -> None:
+    EPOCH[0] += 1
+    for link in _OPEN.copy():
+        if link.epoch != _RETIRED and link.file is not None:
+            FORBIDDEN.add(os.path.realpath(link.file))
+            _INHERITED.append(link)
+    _OPEN.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=_before_fork, after_in_child=_in_child)
 
 
 def _watch_of(path: str) -> _native.Watch | None:
@@ -176,7 +215,6 @@ class _Caretaker:
     def mind(self, link: Link) -> None:
         """Has a link that has a snapshot looked after."""
         if self._pid != os.getpid():  # a fork leaves threads behind
-            INHERITED.extend(self._links)
             self._begin()
         with self._guard:
             self._links.add(link)

@@ -19,7 +19,7 @@ from typing import Any, Final, TypeAlias
 
 from torshi._errors import StoreError
 from torshi._store.backend import ABSENT, ANY, Change, Check, Put, Row, Side, Stat
-from torshi._store.link import EPOCH, INHERITED, Link
+from torshi._store.link import EPOCH, FORBIDDEN, Link
 from torshi._store.sides import SideFiles
 from torshi._store.sqlite_file import DURABILITY, connect, prepare, store_error
 
@@ -140,18 +140,23 @@ class SQLite:
         return link
 
     def _after_fork(self, link: Link) -> Link:
-        INHERITED.append(link)
-        INHERITED.extend(self._links)
-        # Others of the parent's threads may have held the lock when it forked, and they are not here.
-        self._guard = threading.Lock()
-        self._links = weakref.WeakSet()
-        self._versions = itertools.count(int.from_bytes(os.urandom(7), "big"))
+        """A link in the place of one that was closed for a fork, or is a parent's."""
+        if link.pid != os.getpid():
+            # Others of the parent's threads may have held the lock when it forked, and they are not here.
+            self._guard = threading.Lock()
+            self._links = weakref.WeakSet()
+            self._versions = itertools.count(int.from_bytes(os.urandom(7), "big"))
         del self._local.link
         return self._connected()
 
     def _connected(self) -> Link:
         if self._is_closed:
             raise StoreError(f"store {self.where}: it is closed")
+        if FORBIDDEN and self.where != ":memory:" and os.path.realpath(self.where) in FORBIDDEN:
+            raise StoreError(
+                f"store {self.where}: this process was forked in the middle of a transaction, or while another thread "
+                "was using the store: start processes before, or with the methods spawn or forkserver"
+            )
         try:
             connection = self._connection()
         except sqlite3.Error as error:

@@ -130,8 +130,8 @@ def prepare(path: str, timeout: float) -> bytes:
 def _demand_store(path: str) -> None:
     """Raises of a file that is no store, before it is opened as one: SQLite might write to it.
 
-    The file is read by SQLite, which does not change nor lock what it is told never changes. By no means may this process
-    open and close it otherwise: closing any descriptor of a file ends the locks of all connections that the process has.
+    The file is read by SQLite, which neither changes nor locks what it is told never changes. By no means may this
+    process open and close it otherwise: closing any descriptor of a file ends the locks that the process has on it.
     """
     try:
         size = os.stat(path).st_size
