@@ -55,7 +55,6 @@ class Link:
     __slots__ = (
         "__weakref__",
         "connection",
-        "cursor",
         "epoch",
         "execute",
         "file",
@@ -66,6 +65,7 @@ class Link:
         "path",
         "pid",
         "reads",
+        "run",
         "seen",
         "snapshot",
         "thread",
@@ -76,7 +76,8 @@ class Link:
     def __init__(self, connection: sqlite3.Connection, path: str | None) -> None:
         self.connection = connection
         self.execute = connection.execute
-        self.cursor = connection.cursor()
+        # By one cursor, which takes half the time of one for each statement. Rows are fetched at once, all of them.
+        self.run = connection.cursor().execute
         self.pid = os.getpid()
         self.epoch = EPOCH[0]
         self.thread = threading.get_ident()
@@ -105,11 +106,11 @@ class Link:
         self.reads += 1
         if self.snapshot:
             if self.watch.is_same():  # type: ignore[union-attr]
-                return self.cursor.execute(statement, (key,)).fetchone()  # type: ignore[no-any-return]
+                return self.run(statement, (key,)).fetchone()  # type: ignore[no-any-return]
             self.leave()
         elif self.reads > _STREAK and not self.is_open and self.path is not None:
             self._enter()
-        return self.cursor.execute(statement, (key,)).fetchone()  # type: ignore[no-any-return]
+        return self.run(statement, (key,)).fetchone()  # type: ignore[no-any-return]
 
     def _enter(self) -> None:
         """Begins a snapshot, which the next read fixes. What is watched is noted before that: better too early."""

@@ -253,7 +253,7 @@ class SQLite:
     def get(self, key: bytes) -> Row | None:
         link = self._link()
         try:
-            found = link.execute(_GET, (key,)).fetchone()
+            found = link.run(_GET, (key,)).fetchone()
         except sqlite3.Error as error:
             raise self._failed(link, error) from error
         if found is None or (found[3] is not None and found[3] <= time.time()):
@@ -345,7 +345,7 @@ class SQLite:
         size, file = (len(value), None) if side is None else (len(value) + side.size, side.name)
         marks = joined(tags) if tags else ""
         try:
-            link.execute(_PUT, (key, name, next(self._versions), size, now, now, expires, marks, file, value))
+            link.run(_PUT, (key, name, next(self._versions), size, now, now, expires, marks, file, value))
         except sqlite3.Error as error:
             raise self._failed(link, error) from error
         if not link.is_open and (link.gone or link.made):
@@ -368,7 +368,7 @@ class SQLite:
         """Runs one statement; how many rows it has changed."""
         link = self._link()
         try:
-            count = link.execute(statement, values).rowcount
+            count = link.run(statement, values).rowcount
         except sqlite3.Error as error:
             raise self._failed(link, error) from error
         if not link.is_open and link.gone:
@@ -408,21 +408,21 @@ class SQLite:
         """Changes in a transaction that goes on, whether they are made or not."""
         gone = len(link.gone)
         with self._reported():
-            link.execute("SAVEPOINT changes").close()
+            link.run("SAVEPOINT changes")
             try:
                 done = all(self._change(link, change) for change in changes)
             except BaseException:
                 if link.connection.in_transaction:
-                    link.execute("ROLLBACK TO changes").close()
-                    link.execute("RELEASE changes").close()
+                    link.run("ROLLBACK TO changes")
+                    link.run("RELEASE changes")
                 raise
             if not done:
-                link.execute("ROLLBACK TO changes").close()
+                link.run("ROLLBACK TO changes")
                 del link.gone[gone:]
                 for change in changes:
                     if isinstance(change, Put) and change.side is not None and self.sides is not None:
                         self.sides.remove(change.side.name)
-            link.execute("RELEASE changes").close()
+            link.run("RELEASE changes")
         return done
 
     def _change(self, link: Link, change: Change) -> bool:
@@ -433,23 +433,23 @@ class SQLite:
         if isinstance(change, Put) and (change.expires is None or change.expires > now):
             values = self._values(change.key, change.value, change.name, change.expires, change.tags, change.side)
             if expect is ANY:
-                link.execute(_PUT, values)
+                link.run(_PUT, values)
                 return True
             if expect is ABSENT:
-                return link.execute(_ADD, (*values, now)).rowcount > 0
-            return link.execute(_SWAP, (*values, change.key, expect, now)).rowcount > 0
+                return link.run(_ADD, (*values, now)).rowcount > 0
+            return link.run(_SWAP, (*values, change.key, expect, now)).rowcount > 0
         if expect is ANY:
-            link.execute("DELETE FROM rows WHERE key = ?", (change.key,))
+            link.run("DELETE FROM rows WHERE key = ?", (change.key,))
             return True
         if expect is ABSENT:
             return self._holds(link, change.key, expect, now)
         delete = f"DELETE FROM rows WHERE key = ? AND version = ? AND {_LIVE}"
-        return link.execute(delete, (change.key, expect, now)).rowcount > 0
+        return link.run(delete, (change.key, expect, now)).rowcount > 0
 
     def _holds(self, link: Link, key: bytes, expect: object, now: float) -> bool:
         if expect is ANY:
             return True
-        found = link.execute(f"SELECT version FROM rows WHERE key = ? AND {_LIVE}", (key, now)).fetchone()
+        found = link.run(f"SELECT version FROM rows WHERE key = ? AND {_LIVE}", (key, now)).fetchone()
         return found is None if expect is ABSENT else found is not None and found[0] == expect
 
     @contextlib.contextmanager
@@ -458,20 +458,20 @@ class SQLite:
         if link.is_open:
             raise StoreError(f"store {self.where}: a transaction of this thread is open already")
         with self._reported():
-            link.execute("BEGIN IMMEDIATE").close()
+            link.run("BEGIN IMMEDIATE")
         link.is_open = True
         committed = False
         try:
             yield self
             if link.pid == os.getpid():
                 with self._reported():
-                    link.execute("COMMIT").close()
+                    link.run("COMMIT")
                 committed = True
         finally:
             if link.pid == os.getpid():  # else this is a child of who began it, and it is the parent's
                 if link.connection.in_transaction:
                     with contextlib.suppress(sqlite3.Error):
-                        link.execute("ROLLBACK").close()
+                        link.run("ROLLBACK")
                 link.is_open = False
                 self._settle(link, committed=committed)
 
