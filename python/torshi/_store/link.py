@@ -180,8 +180,12 @@ def _in_child() -> None:
     _OPEN.clear()
 
 
+def _in_parent() -> None:
+    _CARETAKER.resume()
+
+
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(before=_before_fork, after_in_child=_in_child, after_in_parent=lambda: _CARETAKER.resume())
+    os.register_at_fork(before=_before_fork, after_in_child=_in_child, after_in_parent=_in_parent)
 
 
 def _watch_of(path: str) -> _native.Watch | None:
