@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import os
 import pickle
+import shutil
 import sqlite3
 import stat
 import subprocess
@@ -144,6 +145,21 @@ class TestFile:
             store["a"] = 1
         with torshi.Store(path.as_uri()) as store:
             assert store["a"] == 1
+
+    def test_a_log_that_was_carried_over_in_part(self, make_store: MakeStore, tmp_path: Path) -> None:
+        """A store that is refused because a full disk or a kill came when its log was being carried over."""
+        store = make_store()
+        store.update({number: b"x" * 500 for number in range(200)})
+        for name in ("one.db", "one.db-wal"):
+            shutil.copy(tmp_path / name, tmp_path / name.replace("one", "copy"))
+        with open(tmp_path / "copy.db", "r+b") as file:
+            file.seek(28)
+            pages = int.from_bytes(file.read(4), "big")
+            file.seek(28)
+            file.write((pages + 40).to_bytes(4, "big"))  # the first page is there, and the last ones are not
+        with torshi.Store(tmp_path / "copy.db") as copy:
+            assert len(copy) == 200
+            assert copy.check() == []
 
     def test_places(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """A place that is misunderstood, or a path that means another file after the program went elsewhere."""

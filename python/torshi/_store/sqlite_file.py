@@ -151,7 +151,7 @@ def _demand_store(path: str) -> None:
             connection.close()
     except sqlite3.DatabaseError as error:
         if getattr(error, "sqlite_errorname", "") != "SQLITE_NOTADB":
-            raise store_error(path, error) from error
+            return  # a log that was carried over in part, perhaps, which is read only with the file: `_demand_known` looks
         if os.path.exists(path + "-journal"):
             return  # the power went while the file was made, perhaps: SQLite undoes that
         raise StoreError(f"store {path}: the file is no store of torshi, and was left as it is") from None
@@ -195,6 +195,8 @@ def _demand_known(path: str, connection: sqlite3.Connection) -> bytes:
     Raises:
         StoreError: they are not, or something else would run with them.
     """
+    if connection.execute("PRAGMA application_id").fetchone()[0] != _APPLICATION:
+        raise StoreError(f"store {path}: the file is a database of another program")
     try:
         records = dict(connection.execute("SELECT name, value FROM meta"))
     except sqlite3.OperationalError as error:
