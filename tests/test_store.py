@@ -149,7 +149,7 @@ class TestFile:
     def test_a_log_that_was_carried_over_in_part(self, make_store: MakeStore, tmp_path: Path) -> None:
         """A store that is refused because a full disk or a kill came when its log was being carried over."""
         store = make_store()
-        store.update({number: b"x" * 500 for number in range(200)})
+        store.update(dict.fromkeys(range(200), b"x" * 500))
         for name in ("one.db", "one.db-wal"):
             shutil.copy(tmp_path / name, tmp_path / name.replace("one", "copy"))
         with open(tmp_path / "copy.db", "r+b") as file:

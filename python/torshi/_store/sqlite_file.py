@@ -151,7 +151,7 @@ def _demand_store(path: str) -> None:
             connection.close()
     except sqlite3.DatabaseError as error:
         if getattr(error, "sqlite_errorname", "") != "SQLITE_NOTADB":
-            return  # a log that was carried over in part, perhaps, which is read only with the file: `_demand_known` looks
+            return  # its log was carried over in part, perhaps, and only both are whole: `_demand_known` looks
         if os.path.exists(path + "-journal"):
             return  # the power went while the file was made, perhaps: SQLite undoes that
         raise StoreError(f"store {path}: the file is no store of torshi, and was left as it is") from None

@@ -71,9 +71,7 @@ fn keyed(secret: &[u8; 32], parts: &[&[u8]]) -> blake3::Hash {
 /// The keyed BLAKE3 hash of some parts, 32 bytes; a secret has 32 too.
 #[pyfunction]
 #[pyo3(signature = (secret, parts, /))]
-fn keyed_digest<'py>(
-    py: Python<'py>, secret: &[u8], parts: Vec<Bound<'py, PyBytes>>,
-) -> PyResult<Bound<'py, PyBytes>> {
+fn keyed_digest<'py>(py: Python<'py>, secret: &[u8], parts: Vec<Bound<'py, PyBytes>>) -> PyResult<Bound<'py, PyBytes>> {
     let parts: Vec<&[u8]> = parts.iter().map(|part| part.as_bytes()).collect();
     Ok(PyBytes::new(py, keyed(&key_of(secret)?, &parts).as_bytes()))
 }
@@ -158,7 +156,11 @@ impl RowSeal {
     /// The object of a row, under the default policy; NotImplemented if the row is another than that, or not sealed with
     /// this secret.
     fn load<'py>(&self, py: Python<'py>, key: &[u8], row: &[u8]) -> PyResult<Bound<'py, PyAny>> {
-        match row.starts_with(&self.head).then(|| opened(&self.secret, &self.store, key, self.head.len(), row)).flatten() {
+        match row
+            .starts_with(&self.head)
+            .then(|| opened(&self.secret, &self.store, key, self.head.len(), row))
+            .flatten()
+        {
             Some(body) => crate::unpickler::loads_plainly(py, PyBytes::new(py, body).as_any()),
             None => Ok(py.NotImplemented().into_bound(py)),
         }
