@@ -40,7 +40,16 @@ pub struct Writer<'py> {
 impl<'py> Writer<'py> {
     /// A writer into memory, or into the file that `sink` writes to.
     pub fn new(sink: Option<Bound<'py, PyAny>>) -> Self {
-        Writer { buffer: Buffer::new(), framing: false, frame: NEVER, limit: NEVER, sink, file: None, lent: false, only_short: None }
+        Writer {
+            buffer: Buffer::new(),
+            framing: false,
+            frame: NEVER,
+            limit: NEVER,
+            sink,
+            file: None,
+            lent: false,
+            only_short: None,
+        }
     }
 
     /// A writer into the file of a `save`.
