@@ -154,7 +154,7 @@ class Forms:
             return b"h" + self.name(cls) + self.walk((value.numerator, value.denominator))
         if isinstance(value, pathlib.PurePath):
             return b"h" + self.name(cls) + self.walk(str(value))
-        if cls.__module__ == "numpy":
+        if cls.__module__.partition(".")[0] == "numpy":
             return self.of_numpy(value)
         reduce = copyreg.dispatch_table.get(cls)
         answer = reduce(value) if reduce else value.__reduce_ex__(5)

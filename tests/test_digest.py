@@ -269,6 +269,26 @@ def test_many_objects_that_all_know_each_other_take_no_longer_than_their_referen
     assert alike(mesh(60), mesh(60))
 
 
+def test_a_long_ring_met_many_times_is_walked_once() -> None:
+    """Each of the thousand would take as long as the first."""
+
+    def ring(length: int) -> list[Any]:
+        first: list[Any] = []
+        last = first
+        for _ in range(length):
+            last.append([])
+            last = last[0]
+        last.append(first)
+        return first
+
+    small = ring(3000)
+    assert torshi.digest([[small], [small]]) == torshi.digest([[small], [ring(3000)]])
+    short = ring(5)
+    assert torshi.digest([[short], short, [[short]]]) == digest_forms.digest([[short], short, [[short]]])
+    long = ring(50_000)
+    assert alike([[long] for _ in range(2000)], [[long] for _ in range(2000)])
+
+
 def sets_of_all() -> list[Plain]:
     nodes = [Plain(name=i) for i in range(12)]
     for node in nodes:

@@ -57,6 +57,9 @@ def _decoded(array: Any) -> Any:
         return array.dictionary_decode()
     if types.is_run_end_encoded(of):
         return _compute().run_end_decode(array)
+    # By name, since earlier versions have no test for them.
+    if str(of) in ("string_view", "binary_view"):
+        return array.cast(pyarrow.large_string() if str(of) == "string_view" else pyarrow.large_binary())
     return None
 
 
@@ -76,15 +79,16 @@ def _values(array: Any) -> object:
         return _fixed(array.cast(pyarrow.uint8()))
     if types.is_floating(of):
         return _fixed(_same_nan(array))
-    for test, plain in ((types.is_string_view, pyarrow.large_string), (types.is_binary_view, pyarrow.large_binary)):
-        if test(of):
-            return _values(array.cast(plain()))
     if types.is_string(of) or types.is_binary(of):
         return _text(array, "i")
     if types.is_large_string(of) or types.is_large_binary(of):
         return _text(array, "q")
-    if types.is_list(of) or types.is_large_list(of) or types.is_map(of):
+    if types.is_list(of) or types.is_large_list(of):
         return _values(_compute().list_value_length(array)), content(array.flatten())
+    if types.is_map(of):
+        offsets = array.offsets
+        parts = [part[offsets[0].as_py() : offsets[-1].as_py()] for part in (array.keys, array.items)]
+        return _values(_compute().subtract(offsets[1:], offsets[:-1])), *map(content, parts)
     if types.is_fixed_size_list(of):
         return content(array.flatten())
     if types.is_struct(of):

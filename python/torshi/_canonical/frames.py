@@ -41,7 +41,7 @@ def _values(holder: Any) -> Any:
 
 def _noted(holder: Any) -> tuple[object, ...]:
     """What a frame or series carries beside its values; subclasses name more."""
-    more = {name: getattr(holder, name, None) for name in type(holder)._metadata if name != "name"}
+    more = {name: getattr(holder, name, None) for name in getattr(type(holder), "_metadata", ()) if name != "name"}
     return dict(holder.attrs), more, holder.flags.allows_duplicate_labels
 
 
@@ -97,7 +97,9 @@ def polars_way(cls: type) -> Callable[[Any], object] | None:
 
 
 def _column(series: Any) -> object:
-    return series.name, arrow.content(series.to_arrow())
+    # The layouts that every version has, whatever this one would rather give.
+    oldest = sys.modules["polars"].CompatLevel.oldest()
+    return series.name, arrow.content(series.to_arrow(compat_level=oldest))
 
 
 def _columns(frame: Any) -> object:

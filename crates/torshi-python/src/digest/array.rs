@@ -54,7 +54,7 @@ impl<'py> Walker<'py> {
         if let Some(known) = cached {
             return Ok(known);
         }
-        let answer = call::call1(&self.canonical("facts")?, dtype)?;
+        let answer = self.told("facts", dtype)?;
         let parts = (
             peek::tuple_item(&answer, 0),
             small(peek::tuple_item(&answer, 1)),
@@ -103,6 +103,10 @@ impl<'py> Walker<'py> {
     }
 
     fn put_content(&mut self, array: &Bound<'py, PyAny>, tag: u8, open: &mut Open) -> Done {
+        // Python code has said so; what is read below must be one.
+        if !value::is_array(array) {
+            return Err(self.refuse(&format!("{} is no array", peek::type_name(array))));
+        }
         let Some(view) = value::array(array) else {
             return self.put_made(array, tag, open);
         };
@@ -214,6 +218,9 @@ impl<'py> Walker<'py> {
         self.forms.tag(tag)?;
         self.forms.put(&dtype.form)?;
         let shape = call::attribute(array, self.imports.names.shape.bind(self.py))?;
+        if !peek::is_tuple(&shape) {
+            return Err(self.changed("array"));
+        }
         self.forms.number(peek::tuple_len(&shape) as u64)?;
         for i in 0..peek::tuple_len(&shape) {
             match small(peek::tuple_item(&shape, i)) {

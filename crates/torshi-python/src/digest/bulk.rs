@@ -45,12 +45,18 @@ pub fn feed(hasher: &mut Hasher, bytes: &[u8], floats: Floats, crew: Option<&Thr
             crew.install(|| hasher.update_rayon(bytes));
         }
         Some(crew) => crew.install(|| {
+            let mut scratch = Vec::new();
             for batch in bytes.chunks(BATCH) {
-                if batch.par_chunks(PIECE).any(|piece| has_nan(piece, floats)) {
-                    feed_pieces(hasher, batch, floats);
-                } else {
+                if !batch.par_chunks(PIECE).any(|piece| has_nan(piece, floats)) {
                     hasher.update_rayon(batch);
+                    continue;
                 }
+                scratch.resize(batch.len(), 0);
+                scratch.par_chunks_mut(PIECE).zip(batch.par_chunks(PIECE)).for_each(|(copy, piece)| {
+                    copy.copy_from_slice(piece);
+                    same_nan(copy, floats);
+                });
+                hasher.update_rayon(&scratch);
             }
         }),
         _ if floats == Floats::No => {
@@ -74,58 +80,67 @@ fn feed_pieces(hasher: &mut Hasher, bytes: &[u8], floats: Floats) {
     }
 }
 
-/// Little-endian numbers; a NaN is what is more than infinity without its sign: then the sum reaches the highest bit.
-/// Every processor adds many numbers at once; not every one can compare them.
-macro_rules! finds_nan {
-    ($name:ident, $bits:ty, $infinity:literal) => {
-        fn $name(bytes: &[u8]) -> bool {
+/// Finds NaNs among little-endian numbers, and makes them all the positive quiet one without payload. A NaN is what is
+/// more than infinity without its sign: then a sum reaches the highest bit. Every processor adds many numbers at once; not
+/// every one can compare them.
+macro_rules! nans {
+    ($module:ident, $bits:ty, $infinity:literal, $nan:literal) => {
+        mod $module {
+            const SIZE: usize = size_of::<$bits>();
             const MOST: $bits = <$bits>::MAX >> 1;
-            let sum = |number: &[u8]| match number.try_into() {
-                Ok(number) => (<$bits>::from_le_bytes(number) & MOST) + (MOST - $infinity),
-                Err(_) => 0,
-            };
-            bytes.chunks_exact(size_of::<$bits>()).fold(0, |all, number| all | sum(number)) > MOST
+
+            #[inline(always)]
+            fn read(number: &[u8]) -> $bits {
+                number.try_into().map_or(0, <$bits>::from_le_bytes)
+            }
+
+            #[inline(always)]
+            fn sum(number: $bits) -> $bits {
+                (number & MOST) + (MOST - $infinity)
+            }
+
+            pub fn any(bytes: &[u8]) -> bool {
+                bytes.chunks_exact(SIZE).fold(0, |all, number| all | sum(read(number))) > MOST
+            }
+
+            pub fn same(bytes: &mut [u8]) {
+                for place in bytes.chunks_exact_mut(SIZE) {
+                    if let Ok(place) = <&mut [u8; SIZE]>::try_from(place) {
+                        let number = <$bits>::from_le_bytes(*place);
+                        let mask = (sum(number) >> (<$bits>::BITS - 1)).wrapping_neg();
+                        *place = ((number & !mask) | ($nan & mask)).to_le_bytes();
+                    }
+                }
+            }
         }
     };
 }
-finds_nan!(has_half_nan, u16, 0x7c00);
-finds_nan!(has_single_nan, u32, 0x7f80_0000);
-finds_nan!(has_double_nan, u64, 0x7ff0_0000_0000_0000);
+nans!(half, u16, 0x7c00, 0x7e00);
+nans!(single, u32, 0x7f80_0000, 0x7fc0_0000);
+nans!(double, u64, 0x7ff0_0000_0000_0000, 0x7ff8_0000_0000_0000);
 
 fn has_nan(bytes: &[u8], floats: Floats) -> bool {
     match floats {
         Floats::No => false,
-        Floats::Half => has_half_nan(bytes),
-        Floats::Single => has_single_nan(bytes),
-        Floats::Double => has_double_nan(bytes),
+        Floats::Half => half::any(bytes),
+        Floats::Single => single::any(bytes),
+        Floats::Double => double::any(bytes),
     }
 }
 
 /// Every NaN as the positive quiet one without payload.
 pub fn same_nan(bytes: &mut [u8], floats: Floats) {
-    if !has_nan(bytes, floats) {
-        return;
-    }
     match floats {
         Floats::No => {}
-        Floats::Half => replace(bytes, 0x7e00u16.to_le_bytes(), floats),
-        Floats::Single => replace(bytes, 0x7fc0_0000u32.to_le_bytes(), floats),
-        Floats::Double => replace(bytes, f64::to_le_bytes(f64::from_bits(0x7ff8 << 48)), floats),
+        Floats::Half => half::same(bytes),
+        Floats::Single => single::same(bytes),
+        Floats::Double => double::same(bytes),
     }
 }
 
-fn replace<const N: usize>(bytes: &mut [u8], nan: [u8; N], floats: Floats) {
-    for number in bytes.chunks_exact_mut(N) {
-        if has_nan(number, floats) {
-            number.copy_from_slice(&nan);
-        }
-    }
-}
-
-/// Rows gathered at once: a line of the cache holds as many doubles of a column.
-const ROWS: usize = 8;
-/// Columns gone through before the next row: what is read of them stays in the nearest cache.
-const COLUMNS: usize = 32;
+/// Rows and columns gathered at once, by way of a square that stays in the nearest cache: rows and columns of some sizes
+/// would drive each other out of it.
+const SIDE: usize = 32;
 
 /// Rows of a matrix that lies column by column, `height` items each, from `first` on, into `out`, of which they fill the
 /// whole. False if items of that size are not known here.
@@ -142,26 +157,34 @@ pub fn gather(
     };
     match crew {
         Some(crew) => crew.install(|| {
-            let blocks = out.par_chunks_mut(row * ROWS).enumerate();
-            blocks.for_each(|(i, block)| rows(columns, height, first + i * ROWS, block, row));
+            let blocks = out.par_chunks_mut(row * SIDE).enumerate();
+            blocks.for_each(|(i, block)| rows(columns, height, first + i * SIDE, block, row));
         }),
         None => {
-            let blocks = out.chunks_mut(row * ROWS).enumerate();
-            blocks.for_each(|(i, block)| rows(columns, height, first + i * ROWS, block, row));
+            let blocks = out.chunks_mut(row * SIDE).enumerate();
+            blocks.for_each(|(i, block)| rows(columns, height, first + i * SIDE, block, row));
         }
     }
     true
 }
 
 fn gather_rows<const N: usize>(columns: &[u8], height: usize, first: usize, out: &mut [u8], row: usize) {
-    let width = row / N;
-    for start in (0..width).step_by(COLUMNS) {
-        for (i, line) in out.chunks_exact_mut(row).enumerate() {
-            let end = width.min(start + COLUMNS);
-            for (j, item) in (start..end).zip(line[start * N..end * N].chunks_exact_mut(N)) {
-                let at = (j * height + first + i) * N;
-                item.copy_from_slice(&columns[at..at + N]);
+    let mut square = [[0; N]; SIDE * SIDE];
+    let (width, rows) = (row / N, out.len() / row);
+    for start in (0..width).step_by(SIDE) {
+        let end = width.min(start + SIDE);
+        for j in start..end {
+            let at = (j * height + first) * N;
+            let items = columns[at..at + rows * N].chunks_exact(N);
+            for (item, place) in items.zip(square[j - start..].iter_mut().step_by(SIDE)) {
+                if let Ok(item) = item.try_into() {
+                    *place = item;
+                }
             }
+        }
+        for (i, line) in out.chunks_exact_mut(row).enumerate() {
+            let from = i * SIDE;
+            line[start * N..end * N].copy_from_slice(square[from..from + end - start].as_flattened());
         }
     }
 }
@@ -177,7 +200,7 @@ mod tests {
         for at in [0, 8 * 70_000] {
             let mut plain = bytes.clone();
             plain[at..at + 8].copy_from_slice(&f64::to_le_bytes(f64::from_bits(0x7ff8 << 48)));
-            bytes[at..at + 8].copy_from_slice(&(-f64::NAN).to_le_bytes());
+            bytes[at..at + 8].copy_from_slice(&f64::from_bits(0xfff8_0000_0000_0001).to_le_bytes());
             same_nan(&mut plain, Floats::Double);
             for crew in [crew(bytes.len()), None] {
                 let mut hasher = Hasher::new();

@@ -49,8 +49,10 @@ pub struct Class {
     pub is_ordered: bool,
 }
 
+/// A version of a class, and what is known about it.
+type Version = (u32, Arc<Class>);
 /// By the address of the class. An entry of a class that has died is met by another version.
-static KNOWN: Mutex<Option<FxHashMap<usize, (u32, Arc<Class>)>>> = Mutex::new(None);
+static KNOWN: Mutex<Option<FxHashMap<usize, Version>>> = Mutex::new(None);
 /// Classes remembered at most: programs that make classes without end must not fill the memory.
 const REMEMBERED: usize = 4096;
 
@@ -70,6 +72,15 @@ impl<'py> Walker<'py> {
             .get_or_try_init(self.py, || Ok::<_, PyErr>(self.py.import("torshi._canonical")?.unbind().into()))?;
         let name = call::text(self.py, name)?;
         call::attribute(module.bind(self.py), name.cast::<PyString>()?)
+    }
+
+    /// What a function of `torshi._canonical` that answers tuples says.
+    pub(super) fn told(&self, name: &str, about: &Bound<'py, PyAny>) -> Result<Bound<'py, PyAny>, Failed> {
+        let answer = call::call1(&self.canonical(name)?, about)?;
+        match peek::is_tuple(&answer) {
+            true => Ok(answer),
+            false => Err(self.refuse(&format!("torshi._canonical.{name} has to return a tuple"))),
+        }
     }
 
     /// What is known about the class of an object.
@@ -113,7 +124,7 @@ impl<'py> Walker<'py> {
     }
 
     fn look_at(&mut self, class: &Bound<'py, PyAny>) -> Result<Class, Failed> {
-        let answer = call::call1(&self.canonical("way")?, class)?;
+        let answer = self.told("way", class)?;
         let kind = peek::tuple_item(&answer, 0).filter(peek::is_int).map_or(-1, |kind| match peek::int(&kind) {
             Int::Small(kind) => kind,
             Int::Big { .. } => -1,
@@ -134,7 +145,7 @@ impl<'py> Walker<'py> {
                 None => Way::Asked,
             },
         };
-        let is_ordered = !peek::tuple_item(&answer, 2).is_some_and(|ordered| !peek::is_true(&ordered));
+        let is_ordered = peek::tuple_item(&answer, 2).is_none_or(|ordered| peek::is_true(&ordered));
         Ok(Class { way, form: self.class_form(class)?, is_ordered })
     }
 

@@ -60,8 +60,10 @@ pub struct Walker<'py> {
     ticks: u32,
     /// Reduce calls on the way from the root to here.
     pub(super) calls: usize,
-    /// Was making the last form more than reading?
+    /// Was making the last form more than reading it?
     pub(super) costly: bool,
+    /// Has something been replaced by its digest, since the last form that leads nowhere, whose digest is not kept?
+    lost: bool,
     pub(super) shapes: Shapes<'py>,
     /// Values of dicts in progress.
     pub(super) values: Vec<Option<Bound<'py, PyAny>>>,
@@ -86,6 +88,7 @@ impl<'py> Walker<'py> {
             ticks: 0,
             calls: 0,
             costly: false,
+            lost: false,
             shapes: Shapes::default(),
             values: Vec::new(),
             recent: Recent::default(),
@@ -297,7 +300,12 @@ impl<'py> Walker<'py> {
         let outer = std::mem::replace(&mut self.again, shared && self.depth > 0);
         let end = self.container(|walker, open| walker.walk_kind(object, kind, open))?;
         self.again = outer;
-        let costly = std::mem::take(&mut self.costly);
+        let mut costly = std::mem::take(&mut self.costly);
+        if end.closed {
+            costly |= std::mem::take(&mut self.lost);
+        } else {
+            self.lost |= end.digest.is_some();
+        }
         if noted {
             let known = match (end.closed, end.digest) {
                 (false, _) => {
@@ -305,7 +313,7 @@ impl<'py> Walker<'py> {
                     Some(Known::Open(number, object.clone()))
                 }
                 (true, Some(digest)) => Some(Known::Digest(digest, object.clone())),
-                (true, None) if costly && peek::references(object) > 2 && self.known.len() < KEPT => {
+                (true, None) if costly && shared && self.known.len() < KEPT => {
                     Some(Known::Short(self.forms.since(end.start).into(), object.clone()))
                 }
                 (true, None) => None,

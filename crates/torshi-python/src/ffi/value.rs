@@ -32,6 +32,26 @@ pub fn recognize(class: &Bound<'_, PyAny>) -> Option<Value> {
     }
 }
 
+/// Is it an array, or an instance of a class derived from it?
+pub fn is_array(object: &Bound<'_, PyAny>) -> bool {
+    let py = object.py();
+    let mut class = object.get_type().into_any();
+    loop {
+        if recognize(&class) == Some(Value::Array) {
+            return true;
+        }
+        // SAFETY: a live class; the base that its instances' layout comes from lives as long as it does.
+        let base = unsafe {
+            let base = (*class.as_ptr().cast::<ffi::PyTypeObject>()).tp_base;
+            Bound::from_borrowed_ptr_or_opt(py, base.cast())
+        };
+        match base {
+            Some(base) => class = base,
+            None => return false,
+        }
+    }
+}
+
 /// The ten bytes of a datetime as protocol 4 has them (fold in the month's high bit), and its time zone.
 pub fn datetime<'py>(object: &Bound<'py, PyAny>) -> ([u8; 10], Option<Bound<'py, PyAny>>) {
     // SAFETY: `recognize` has found the object's very class to be datetime, of at least this size; `tzinfo` exists and
@@ -80,7 +100,7 @@ pub struct Array<'a, 'py> {
 
 /// What `numpy.ndarray` holds, if it lies in one run of memory.
 pub fn array<'a, 'py>(object: &'a Bound<'py, PyAny>) -> Option<Array<'a, 'py>> {
-    // SAFETY: `recognize` has found the object's very class to be numpy's ndarray, of at least this size; `shape` has
+    // SAFETY: `recognize` or `is_array` has found the object to be one of numpy's ndarray, of at least this size; `shape` has
     // as many entries as there are dimensions and is not changed while no other code runs.
     unsafe {
         let layout = object.as_ptr().cast::<ArrayLayout>();

@@ -1,0 +1,102 @@
+"""`torshi.digest` beside `joblib.hash`: arrays, records, a frame, arguments of a call; in turn, in one process.
+
+Times are of the clock on the wall: both may use threads, and torshi does for large arrays. `--cpu` counts the time of
+all threads instead, which says more on a machine that has other things to do.
+
+Examples:
+  digest.py                    all of it, nine rounds
+  digest.py --rounds 30 --only arguments array-1MB
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import time
+from collections.abc import Callable
+from typing import Any
+
+import joblib
+import numpy as np
+import pandas as pd
+
+import torshi
+from timing import interleaved, paired, shown
+
+#: Digests in one timed run, where one takes too little time to be measured.
+REPEATS = {"arguments": 2000, "keywords": 2000, "array-64kB": 50, "array-1MB": 5}
+
+
+def records(count: int) -> list[dict[str, Any]]:
+    return [
+        {
+            "id": i,
+            "name": f"user {i}",
+            "score": i * 0.5,
+            "active": i % 2 == 0,
+            "tags": ["a", "b", str(i % 7)],
+            "address": {"city": "Berlin", "zip": 10_000 + i % 1000},
+        }
+        for i in range(count)
+    ]
+
+
+def frame(rows: int) -> pd.DataFrame:
+    numbers = np.random.default_rng(0)
+    text = [f"row {i}" for i in range(rows)]
+    return pd.DataFrame({"a": numbers.random(rows), "b": numbers.integers(0, 99, rows), "c": text})
+
+
+def array(size: int, nan: bool = False) -> Any:
+    made = np.random.default_rng(0).random(size // 8)
+    if nan:
+        made[::1000] = np.nan
+    return made
+
+
+VALUES: dict[str, Callable[[], Any]] = {
+    "arguments": lambda: (1, "a", 2.5),
+    "keywords": lambda: ((1, "a"), {"x": 1, "y": 2.0}),
+    "array-64kB": lambda: array(1 << 16),
+    "array-1MB": lambda: array(1 << 20),
+    "array-256MB": lambda: array(1 << 28),
+    "array-64MB-nan": lambda: array(1 << 26, nan=True),
+    "array-64MB-columns": lambda: np.asfortranarray(array(1 << 26).reshape(2048, -1)),
+    "array-64MB-strided": lambda: array(1 << 27)[::2],
+    "records-100000": lambda: records(100_000),
+    "frame-1000000": lambda: frame(1_000_000),
+    "set-100000": lambda: {f"element {i}" for i in range(100_000)},
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--only", nargs="+", choices=list(VALUES), default=list(VALUES))
+    parser.add_argument("--cpu", action="store_true")
+    options = parser.parse_args()
+    clock = time.process_time if options.cpu else time.perf_counter
+    print(f"{'':20} {'torshi':>10} {'joblib':>10} {'faster':>8}")
+    for name in options.only:
+        value, repeats = VALUES[name](), REPEATS.get(name, 1)
+
+        def torshi_run(value: Any, repeats: int = repeats) -> None:
+            for _ in range(repeats):
+                torshi.digest(value)
+
+        def joblib_run(value: Any, repeats: int = repeats) -> None:
+            for _ in range(repeats):
+                joblib.hash(value)
+
+        def same(_: str, value: Any = value) -> Any:
+            return value
+
+        # Joblib walks records in Python, which takes long.
+        rounds = min(options.rounds, 3) if name.startswith("records") else options.rounds
+        times = interleaved({"torshi": torshi_run, "joblib": joblib_run}, rounds, prepare=same, clock=clock)
+        ours, theirs = (statistics.median(times[who]) / repeats for who in ("torshi", "joblib"))
+        print(f"{name:20} {shown(ours):>10} {shown(theirs):>10} {paired(times['joblib'], times['torshi']):7.1f}x")
+
+
+if __name__ == "__main__":
+    main()
