@@ -20,3 +20,6 @@ with contextlib.suppress(ImportError):
 # Set for child processes too, and before anything is saved: no test touches the keys of whoever runs it.
 os.environ["TORSHI_CONFIG_DIR"] = tempfile.mkdtemp(prefix="torshi-test-keys-")
 atexit.register(shutil.rmtree, os.environ["TORSHI_CONFIG_DIR"], ignore_errors=True)
+# Nor does any leave results in his folder for caches.
+os.environ["TORSHI_CACHE_DIR"] = tempfile.mkdtemp(prefix="torshi-test-cache-")
+atexit.register(shutil.rmtree, os.environ["TORSHI_CACHE_DIR"], ignore_errors=True)

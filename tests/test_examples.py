@@ -14,6 +14,7 @@ import pytest
 EXAMPLES = Path(__file__).parents[1] / "examples"
 
 LAST_LINES = {
+    "cached_function.py": "after a change of the data: 3 numbers, computed 2 times",
     "cache_result.py": "168 primes, after someone changed the file",
     "demo.py": "Everything above was checked while it was shown.",
     "keep_model.py": "the loaded model predicts the same: True",

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 from torshi._digest import digest
 from torshi._drift import Change, ClassChangedWarning, VersionWarning
 from torshi._errors import (
+    ConflictError,
     LimitError,
     MalformedError,
     MalformedTextError,
@@ -28,6 +29,7 @@ from torshi._errors import (
     PickleError,
     PicklingError,
     SealError,
+    StoreError,
     TruncatedError,
     UnpicklableError,
     UnpicklingError,
@@ -51,6 +53,7 @@ from torshi._version import __version__
 from torshi._versioned import versioned
 
 if TYPE_CHECKING:
+    from torshi._cache import CacheEvent, CacheInfo, cache
     from torshi._convert import convert
     from torshi._gate import Event
     from torshi._guard import Guard, guard
@@ -69,9 +72,11 @@ if TYPE_CHECKING:
         scan,
         scan_bytes,
     )
+    from torshi._store import Entry, Message, Problem, Queue, Store, StoreStat, StoreStats
 
 # What few programs use, by module: imported when it is first asked for, since many import torshi for `loads` alone.
 _LATER = {
+    "_cache": ("CacheEvent", "CacheInfo", "cache"),
     "_convert": ("convert",),
     "_gate": ("Event",),
     "_guard": ("Guard", "guard"),
@@ -80,6 +85,7 @@ _LATER = {
     "_objects": ("ObjectResult", "scan_objects"),
     "_recover": ("Recovery", "recover"),
     "_report": ("Report",),
+    "_store": ("Entry", "Message", "Problem", "Queue", "Store", "StoreStat", "StoreStats"),
     "_scan": (
         "FileResult",
         "ScanEntry",
@@ -155,6 +161,18 @@ __all__ = [
     "Placeholder",
     "versioned",
     "ChangeWarning",
+    # persistence
+    "Store",
+    "Entry",
+    "Queue",
+    "Message",
+    "StoreStat",
+    "StoreStats",
+    "Problem",
+    # results of functions
+    "cache",
+    "CacheEvent",
+    "CacheInfo",
     # under code that calls pickle itself
     "guard",
     "Guard",
@@ -186,6 +204,8 @@ __all__ = [
     "LimitError",
     "ValidationError",
     "SealError",
+    "StoreError",
+    "ConflictError",
     "__version__",
 ]
 # The opcode constants, written out because type checkers do not follow another module's list.

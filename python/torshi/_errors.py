@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from torshi._findings import Finding
 
 __all__ = [
+    "ConflictError",
     "LimitError",
     "MalformedError",
     "MalformedTextError",
@@ -23,6 +24,7 @@ __all__ = [
     "PickleError",
     "PicklingError",
     "SealError",
+    "StoreError",
     "TruncatedError",
     "UnpicklableError",
     "UnpicklingError",
@@ -192,5 +194,20 @@ class ValidationError(UnpicklingError):
 
 class SealError(UnpicklingError):
     """A file's seal is missing, damaged or not by a key the reader lists."""
+
+    __module__ = "torshi"
+
+
+class StoreError(PickleError, OSError):
+    """A store cannot be read or written: the disk is full, another process is writing for too long, it is no store.
+
+    Nothing of what was asked for has been done, and the store can be used on.
+    """
+
+    __module__ = "torshi"
+
+
+class ConflictError(StoreError):
+    """Somebody else changed what a transaction had read; it has changed nothing, and can be done again."""
 
     __module__ = "torshi"

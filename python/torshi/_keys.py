@@ -16,6 +16,7 @@ import os
 import re
 import stat
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -35,6 +36,9 @@ __all__ = [
     "remove_key",
     "trust_key",
 ]
+
+if sys.platform != "win32":
+    import fcntl
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.@+-]{0,63}")
 _KINDS = ("local", "ed25519")
@@ -237,7 +241,30 @@ def local_key(*, create: bool = True) -> Key | None:
     for key in keys():
         if key.kind == "local":
             return key
-    return _write(_made("local", "local", os.urandom(32))) if create else None
+    if not create:
+        return None
+    with _alone():
+        # Processes that start together on a new machine shall have one key: another's is a stranger's.
+        for key in keys():
+            if key.kind == "local":
+                return key
+        return _write(_made("local", "local", os.urandom(32)))
+
+
+@contextlib.contextmanager
+def _alone() -> Iterator[None]:
+    """A block that one process at a time is in, where the system has locks of files."""
+    if sys.platform == "win32":
+        yield
+        return
+    folder = config_folder() / "keys"
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    lock = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(lock)
 
 
 def new_key(name: str | None = None) -> Key:

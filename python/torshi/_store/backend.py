@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import Final, Protocol, TypeAlias, runtime_checkable
+from typing import Final, NamedTuple, Protocol, TypeAlias, runtime_checkable
 
 __all__ = [
     "ABSENT",
@@ -22,6 +22,7 @@ __all__ = [
     "Expectation",
     "Put",
     "Row",
+    "Side",
     "Stat",
     "Version",
 ]
@@ -48,8 +49,7 @@ ABSENT: Final = _Token("ABSENT")
 Expectation: TypeAlias = Version | _Token
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
+class Row(NamedTuple):
     """A row that is there.
 
     Attributes:
@@ -86,6 +86,18 @@ class Stat:
     tags: tuple[str, ...]
 
 
+class Side(NamedTuple):
+    """A file beside the store that a row's value names.
+
+    Attributes:
+        name: below the folder of such files.
+        size: its bytes.
+    """
+
+    name: str
+    size: int
+
+
 @dataclass(frozen=True, slots=True)
 class Put:
     """Writes a row, if what is expected of the one there holds.
@@ -97,6 +109,7 @@ class Put:
         expires: in seconds since 1970; one that is past deletes.
         tags: what it can be evicted by.
         expect: the version that the row must have, `ABSENT` or `ANY`.
+        side: the side file that the value names; never for a backend that has no `sides`.
     """
 
     key: bytes
@@ -105,6 +118,7 @@ class Put:
     expires: float | None = None
     tags: tuple[str, ...] = ()
     expect: Expectation = field(default=ANY)
+    side: Side | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,10 +142,14 @@ Change: TypeAlias = Put | Delete | Check
 
 @runtime_checkable
 class Backend(Protocol):
-    """A place that keeps rows. Any number of threads and processes use one at the same time.
+    """A place that keeps rows, for any number of threads and processes at the same time.
 
-    Errors of the place itself are raised as `StoreError` (of `_errors`, a subclass of ``OSError`` too), with the name of
-    the place and the way out: the store stays usable after each.
+    A backend whose transactions lock has an attribute ``locks = True``: the store then changes a value in one, and
+    elsewhere by comparing versions until nobody was faster. Blocks of a store within one another are one
+    transaction of the backend: the view's `transaction` is not called.
+
+    Errors of the place itself are raised as `StoreError` (of `_errors`, a subclass of ``OSError`` too), with the name
+    of the place and the way out: the store stays usable after each.
     """
 
     where: str

@@ -49,8 +49,8 @@ impl<'py> Encoder<'py> {
         let py = self.py;
         self.settle()?;
         let Place { name, path, module: module_name, owner } = self.place_of(object, name)?;
-        if let Some(file) = &self.named {
-            file.borrow_mut().name(format!("{}:{}", shown(&module_name), shown(&name)));
+        if let Some(names) = &self.named {
+            names.borrow_mut().push(format!("{}:{}", shown(&module_name), shown(&name)));
         }
         if self.protocol >= 2 && self.save_extension(object, &module_name, &name)? {
             return Ok(());

@@ -58,6 +58,9 @@ pub struct Hooks<'py> {
     pub stand_ins: Option<Bound<'py, PyAny>>,
 }
 
+/// The names of a stream, ``module:qualname``, as they are met.
+pub type Names = std::rc::Rc<std::cell::RefCell<Vec<String>>>;
+
 /// One dump.
 pub struct Encoder<'py> {
     py: Python<'py>,
@@ -78,8 +81,8 @@ pub struct Encoder<'py> {
     stand_ins: stand_in::Known<'py>,
     /// In fast mode: the containers on the way from the root to here.
     entered: Vec<usize>,
-    /// The file that wants to know the names of the stream.
-    named: Option<std::rc::Rc<std::cell::RefCell<crate::file::FileSink>>>,
+    /// Whoever wants to know the names of the stream.
+    named: Option<Names>,
 }
 
 impl<'py> Encoder<'py> {
@@ -108,9 +111,9 @@ impl<'py> Encoder<'py> {
         })
     }
 
-    /// Has the names of the stream told to a file.
-    pub fn telling(mut self, file: std::rc::Rc<std::cell::RefCell<crate::file::FileSink>>) -> Self {
-        self.named = Some(file);
+    /// Has the names of the stream put down.
+    pub fn telling(mut self, names: Names) -> Self {
+        self.named = Some(names);
         self
     }
 

@@ -74,8 +74,8 @@ impl<'py> Encoder<'py> {
         let Some((module, name)) = names.filter(|(module, name)| peek::is_text(module) && peek::is_text(name)) else {
             return Err(self.refuse("a name of a function must be a module and a name in it"));
         };
-        if let Some(file) = &self.named {
-            file.borrow_mut().name(format!("{}:{}", peek::display(&module), peek::display(&name)));
+        if let Some(names) = &self.named {
+            names.borrow_mut().push(format!("{}:{}", peek::display(&module), peek::display(&name)));
         }
         self.save(&module, Ways::Again)?;
         self.save(&name, Ways::Again)?;

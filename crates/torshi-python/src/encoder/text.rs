@@ -71,7 +71,7 @@ impl<'py> Encoder<'py> {
             self.foreign()?;
             return self.out.large(self.py, header, Payload::Bytes(whole.clone()), &whole);
         }
-        self.out.large_text(header, text, size);
+        self.out.large_text(header, text, size)?;
         Ok(())
     }
 

@@ -8,7 +8,7 @@ use crate::ffi::output::{self, Buffer, Payload};
 use crate::ffi::{call, peek};
 use crate::file::{FileSink, Run};
 use pyo3::prelude::*;
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
 use super::opcode::{BINBYTES, BINBYTES8, BYTEARRAY8, FRAME, POP, SHORT_BINBYTES};
@@ -33,17 +33,44 @@ pub struct Writer<'py> {
     file: Option<Rc<RefCell<FileSink>>>,
     /// Is a large run the buffer of an object, which may come back as another buffer?
     pub lent: bool,
+    /// If only a stream of one frame is wanted: whether it was given up, since there is more.
+    only_short: Option<Rc<Cell<bool>>>,
 }
 
 impl<'py> Writer<'py> {
     /// A writer into memory, or into the file that `sink` writes to.
     pub fn new(sink: Option<Bound<'py, PyAny>>) -> Self {
-        Writer { buffer: Buffer::new(), framing: false, frame: NEVER, limit: NEVER, sink, file: None, lent: false }
+        Writer {
+            buffer: Buffer::new(),
+            framing: false,
+            frame: NEVER,
+            limit: NEVER,
+            sink,
+            file: None,
+            lent: false,
+            only_short: None,
+        }
     }
 
     /// A writer into the file of a `save`.
     pub fn saving(file: Rc<RefCell<FileSink>>) -> Self {
         Writer { file: Some(file), ..Writer::new(None) }
+    }
+
+    /// A writer into memory that gives up where the first frame ends before the stream does.
+    pub fn short(given_up: Rc<Cell<bool>>) -> Self {
+        Writer { only_short: Some(given_up), ..Writer::new(None) }
+    }
+
+    /// Fails if the stream need not be written any further.
+    fn go_on(&self) -> Result<(), Failed> {
+        match &self.only_short {
+            None => Ok(()),
+            Some(given_up) => {
+                given_up.set(true);
+                Err(pyo3::exceptions::PyOverflowError::new_err("the stream is longer than a frame").into())
+            }
+        }
     }
 
     /// From here on the output is framed.
@@ -86,6 +113,7 @@ impl<'py> Writer<'py> {
     /// Closes the full frame and begins another.
     pub fn turn_frame(&mut self, py: Python<'py>) -> Result<(), Failed> {
         self.check(py)?;
+        self.go_on()?;
         self.close_frame();
         self.flush(py)?;
         self.open_frame();
@@ -137,6 +165,7 @@ impl<'py> Writer<'py> {
         &mut self, py: Python<'py>, header: &[u8], payload: Payload<'py>, whole: &Bound<'py, PyAny>,
     ) -> Result<(), Failed> {
         self.check(py)?;
+        self.go_on()?;
         self.close_frame();
         if let Some(file) = self.file.clone() {
             self.run(py, &mut file.borrow_mut(), header, payload)?;
@@ -158,7 +187,8 @@ impl<'py> Writer<'py> {
     }
 
     /// Long text after its opcode, outside frames, where there is no file; `size` is its length in UTF-8.
-    pub fn large_text(&mut self, header: &[u8], text: peek::Text<'_>, size: usize) {
+    pub fn large_text(&mut self, header: &[u8], text: peek::Text<'_>, size: usize) -> Result<(), Failed> {
+        self.go_on()?;
         self.close_frame();
         self.buffer.put_slice(header);
         match text {
@@ -168,6 +198,7 @@ impl<'py> Writer<'py> {
         if self.framing {
             self.open_frame();
         }
+        Ok(())
     }
 
     /// A large run into the file of a `save`, at a place where it can be mapped if it is long enough for that.

@@ -3,6 +3,7 @@
 
 mod load;
 mod rewrite;
+mod row;
 mod save;
 mod seal;
 mod sink;
@@ -16,6 +17,7 @@ pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     save::register(module)?;
     rewrite::register(module)?;
     seal::register(module)?;
+    row::register(module)?;
     load::register(module)
 }
 

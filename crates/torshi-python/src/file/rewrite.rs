@@ -117,7 +117,7 @@ impl RewrittenStream {
             sink.run(py, payload, Run::Buffer { lent: known && lent[place] })?;
         }
         sink.part(py, self.rest())?;
-        self.names.iter().for_each(|name| sink.name(name.clone()));
+        sink.names().borrow_mut().extend_from_slice(&self.names);
         saved(&mut sink)
     }
 }

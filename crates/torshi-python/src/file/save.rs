@@ -31,11 +31,17 @@ fn save_stream<'py>(
     let sink = Rc::new(RefCell::new(FileSink::new(target(file), way(container, level)?, progress)?));
     let writer = Writer::saving(Rc::clone(&sink));
     let mut hooks = hooks(py, PROTOCOL, None, by_value)?;
-    hooks.stand_ins = Some(py.import("torshi._tensors")?.getattr("Tensors")?.call0()?.getattr("calls_of")?);
+    hooks.stand_ins = Some(stand_ins(py)?);
     let encoder = Encoder::new(py, PROTOCOL, true, writer, Memo::default(), hooks, false)?;
-    encoder.telling(Rc::clone(&sink)).dump_once(obj).map_err(|failed| raised(py, failed, "pickling"))?;
+    let names = sink.borrow().names();
+    encoder.telling(names).dump_once(obj).map_err(|failed| raised(py, failed, "pickling"))?;
     let mut sink = sink.borrow_mut();
     saved(&mut sink)
+}
+
+/// Who says which objects are written as calls that stand for them: one for each stream.
+pub fn stand_ins(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
+    py.import("torshi._tensors")?.getattr("Tensors")?.call0()?.getattr("calls_of")
 }
 
 /// A file that Python opened, by its descriptor or its `write`.

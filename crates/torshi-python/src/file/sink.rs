@@ -3,6 +3,7 @@
 //! twice.
 
 use super::raised;
+use crate::encoder::Names;
 use crate::ffi::descriptor;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
@@ -103,7 +104,7 @@ pub struct FileSink {
     digest: StreamDigest,
     written: u64,
     buffers: Vec<Entry>,
-    names: Vec<String>,
+    names: Names,
     progress: Option<Py<PyAny>>,
     reported: u64,
     /// As far as the disk has been told to begin.
@@ -125,16 +126,16 @@ impl FileSink {
             digest: StreamDigest::default(),
             written: 0,
             buffers: Vec::new(),
-            names: Vec::new(),
+            names: Names::default(),
             progress,
             reported: 0,
             begun: 0,
         })
     }
 
-    /// A name of the stream.
-    pub fn name(&mut self, name: String) {
-        self.names.push(name);
+    /// Where the names of the stream are put down.
+    pub fn names(&self) -> Names {
+        Names::clone(&self.names)
     }
 
     /// How many bytes to put in before the next `ahead`, so that what follows these is aligned; none, or three and more.
@@ -263,7 +264,7 @@ impl FileSink {
         if let Output::Packed(packer) = std::mem::replace(&mut self.output, Output::Done) {
             packer.finish().map_err(raised)?;
         }
-        let (buffers, mut names) = (std::mem::take(&mut self.buffers), std::mem::take(&mut self.names));
+        let (buffers, mut names) = (std::mem::take(&mut self.buffers), self.names.take());
         names.sort_unstable();
         names.dedup();
         Ok((self.written, self.digest.finish(), buffers, names))
