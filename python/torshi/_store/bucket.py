@@ -32,6 +32,8 @@ _RETRIES: Final = {"max_retries": 4, "retry_timeout": timedelta(seconds=20)}
 # What `urlsplit` finds, and obstore has a store for that can compare and set.
 _SCHEMES: Final = ("s3", "s3a", "gs", "az", "azure", "abfs", "abfss", "memory")
 _MISSING: Final = re.compile(r"NoSuchBucket|ContainerNotFound|bucket does not exist", re.IGNORECASE)
+# The process whose threads obstore has: none of them lives on in one that is forked off, which would wait for ever.
+_process: int | None = None
 _CONFLICT: Final = re.compile(r"\b409 Conflict|ConditionalRequestConflict|\b412 Precondition")
 
 
@@ -73,20 +75,23 @@ class Bucket:
             raise ValueError(f"{parts.scheme}: no object store of which rows can be kept; use s3://, gs:// or az://")
         host = parts.netloc.rpartition("@")[2]
         self.where = f"{parts.scheme}://{host}{parts.path.rstrip('/')}"
+        self._asked()
         settings = {"retry_config": _RETRIES, **options} if parts.scheme != "memory" else dict(options)
         try:
             self._store = store_of(url, settings)
         except failures() as error:
             raise StoreError(f"{self.where}: no such store: {first_line(error)}") from error
-        self._pid = os.getpid()
         # Only those that list by themselves in the order of names can be listed page by page.
         self.ordered = parts.scheme != "memory"
 
     def _asked(self) -> Any:
-        if os.getpid() != self._pid:
+        global _process
+        if _process is None:
+            _process = os.getpid()
+        elif _process != os.getpid():
             raise StoreError(
-                f"{self.where}: the connection does not outlive a fork: open the store in the new process, or start "
-                "processes by multiprocessing's 'spawn'"
+                f"{self.where}: obstore does not work in a process that was forked off one that had used it: start "
+                "processes by multiprocessing's 'spawn' or 'forkserver', and open the store there"
             )
         return obstore()
 
