@@ -34,6 +34,7 @@ LAYERS = [
     {"_pickler", "_unpickler"},
     {"_fingerprint", "_distribution", "_spelling", "_drift"},
     {"_manifest", "_keys", "_seal", "_file"},
+    {"_store"},
     {"_report", "_inspect", "_scan"},
     {"_outline", "_lock"},
     {"_rewritten", "_migrate", "_convert", "_recover"},

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from torshi._drift import Change, ClassChangedWarning, VersionWarning
 from torshi._errors import (
+    ConflictError,
     LimitError,
     MalformedError,
     MalformedTextError,
@@ -27,6 +28,7 @@ from torshi._errors import (
     PickleError,
     PicklingError,
     SealError,
+    StoreError,
     TruncatedError,
     UnpicklableError,
     UnpicklingError,
@@ -68,6 +70,7 @@ if TYPE_CHECKING:
         scan,
         scan_bytes,
     )
+    from torshi._store import Entry, Message, Problem, Queue, Store, StoreStat, StoreStats
 
 # What few programs use, by module: imported when it is first asked for, since many import torshi for `loads` alone.
 _LATER = {
@@ -79,6 +82,7 @@ _LATER = {
     "_objects": ("ObjectResult", "scan_objects"),
     "_recover": ("Recovery", "recover"),
     "_report": ("Report",),
+    "_store": ("Entry", "Message", "Problem", "Queue", "Store", "StoreStat", "StoreStats"),
     "_scan": (
         "FileResult",
         "ScanEntry",
@@ -152,6 +156,14 @@ __all__ = [
     "Placeholder",
     "versioned",
     "ChangeWarning",
+    # persistence
+    "Store",
+    "Entry",
+    "Queue",
+    "Message",
+    "StoreStat",
+    "StoreStats",
+    "Problem",
     # under code that calls pickle itself
     "guard",
     "Guard",
@@ -183,6 +195,8 @@ __all__ = [
     "LimitError",
     "ValidationError",
     "SealError",
+    "StoreError",
+    "ConflictError",
     "__version__",
 ]
 # The opcode constants, written out because type checkers do not follow another module's list.

@@ -24,8 +24,8 @@ from torshi._fields import heard
 from torshi._manifest import Description, compose, description, metadata_checked, says_by_value
 from torshi._policy import Policy, resolve, unrestricted
 from torshi._seal import KeyChoice, Seal, chosen_keys, demand_right, examine, lent_names, records, sealed
-from torshi._urls import ObjectReader, is_url, local_path, replacing_object
 from torshi._typed import validate
+from torshi._urls import ObjectReader, is_url, local_path, replacing_object
 
 if TYPE_CHECKING:
     from torshi._limits import Limits

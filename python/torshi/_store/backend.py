@@ -142,14 +142,14 @@ Change: TypeAlias = Put | Delete | Check
 
 @runtime_checkable
 class Backend(Protocol):
-    """A place that keeps rows. Any number of threads and processes use one at the same time.
+    """A place that keeps rows, for any number of threads and processes at the same time.
 
-    A backend whose transactions lock has an attribute ``locks = True``: the store then changes a value in a transaction,
-    and elsewhere by comparing versions until nobody was faster. Blocks of a store within one another are one
+    A backend whose transactions lock has an attribute ``locks = True``: the store then changes a value in one, and
+    elsewhere by comparing versions until nobody was faster. Blocks of a store within one another are one
     transaction of the backend: the view's `transaction` is not called.
 
-    Errors of the place itself are raised as `StoreError` (of `_errors`, a subclass of ``OSError`` too), with the name of
-    the place and the way out: the store stays usable after each.
+    Errors of the place itself are raised as `StoreError` (of `_errors`, a subclass of ``OSError`` too), with the name
+    of the place and the way out: the store stays usable after each.
     """
 
     where: str

@@ -1,16 +1,29 @@
 """Keys into bytes of the same order, and back: text, bytes, integers, and tuples of these.
 
 The layout is that of FoundationDB's tuples: a byte for the type, then the value, so that comparing bytes compares
-values, types are told apart (``1``, ``"1"`` and ``b"1"`` are three keys), and the bytes of a tuple begin with those of every
-tuple that it begins with. Between types the order is bytes, text, tuples, integers. In front stands a byte for the space:
-a store's own rows never show among those of its user. Nothing here knows values.
+values, types are told apart (``1``, ``"1"`` and ``b"1"`` are three keys), and the bytes of a tuple begin with those of
+every tuple that it begins with. Between types the order is bytes, text, tuples, integers. In front stands a byte for the
+space: a store's own rows never show among those of its user. Nothing here knows values.
 """
 
 from __future__ import annotations
 
 from typing import Final, TypeAlias
 
-__all__ = ["DATA", "LEASE", "LONGEST", "META", "QUEUE", "Key", "decode", "encode", "encode_prefix", "lost_key", "named"]
+__all__ = [
+    "DATA",
+    "LEASE",
+    "LONGEST",
+    "META",
+    "QUEUE",
+    "Key",
+    "decode",
+    "encode",
+    "encode_prefix",
+    "lost_key",
+    "named",
+    "shown",
+]
 
 Key: TypeAlias = str | bytes | int | tuple["Key", ...]
 """What a store's key may be."""
@@ -50,7 +63,7 @@ def encode(space: bytes, key: object) -> bytes:
     # The most frequent kind first, and by the shortest way.
     if key.__class__ is str:
         try:
-            text = key.encode()  # type: ignore[attr-defined]
+            text = key.encode()
         except UnicodeEncodeError as error:
             raise _not_unicode(key, error) from None
         if b"\0" in text:
@@ -191,7 +204,9 @@ def named(encoded: bytes) -> str:
         key = decode(encoded)
     except ValueError:
         return repr(encoded)
-    return shown(key) if encoded[:1] == DATA else f"{_SPACES.get(encoded[:1], encoded[:1].decode('latin-1'))} {shown(key)}"
+    return (
+        shown(key) if encoded[:1] == DATA else f"{_SPACES.get(encoded[:1], encoded[:1].decode('latin-1'))} {shown(key)}"
+    )
 
 
 _SPACES = {QUEUE: "message", LEASE: "lease", META: "record"}
