@@ -1,0 +1,853 @@
+"""What a store does whatever keeps its rows: tests that a file imports which says where stores are.
+
+Such a file defines the fixture `make_store`: ``make_store(**options)`` opens the one store of the test, anew each time,
+and ``make_store("other", **options)`` another one. Stores are closed by the fixture. Set ``SHARED`` of a class to False
+where a place cannot be opened by several processes.
+"""
+
+from __future__ import annotations
+
+import datetime
+import multiprocessing
+import queue
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+import torshi
+from torshi._store.backend import ABSENT, ANY, Backend, Check, Delete, Put
+
+MakeStore = Callable[..., torshi.Store[Any]]
+
+PROCESSES = 8
+
+
+@dataclass
+class Own:
+    """A class of the program that uses the store, which no policy lists."""
+
+    value: Any = None
+
+
+RAN: list[Any] = []
+
+
+def act(*args: Any) -> str:
+    """What a stranger would like to have called."""
+    RAN.append(args)
+    return "acted"
+
+
+class Acting:
+    def __reduce__(self) -> Any:
+        return act, ("x",)
+
+
+@pytest.fixture
+def store(make_store: MakeStore) -> torshi.Store[Any]:
+    return make_store()
+
+
+VALUES: list[Any] = [
+    None, True, 0, -1, 2**70, 1.5, "", "text €", b"bytes", (), (1, (2,)), [], [1, [2]], {}, {"a": {"b": 1}}, {1, 2},
+    frozenset("ab"), datetime.date(2026, 11, 28), Own(1), Own([Own({"x": 1})]), b"x" * 200_000, "é" * 90_000,
+    [Own(b"y" * 100_000)],
+]  # fmt: skip
+
+KEYS: list[Any] = [
+    b"", b"\x00", b"\x00\xff", b"a", "", "\x00", "a", "a\x00", "a\x00b", "ab", "é", (), ("a",), ("a", "1"),
+    ("a", ("b",)), ("a", 1), (1,), -(2**100), -256, -255, -1, 0, 1, 255, 256, 2**64, 2**100,
+]  # fmt: skip
+"""In their order."""
+
+
+class TestMapping:
+    """A store is a mapping: what goes in comes out, in the order of the keys."""
+
+    def test_values_come_back(self, make_store: MakeStore) -> None:
+        """A value that did not survive a store that is closed and opened again."""
+        store = make_store()
+        for number, value in enumerate(VALUES):
+            store[number] = value
+        for opened in (store, make_store()):
+            for number, value in enumerate(VALUES):
+                assert opened[number] == value
+                assert type(opened[number]) is type(value)
+            assert list(opened.values()) == VALUES
+
+    def test_keys_are_kept_apart_and_in_order(self, store: torshi.Store[Any]) -> None:
+        """Keys of different types that were one, or an order that is not that of the keys."""
+        for number, key in enumerate(reversed(KEYS)):
+            store[key] = number
+        assert list(store) == KEYS == list(store.keys())
+        assert [type(key) for key in store] == [type(key) for key in KEYS]
+        assert list(reversed(store)) == KEYS[::-1] == list(store.keys(reverse=True))
+        assert list(store.items()) == list(zip(KEYS, range(len(KEYS) - 1, -1, -1), strict=True))
+        assert list(store.values(reverse=True)) == list(range(len(KEYS)))
+        assert len(store) == len(KEYS)
+
+    @pytest.mark.parametrize("key", [True, 1.0, None, [], {}, ("a", None), ("a", 2.5), object()])
+    def test_other_keys_are_refused(self, store: torshi.Store[Any], key: Any) -> None:
+        """A key that is none, taken for another or stored where it is never found."""
+        for refused in (
+            lambda: store[key],
+            lambda: store.get(key),
+            lambda: store.set(key, 1),
+            lambda: key in store,
+            lambda: store.delete(key),
+            lambda: store.update({key: 1} if key.__hash__ else [(key, 1)]),
+        ):
+            with pytest.raises(TypeError, match="a key is str, bytes, int or a tuple of these, not "):
+                refused()
+        assert len(store) == 0
+
+    def test_long_keys_are_refused(self, store: torshi.Store[Any]) -> None:
+        """A key beyond what every backend takes."""
+        store["x" * 1021] = 1
+        assert store["x" * 1021] == 1
+        with pytest.raises(ValueError, match=r"a key may have 1,024 bytes, and 'x+\.\.\.x+' has 1,025"):
+            store["x" * 1022] = 1
+        with pytest.raises(ValueError, match="text in Unicode"):
+            store["\ud800"] = 1
+
+    def test_prefixes(self, store: torshi.Store[Any]) -> None:
+        """A prefix that lets too much or too little through."""
+        names = ["a", "a:", "a:1", "a:2", "a\x00", "b", b"a:1", ("a", 1), ("a", 2), ("a:", 1), ("b",), 1]
+        for name in names:
+            store[name] = name
+        assert list(store.keys("a:")) == ["a:", "a:1", "a:2"] == list(store.values("a:"))
+        assert list(store.keys("a:", reverse=True)) == ["a:2", "a:1", "a:"]
+        assert list(store.keys("a")) == ["a", "a\x00", "a:", "a:1", "a:2"]
+        assert list(store.keys(b"a")) == [b"a:1"]
+        assert list(store.items(("a",))) == [(("a", 1), ("a", 1)), (("a", 2), ("a", 2))]
+        assert list(store.keys(())) == [("a", 1), ("a", 2), ("a:", 1), ("b",)]
+        assert len(store.keys("a:")) == 3
+        assert "a:1" in store.keys("a:")
+        assert "b" not in store.keys("a:")
+        assert ("a:1", "a:1") in store.items("a:")
+        assert ("a:1", "b") not in store.items("a:")
+        assert "a:2" in store.values("a:")
+        with pytest.raises(TypeError, match="a prefix is text, bytes or a tuple, not int"):
+            store.keys(1)  # type: ignore[arg-type]
+
+    def test_many_rows_are_seen_once_each(self, store: torshi.Store[Any]) -> None:
+        """A page of a scan that repeats a row or leaves one out, also when rows come and go meanwhile."""
+        numbers = list(range(2500))
+        store.update((number, number) for number in numbers)
+        assert list(store) == numbers == list(store.values())
+        assert list(store.keys(reverse=True)) == numbers[::-1]
+        seen = []
+        for number in store:
+            seen.append(number)
+            store.delete(number)
+            store[10_000 + number] = 0
+            if len(seen) == 2500:
+                break
+        assert seen == numbers
+
+    def test_missing_keys(self, store: torshi.Store[Any]) -> None:
+        """A key that is not there, found all the same or answered with another error than a mapping's."""
+        store["a"] = None
+        assert "b" not in store
+        assert store.get("b") is None
+        assert store.get("b", 7) == 7
+        assert store.get("a", 7) is None
+        assert store.pop("b", 8) == 8
+        assert store.delete("b") is False
+        assert store.entry("b") is None
+        assert store.touch("b", 1) is False
+        for missing in (
+            lambda: store["b"],
+            lambda: store.pop("b"),
+            lambda: store.__delitem__("b"),
+            lambda: store.expires("b"),
+            lambda: store.tags("b"),
+            lambda: store.stat("b"),
+            lambda: store.edit("b").__enter__(),
+        ):
+            with pytest.raises(KeyError, match="b"):
+                missing()
+
+    def test_changes(self, store: torshi.Store[Any]) -> None:
+        """A method of a mapping that does something else than a dictionary's."""
+        store.update({"a": 1, "b": 2}, c=3)
+        store.update([("d", 4)])
+        assert dict(store) == {"a": 1, "b": 2, "c": 3, "d": 4}
+        assert store.pop("a") == 1
+        del store["b"]
+        assert store.setdefault("c", 9) == 3
+        assert store.setdefault("e", [5]) == [5]
+        assert store["e"] == [5]
+        assert store.popitem() == ("c", 3)
+        assert store.delete("d") is True
+        assert list(store) == ["e"]
+        store["e"] = 6
+        assert store["e"] == 6
+        store.queue("q").put(1)
+        store.clear()
+        assert list(store) == []
+        assert len(store.queue("q")) == 1
+        with pytest.raises(KeyError, match="empty"):
+            store.popitem()
+
+    def test_what_cannot_be_pickled_changes_nothing(self, store: torshi.Store[Any]) -> None:
+        """A failed put that took the old value along, or a failed update of which a part is there."""
+        store["a"] = 1
+        for value in (threading.Lock(), [b"x" * 100_000, threading.Lock()]):
+            with pytest.raises(Exception, match="pickle"):
+                store["a"] = value
+            with pytest.raises(Exception, match="pickle"):
+                store.update({"b": 1, "a": value})
+        assert dict(store) == {"a": 1}
+        assert store.check() == []
+
+    def test_types(self, make_store: MakeStore) -> None:
+        """A value of another type than was asked for, handed out."""
+        store = make_store()
+        store["a"], store["b"], store["c"] = {"x": 1}, {"x": "1"}, Own(3)
+        typed = make_store(type=dict[str, int])
+        assert typed["a"] == {"x": 1}
+        with pytest.raises(torshi.ValidationError, match=r"expected int, got str at \$.x"):
+            typed["b"]
+        assert typed.get("b", type=dict[str, str]) == {"x": "1"}
+        assert store.get("c", type=Own) == Own(3)
+        with pytest.raises(torshi.ValidationError):
+            store.get("a", type=Own)
+
+
+class TestExpiry:
+    """Rows that end by themselves."""
+
+    def test_what_has_expired_is_not_there(self, store: torshi.Store[Any]) -> None:
+        """An expired value that some way of asking still finds."""
+        store["stays"] = 0
+        store.set("a", 1, ttl=0.05)
+        store.set("b", 1, ttl=datetime.timedelta(hours=1))
+        store.set("never", 1, ttl=-1)
+        assert "never" not in store
+        until = store.expires("a")
+        assert until is not None
+        assert abs(until - time.time() - 0.05) < 1
+        assert store.expires("stays") is None
+        time.sleep(0.08)
+        assert "a" not in store
+        assert store.get("a") is None
+        assert list(store) == ["b", "stays"] == [key for key, _ in store.items()]
+        assert len(store) == 2
+        assert store.entry("a") is None
+        assert store.delete("a") is False
+        assert store.add("a", 2) is True
+        assert store["a"] == 2
+        assert store.expires("a") is None
+
+    def test_touch(self, store: torshi.Store[Any]) -> None:
+        """A touch that loses the value or its tags, or does not change when it ends."""
+        store.set("a", b"x" * 100_000, ttl=0.05, tags=["t"])
+        assert store.touch("a", 60) is True
+        time.sleep(0.08)
+        assert store["a"] == b"x" * 100_000
+        assert store.tags("a") == ("t",)
+        assert store.touch("a") is True
+        assert store.expires("a") is None
+        assert store.touch("a", 0.01) is True
+        time.sleep(0.05)
+        assert store.touch("a") is False
+        assert "a" not in store
+
+    def test_expiry_and_tags_stay_with_a_value_that_changes(self, store: torshi.Store[Any]) -> None:
+        """A counter or an edited value that would live for ever, or be beyond its tag's reach, after its first change."""
+        store.set("n", 1, ttl=60, tags=["t"])
+        store.set("l", [], ttl=60, tags=["t", "u"])
+        ends = store.expires("n"), store.expires("l")
+        store.incr("n")
+        with store.edit("l") as edited:
+            edited.append(1)
+        assert (store.expires("n"), store.expires("l")) == ends
+        assert (store.tags("n"), store.tags("l")) == (("t",), ("t", "u"))
+        assert (store["n"], store["l"]) == (2, [1])
+        store["n"] = 5
+        assert store.expires("n") is None
+        assert store.tags("n") == ()
+
+    def test_tags(self, store: torshi.Store[Any]) -> None:
+        """Values evicted by a tag that they have not, or not by one they have."""
+        store.set("a", 1, tags=["x", "y"])
+        store.set("b", 2, tags=["xx", "y z"])
+        store.set("c", 3, tags=["y"])
+        store["d"] = 4
+        assert store.tags("a") == ("x", "y")
+        assert store.evict("x") == 1
+        assert sorted(store) == ["b", "c", "d"]
+        store.set("c", 3)
+        assert store.evict("y") == 0
+        assert store.evict("y z") == 1
+        assert sorted(store) == ["c", "d"]
+        with pytest.raises(TypeError, match="tags are several texts"):
+            store.set("e", 1, tags="abc")
+        with pytest.raises(ValueError, match="one line"):
+            store.set("e", 1, tags=["a\nb"])
+        with pytest.raises(TypeError, match="ttl is a number"):
+            store.set("e", 1, ttl="5")  # type: ignore[arg-type]
+
+    def test_stat(self, store: torshi.Store[Any]) -> None:
+        """Figures of a value that are those of another, or need it to be loaded."""
+        before = time.time()
+        store.set("a", b"x" * 1000, ttl=100, tags=["t"])
+        store[("a",)] = 1
+        stat = store.stat("a")
+        assert (stat.key, stat.tags) == ("a", ("t",))
+        assert 1000 < stat.size < 1100
+        assert before - 1 <= stat.written <= time.time() + 1
+        assert stat.expires is not None
+        assert stat.expires > time.time() + 50
+        stats = store.stats()
+        assert (stats.values, stats.messages, stats.sealed) == (2, 0, True)
+        assert stats.bytes >= stat.size
+        assert stats.to_dict()["values"] == 2
+
+
+class TestComparing:
+    """Changes that others could be in the way of."""
+
+    def test_add_and_replace(self, store: torshi.Store[Any]) -> None:
+        """A value written over what the writer has not seen."""
+        assert store.add("a", 1) is True
+        assert store.add("a", 2) is False
+        entry = store.entry("a")
+        assert entry is not None
+        assert entry.value == 1
+        store["a"] = 1  # the same bytes, and another version
+        assert store.replace("a", 3, entry.version) is False
+        entry = store.entry("a")
+        assert entry is not None
+        assert store.replace("a", 3, entry.version, ttl=60, tags=["t"]) is True
+        assert (store["a"], store.tags("a")) == (3, ("t",))
+        last = store.entry("a")
+        assert last is not None
+        del store["a"]
+        assert store.replace("a", 4, last.version) is False
+        store["a"] = 3
+        assert store.replace("a", 4, last.version) is False
+        assert store["a"] == 3
+
+    def test_incr(self, store: torshi.Store[Any]) -> None:
+        """A count that is another than the sum."""
+        assert store.incr("n") == 1
+        assert store.incr("n", 5) == 6
+        assert store.incr("n", -2) == 4
+        assert store.incr("m", 2, default=10) == 12
+        assert store.incr("f", 0.5) == 0.5
+        store["t"] = "1"
+        with pytest.raises(TypeError, match="the value of 't' is no number but str"):
+            store.incr("t")
+        assert store["t"] == "1"
+
+    def test_edit(self, store: torshi.Store[Any]) -> None:
+        """An edit that is not written back, or is although its block has failed."""
+        store["a"] = {"n": 1}
+        with store.edit("a") as value:
+            value["n"] += 1
+        assert store["a"] == {"n": 2}
+        with pytest.raises(ZeroDivisionError), store.edit("a") as value:
+            value["n"] = 99
+            raise ZeroDivisionError
+        assert store["a"] == {"n": 2}
+        with store.edit("b", default=[]) as value:
+            value.append(Own(1))
+        assert store["b"] == [Own(1)]
+
+    def test_transaction(self, make_store: MakeStore) -> None:
+        """A transaction of which others see a part, or that leaves one behind when it fails."""
+        store = make_store()
+        store.update(a=1, b=2, gone=3)
+        with store.transaction() as within:
+            assert within is store
+            store["a"], store["c"] = 10, 30
+            del store["gone"]
+            store.incr("b")
+            store.update(d=4)
+            store.queue("q").put("m")
+            assert (store["a"], store["b"], store["c"], "gone" in store) == (10, 3, 30, False)
+            assert dict(store) == {"a": 10, "b": 3, "c": 30, "d": 4}
+        assert dict(store) == {"a": 10, "b": 3, "c": 30, "d": 4}
+        assert dict(make_store()) == {"a": 10, "b": 3, "c": 30, "d": 4}
+        assert len(store.queue("q")) == 1
+        with pytest.raises(ZeroDivisionError), store.transaction():
+            store["a"] = 0
+            store["big"] = b"x" * 100_000
+            store.clear()
+            raise ZeroDivisionError
+        assert dict(store) == {"a": 10, "b": 3, "c": 30, "d": 4}
+        assert store.stats().unnamed == 0
+
+    def test_transactions_within_one_another(self, store: torshi.Store[Any]) -> None:
+        """An inner block whose changes stay although it failed."""
+        with store.transaction():
+            store["a"] = 1
+            with store.transaction():
+                store["b"] = 2
+            with store.edit("l", default=[]) as value:
+                value.append(1)
+        assert dict(store) == {"a": 1, "b": 2, "l": [1]}
+        with pytest.raises(torshi.StoreError, match="a block within the transaction has failed"), store.transaction():
+            store["a"] = 9
+            with pytest.raises(ZeroDivisionError), store.transaction():
+                raise ZeroDivisionError
+        assert store["a"] == 1
+
+    def test_threads_lose_nothing(self, store: torshi.Store[Any]) -> None:
+        """An increment or a change lost between two threads."""
+        turns, workers = 20, 4
+
+        def work(number: int) -> None:
+            for turn in range(turns):
+                store.incr("n")
+                with store.edit("l", default=[]) as value:
+                    value.append((number, turn))
+                store[(number, turn)] = turn
+
+        threads = [threading.Thread(target=work, args=(number,)) for number in range(workers)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert store["n"] == turns * workers
+        assert sorted(store["l"]) == [(number, turn) for number in range(workers) for turn in range(turns)]
+        assert len(store) == turns * workers + 2
+
+
+class TestQueue:
+    """Messages: in order, to one consumer at a time, until acknowledged."""
+
+    def test_order(self, store: torshi.Store[Any]) -> None:
+        """Messages in another order than they were put, or in another queue."""
+        first, second = store.queue("first"), store.queue(("second", 2))
+        for number in range(30):
+            first.put(number)
+        second.put("other")
+        assert len(first) == 30
+        assert [message.value for message in first if message.ack()] == list(range(30))
+        assert len(first) == 0
+        assert second.get(timeout=0).value == "other"
+        assert list(store) == []
+
+    def test_empty(self, store: torshi.Store[Any]) -> None:
+        """A get that gives something of an empty queue, or waits for another time than it was told to."""
+        jobs = store.queue("jobs")
+        start = time.monotonic()
+        with pytest.raises(queue.Empty, match="'jobs'"):
+            jobs.get(timeout=0)
+        with pytest.raises(queue.Empty):
+            jobs.get(timeout=0.1)
+        assert 0.1 <= time.monotonic() - start < 5
+
+    def test_waiting(self, store: torshi.Store[Any]) -> None:
+        """A consumer that is not woken by a message."""
+        jobs = store.queue("jobs")
+        timer = threading.Timer(0.1, jobs.put, args=("late",))
+        timer.start()
+        with jobs.get(timeout=10) as message:
+            assert message.value == "late"
+        timer.join()
+        assert len(jobs) == 0
+
+    def test_one_consumer_at_a_time(self, make_store: MakeStore) -> None:
+        """A message that two have at the same time."""
+        jobs, others = make_store().queue("jobs"), make_store().queue("jobs")
+        jobs.put(1)
+        jobs.put(2)
+        mine, theirs = jobs.get(timeout=0), others.get(timeout=0)
+        assert (mine.value, theirs.value) == (1, 2)
+        with pytest.raises(queue.Empty):
+            jobs.get(timeout=0)
+        assert mine.ack() is True
+        assert theirs.release() is True
+        assert jobs.get(timeout=0).value == 2
+
+    def test_given_back_by_a_failed_block(self, store: torshi.Store[Any]) -> None:
+        """A message that is lost because its consumer failed."""
+        jobs = store.queue("jobs")
+        jobs.put(1)
+        with pytest.raises(ZeroDivisionError), jobs.get():
+            raise ZeroDivisionError
+        with jobs.get(timeout=0) as message:
+            assert message.value == 1
+        assert len(jobs) == 0
+
+    def test_redelivered_after_the_lease(self, store: torshi.Store[Any]) -> None:
+        """A message that stays with a consumer that is no more, or that one who is late takes away from another."""
+        jobs = store.queue("jobs")
+        jobs.put(1)
+        late = jobs.get(timeout=0, lease=0.1)
+        again = jobs.get(timeout=10)
+        assert again.value == 1
+        assert late.ack() is False
+        assert late.extend() is False
+        assert late.release() is False
+        assert len(jobs) == 1
+        assert again.extend(60) is True
+        assert again.ack() is True
+        assert len(jobs) == 0
+        assert again.ack() is False
+
+    def test_extended(self, store: torshi.Store[Any]) -> None:
+        """A lease that ends although it was made longer; or an end of the lease that loses what nobody else took."""
+        jobs = store.queue("jobs")
+        jobs.put(1)
+        message = jobs.get(timeout=0, lease=0.15)
+        assert message.extend(60) is True
+        time.sleep(0.2)
+        with pytest.raises(queue.Empty):
+            jobs.get(timeout=0)
+        assert message.ack() is True
+        jobs.put(2)
+        message = jobs.get(timeout=0, lease=0.05)
+        time.sleep(0.1)
+        assert message.ack() is True
+        assert len(jobs) == 0
+
+    def test_large_and_own_messages(self, store: torshi.Store[Any]) -> None:
+        """A message that needs a side file, or the seal."""
+        jobs = store.queue("jobs")
+        for value in (Own(1), b"x" * 200_000, [Own(b"y" * 100_000)]):
+            jobs.put(value)
+            with jobs.get(timeout=0) as message:
+                assert message.value == value
+        assert store.stats().unnamed == 0
+        assert jobs.clear() == 0
+        jobs.put(1)
+        assert jobs.clear() == 1
+
+    def test_typed(self, store: torshi.Store[Any]) -> None:
+        """A message of another type that is handed out, or taken away from those who could read it."""
+        store.queue("jobs").put("text")
+        with pytest.raises(torshi.ValidationError):
+            store.queue("jobs", type=int).get(timeout=0)
+        assert store.queue("jobs", type=str).get(timeout=0).value == "text"
+
+
+class TestSeals:
+    """Nothing that somebody else wrote into a row is loaded, and nothing else suffers from it."""
+
+    @pytest.fixture(autouse=True)
+    def _nothing_ran(self) -> Iterator[None]:
+        RAN.clear()
+        yield
+        assert RAN == []
+
+    def rows(self, store: torshi.Store[Any]) -> dict[bytes, bytes]:
+        return {row.key: row.value for row in backend_of(store).scan(b"d")}
+
+    def test_every_bit_of_a_small_row(self, store: torshi.Store[Any]) -> None:
+        """A changed bit that is loaded, or makes another row unreadable."""
+        store["a"] = {"n": 1}
+        store["z"] = "other"
+        backend = backend_of(store)
+        (key, value), *_ = self.rows(store).items()
+        for bit in range(len(value) * 8):
+            changed = bytearray(value)
+            changed[bit // 8] ^= 1 << bit % 8
+            plant(backend, key, bytes(changed))
+            with pytest.raises(torshi.SealError, match="'a'"):
+                store["a"]
+            assert store["z"] == "other"
+        for length in range(len(value)):
+            plant(backend, key, value[:length])
+            with pytest.raises(torshi.SealError, match="'a'"):
+                store["a"]
+        plant(backend, key, value)
+        assert store["a"] == {"n": 1}
+
+    def test_rows_of_another_key_or_store(self, make_store: MakeStore) -> None:
+        """A value that is loaded at another place than it was put at: of this store, or of another one."""
+        store, other = make_store(), make_store("other")
+        store.update(a=1, b=2)
+        other.update(a=3)
+        rows, foreign = self.rows(store), self.rows(other)
+        (one, first), (two, second) = rows.items()
+        backend = backend_of(store)
+        plant(backend, one, second)
+        plant(backend, two, foreign[one])
+        store["c"] = "fine"
+        for name in ("a", "b"):
+            with pytest.raises(torshi.SealError, match=f"'{name}' is not what was sealed for it"):
+                store[name]
+        assert store["c"] == "fine"
+        # A message is no value, and a value no message.
+        jobs = store.queue("jobs")
+        jobs.put("m")
+        (message,) = backend.scan(b"q")
+        plant(backend, message.key, first)
+        with pytest.raises(queue.Empty):
+            jobs.get(timeout=0)
+        assert len(jobs) == 1
+
+    def test_planted_pickles(self, make_store: MakeStore) -> None:
+        """A stranger's pickle that runs something, in whatever it is wrapped."""
+        attack = torshi.dumps(Acting())
+        names = f"{act.__module__}:act".encode()
+        listed = len(names).to_bytes(4, "little") + names
+        store = make_store()
+        store["fine"] = 1
+        backend = backend_of(store)
+        key = b"d\x02a\x00"
+        for flags in range(256):
+            for body in (attack, bytes(16) + attack, bytes(16) + listed + attack, listed + attack):
+                plant(backend, key, bytes([1, flags]) + body)
+                with pytest.raises(torshi.SealError):
+                    store["a"]
+        for value in (attack, b"", b"\x01", b"\x02\x01" + bytes(16) + attack):
+            plant(backend, key, value)
+            with pytest.raises(torshi.SealError):
+                store["a"]
+        assert store["fine"] == 1
+        assert [problem.kind for problem in store.check()] == ["seal"]
+
+    def test_unsealed_stores(self, make_store: MakeStore) -> None:
+        """A store without seals that trusts whoever writes to it, or mixes with one that has them."""
+        store = make_store(key=False)
+        store["a"] = {"n": 1}
+        store["own"] = Own(1)
+        assert store["a"] == {"n": 1}
+        with pytest.raises(torshi.UntrustedError, match="Own"):
+            store["own"]
+        assert make_store(key=False, trust=[Own])["own"] == Own(1)
+        assert make_store(key=False, type=Own)["own"] == Own(1)
+        plant(backend_of(store), b"d\x02b\x00", bytes([1, 0]) + torshi.dumps(Acting()))
+        names = f"{act.__module__}:act".encode()
+        listed = len(names).to_bytes(4, "little") + names
+        plant(backend_of(store), b"d\x02c\x00", bytes([1, 2]) + listed + torshi.dumps(Acting()))
+        with pytest.raises(torshi.UntrustedError):
+            store["b"]
+        with pytest.raises(torshi.MalformedError, match="nobody has sealed"):
+            store["c"]
+        sealed = make_store()
+        with pytest.raises(torshi.SealError, match="a sealed store takes no other"):
+            sealed["a"]
+        sealed["s"] = 1
+        with pytest.raises(torshi.SealError, match="open the store with its key"):
+            store["s"]
+
+    def test_other_keys(self, make_store: MakeStore) -> None:
+        """A row that somebody with another key reads, or one that the second of two keys cannot."""
+        store = make_store(key=b"a secret of sixteen bytes")
+        store["a"] = Own(1)
+        assert make_store(key=b"a secret of sixteen bytes")["a"] == Own(1)
+        with pytest.raises(torshi.SealError):
+            make_store(key=b"another of sixteen bytes")["a"]
+        with pytest.raises(torshi.SealError):
+            make_store()["a"]
+        with pytest.raises(torshi.SealError, match="with the key here"):
+            make_store().repair()
+        with pytest.raises(ValueError, match="16 bytes or more"):
+            make_store(key=b"short")
+        assert store["a"] == Own(1)
+
+    def test_trust_and_seals(self, make_store: MakeStore) -> None:
+        """A seal that lends more than the names its row lists, or a policy that a seal does not add to."""
+        store = make_store()
+        store["own"] = Own(1)
+        assert make_store(trust=torshi.Policy.empty())["own"] == Own(1)
+        assert make_store(trust=["elsewhere.Thing"])["own"] == Own(1)
+        store["date"] = datetime.date(2026, 1, 1)  # of the default policy, so that no row lists it
+        with pytest.raises(torshi.UntrustedError):
+            make_store(trust=torshi.Policy.empty())["date"]
+
+    def test_check_and_repair(self, make_store: MakeStore) -> None:
+        """Damage that is not found, or a repair that takes along what can be read."""
+        store = make_store()
+        store.update(a=1, b=Own(2), c=3)
+        store.queue("jobs").put("m")
+        store.queue("jobs").put("n")
+        assert store.check() == []
+        backend = backend_of(store)
+        plant(backend, b"d\x02b\x00", b"\x01\x01" + bytes(40))
+        plant(backend, b"d\x02odd", b"\x01\x01" + bytes(40))
+        first = next(iter(backend.scan(b"q")))
+        plant(backend, first.key, b"\x01\x01" + bytes(40))
+        found = store.check()
+        assert sorted(problem.kind for problem in found) == ["key", "seal", "seal"]
+        assert any(problem.name == "'b'" for problem in found)
+        assert str(found[0]).startswith(found[0].name + ": ")
+        assert store.check() == found  # nothing was changed
+        done = store.repair()
+        assert sum(line.startswith("put aside: ") for line in done) == 3
+        assert store.check() == []
+        assert dict(store) == {"a": 1, "c": 3}
+        assert store.stats().lost == 3
+        assert store.queue("jobs").get(timeout=0).value == "n"
+        store["b"] = 4
+        assert store["b"] == 4
+        assert store.repair() == []
+
+    def test_copies(self, make_store: MakeStore) -> None:
+        """A copy whose values cannot be read at their new place, or lack their expiry or tags."""
+        store, other = make_store(), make_store("other")
+        store.update({number: number for number in range(300)})
+        store["own"] = Own(b"x" * 100_000)
+        store.set("tagged", "t", ttl=60, tags=["x"])
+        store.queue("jobs").put("m")
+        assert store.copy_to(other) == 303
+        assert dict(other) == dict(store)
+        assert other.tags("tagged") == ("x",)
+        assert other.expires("tagged") == store.expires("tagged")
+        assert other.queue("jobs").get(timeout=0).value == "m"
+        assert other.check() == []
+        third = make_store("third", key=False, trust=[Own])
+        assert store.copy_to(third, prefix="o") == 1
+        assert third["own"] == Own(b"x" * 100_000)
+        assert third.copy_to(other, prefix="o") == 1
+        with pytest.raises(torshi.UntrustedError):
+            other["own"]  # what nobody had vouched for is not vouched for by being copied
+
+
+class TestBackend:
+    """The contract of a backend, row by row."""
+
+    def test_expectations(self, store: torshi.Store[Any]) -> None:
+        """A change that is made although what it expects does not hold, or the other way round."""
+        backend = backend_of(store)
+        put = Put(b"dk", b"1", "k")
+        assert backend.get(b"dk") is None
+        assert backend.apply([Check(b"dk", ABSENT)]) is True
+        assert backend.apply([Delete(b"dk")]) is True
+        assert backend.apply([Delete(b"dk", "0")]) is False
+        assert backend.apply([put]) is True
+        row = backend.get(b"dk")
+        assert row is not None
+        assert (row.key, row.value, row.expires) == (b"dk", b"1", None)
+        assert backend.apply([put]) is True
+        again = backend.get(b"dk")
+        assert again is not None
+        assert again.version != row.version
+        for expect, holds in ((ABSENT, False), (row.version, False), (again.version, True), (ANY, True)):
+            assert backend.apply([Check(b"dk", expect)]) is holds
+        assert backend.apply([Put(b"dk", b"2", "k", expect=row.version)]) is False
+        assert backend.apply([Put(b"dk", b"2", "k", expect=ABSENT)]) is False
+        assert backend.apply([Delete(b"dk", row.version)]) is False
+        assert backend.apply([Put(b"dk", b"2", "k", expect=again.version)]) is True
+        last = backend.get(b"dk")
+        assert last is not None
+        assert last.value == b"2"
+        assert backend.apply([Delete(b"dk", last.version)]) is True
+        assert backend.get(b"dk") is None
+
+    def test_all_or_none(self, store: torshi.Store[Any]) -> None:
+        """Several changes of which a part is made."""
+        backend = backend_of(store)
+        assert backend.apply([Put(b"da", b"1"), Put(b"db", b"1")]) is True
+        row = backend.get(b"da")
+        assert row is not None
+        changes = [Put(b"da", b"2"), Delete(b"db"), Put(b"dc", b"2"), Check(b"da", ABSENT)]
+        assert backend.apply(changes) is False
+        assert backend.get(b"da") == row
+        assert [found and found.value for found in backend.get_many([b"da", b"db", b"dc"])] == [b"1", b"1", None]
+        assert backend.apply([Put(b"da", b"2", expect=row.version), Delete(b"db"), Check(b"dc", ABSENT)]) is True
+        assert [found and found.value for found in backend.get_many([b"da", b"db", b"dc"])] == [b"2", None, None]
+
+    def test_scans(self, store: torshi.Store[Any]) -> None:
+        """A scan from the wrong place, in the wrong direction, or of rows that have expired."""
+        backend = backend_of(store)
+        keys = [b"d" + bytes(tail) for tail in ([], [0], [0, 255], [1], [1, 0], [1, 1], [2], [255], [255, 255])]
+        assert backend.apply([Put(key, key) for key in keys]) is True
+        assert backend.apply([Put(b"e", b"e"), Put(b"c\xff", b"c")]) is True
+        assert backend.apply([Put(b"d\x01\x02", b"", expires=time.time() - 1)]) is True
+        assert [row.key for row in backend.scan(b"d")] == keys
+        assert [row.key for row in backend.scan(b"d", reverse=True)] == keys[::-1]
+        assert [row.key for row in backend.scan(b"d\x01")] == keys[3:6]
+        assert [row.key for row in backend.scan(b"d", after=b"d\x01")] == keys[4:]
+        assert [row.key for row in backend.scan(b"d", after=b"d\x01", reverse=True)] == keys[2::-1]
+        assert [row.key for row in backend.scan(b"d\xff")] == keys[7:]
+        assert [stat.key for stat in backend.stats(b"d", after=b"d\x01\x01")] == keys[6:]
+        assert backend.usage()[0] >= len(keys) + 2
+
+    def test_expired_rows_are_absent(self, store: torshi.Store[Any]) -> None:
+        """A row that has expired and stands in the way of another."""
+        backend = backend_of(store)
+        soon = time.time() + 0.05
+        assert backend.apply([Put(b"da", b"1", expires=soon), Put(b"db", b"1", expires=soon)]) is True
+        row = backend.get(b"da")
+        assert row is not None
+        time.sleep(0.1)
+        assert backend.apply([Check(b"da", row.version)]) is False
+        assert backend.apply([Put(b"da", b"2", expect=row.version)]) is False
+        assert backend.apply([Delete(b"da", row.version)]) is False
+        assert backend.apply([Put(b"da", b"2", expect=ABSENT), Check(b"db", ABSENT)]) is True
+        backend.sweep()
+        assert [found.key for found in backend.scan(b"d")] == [b"da"]
+
+    def test_transactions_undo(self, store: torshi.Store[Any]) -> None:
+        """A transaction that reads what was there before its own changes, or leaves them behind when it fails."""
+        backend = backend_of(store)
+        backend.apply([Put(b"da", b"1")])
+        with pytest.raises(ZeroDivisionError), backend.transaction() as view:
+            assert view.apply([Put(b"da", b"2"), Put(b"db", b"2")]) is True
+            assert view.apply([Put(b"dc", b"2"), Check(b"da", ABSENT)]) is False
+            assert [row.key for row in view.scan(b"d")] == [b"da", b"db"]
+            raise ZeroDivisionError
+        assert [(row.key, row.value) for row in backend.scan(b"d")] == [(b"da", b"1")]
+        with backend.transaction() as view:
+            view.apply([Put(b"da", b"2"), Delete(b"db")])
+        assert [(row.key, row.value) for row in backend.scan(b"d")] == [(b"da", b"2")]
+
+
+def backend_of(store: torshi.Store[Any]) -> Backend:
+    return store._backend
+
+
+def plant(backend: Backend, key: bytes, value: bytes) -> None:
+    """Writes a row as somebody would who can write to the place and has no key."""
+    assert backend.apply([Put(key, value, "planted")])
+
+
+def mixed(store: torshi.Store[Any], number: int, turns: int) -> None:
+    """What one of several processes does: increments, edits, transactions between accounts, messages."""
+    jobs, done = store.queue("jobs"), 0
+    for turn in range(turns):
+        store.incr("count")
+        with store.edit("list", default=[]) as value:
+            value.append((number, turn))
+        with store.transaction():
+            store["left"] = store.get("left", 0) - turn
+            store["right"] = store.get("right", 0) + turn
+        jobs.put((number, turn))
+        try:
+            with jobs.get(timeout=0) as message:
+                store.add(("seen", *message.value), number)
+                done += 1
+        except queue.Empty:
+            pass
+    store[("done", number)] = done
+
+
+class TestProcesses:
+    """Several processes on one store."""
+
+    SHARED = True
+    TURNS = 25
+
+    def test_nothing_is_lost_between_processes(self, make_store: MakeStore) -> None:
+        """An update lost in `incr`, `edit`, a transaction or a queue, or a message delivered twice."""
+        store = make_store()
+        if not self.SHARED:
+            pytest.skip("a store in memory is that of one process")
+        context = multiprocessing.get_context("spawn")
+        workers = [context.Process(target=mixed, args=(store, number, self.TURNS)) for number in range(PROCESSES)]
+        for worker in workers:
+            worker.start()
+        for worker in workers:
+            worker.join(120)
+        assert [worker.exitcode for worker in workers] == [0] * PROCESSES
+        everything = sorted((number, turn) for number in range(PROCESSES) for turn in range(self.TURNS))
+        assert store["count"] == len(everything)
+        assert sorted(store["list"]) == everything
+        assert store["right"] == -store["left"] == PROCESSES * sum(range(self.TURNS))
+        rest = [message.value for message in store.queue("jobs")]
+        seen = [key[1:] for key in store.keys(("seen",)) if isinstance(key, tuple)]
+        assert sorted([*seen, *rest]) == everything
+        assert sum(store.values(("done",))) == len(seen)
+        assert store.check() == []
