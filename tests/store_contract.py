@@ -68,6 +68,8 @@ KEYS: list[Any] = [
 class TestMapping:
     """A store is a mapping: what goes in comes out, in the order of the keys."""
 
+    MANY = 2500
+
     def test_values_come_back(self, make_store: MakeStore) -> None:
         """A value that did not survive a store that is closed and opened again."""
         store = make_store()
@@ -136,7 +138,7 @@ class TestMapping:
 
     def test_many_rows_are_seen_once_each(self, store: torshi.Store[Any]) -> None:
         """A page of a scan that repeats a row or leaves one out, also when rows come and go meanwhile."""
-        numbers = list(range(2500))
+        numbers = list(range(self.MANY))
         store.update((number, number) for number in numbers)
         assert list(store) == numbers == list(store.values())
         assert list(store.keys(reverse=True)) == numbers[::-1]
@@ -145,7 +147,7 @@ class TestMapping:
             seen.append(number)
             store.delete(number)
             store[10_000 + number] = 0
-            if len(seen) == 2500:
+            if len(seen) == self.MANY:
                 break
         assert seen == numbers
 
@@ -533,6 +535,8 @@ class TestQueue:
 class TestSeals:
     """Nothing that somebody else wrote into a row is loaded, and nothing else suffers from it."""
 
+    FLAGS = range(256)
+
     @pytest.fixture(autouse=True)
     def _nothing_ran(self) -> Iterator[None]:
         RAN.clear()
@@ -595,7 +599,7 @@ class TestSeals:
         store["fine"] = 1
         backend = backend_of(store)
         key = b"d\x02a\x00"
-        for flags in range(256):
+        for flags in self.FLAGS:
             for body in (attack, bytes(16) + attack, bytes(16) + listed + attack, listed + attack):
                 plant(backend, key, bytes([1, flags]) + body)
                 with pytest.raises(torshi.SealError):

@@ -152,9 +152,7 @@ def repaired(backend: ObjectBackend) -> list[str]:
                 continue
         backend.bucket.remove([f"{CHANGES}/{change}"])
         done.append(f"{backend.where}: ended a change of {len(names)} rows whose writer was gone: {now.state}")
-    removed = collected(backend)
-    if removed:
-        done.append(f"{backend.where}: removed {removed} objects of rows that were gone")
+    collected(backend)
     return done
 
 

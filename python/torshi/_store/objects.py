@@ -47,7 +47,7 @@ _LOCK: Final = "locks/transactions"
 # Requests at the same time.
 _AT_A_TIME: Final = 16
 # Rows that a scan asks for at once, at first and at most.
-_FIRST: Final = 2
+_FIRST: Final = 1
 _MOST: Final = 64
 # What is known of rows without their values, so that a second look at a listing asks for nothing.
 _KNOWN: Final = 100_000
@@ -67,8 +67,11 @@ def open_backend(url: str, **options: Any) -> Backend:
         StoreError: the bucket cannot be reached, or its store does not honour conditions.
         ValueError: the URL is none of an object store.
     """
-    namespace = options.pop("namespace", None)
-    return ObjectBackend(Bucket(f"{url.rstrip('/')}/{namespace}" if namespace else url, options))
+    place, namespace = url.rstrip("/"), options.pop("namespace", None)
+    # The URL that a store gives of itself has it already.
+    if namespace and not place.endswith(f"/{namespace}"):
+        place = f"{place}/{namespace}"
+    return ObjectBackend(Bucket(place if namespace else url, options))
 
 
 class ObjectBackend:
@@ -210,11 +213,12 @@ class ObjectBackend:
     def stats(self, prefix: bytes, *, after: bytes | None = None, tag: str | None = None) -> Iterator[Stat]:
         """The same without values; a request for each row that was not looked at before."""
         some: list[tuple[bytes, Entry]] = []
+        size = _FIRST
         for pair in self.listed(prefix, after, False):
             some.append(pair)
-            if len(some) == _MOST:
+            if len(some) == size:
                 yield from self._stats(some, tag)
-                some = []
+                some, size = [], min(size * 2, _MOST)
         yield from self._stats(some, tag)
 
     def _stats(self, some: Sequence[tuple[bytes, Entry]], tag: str | None) -> Iterator[Stat]:

@@ -36,7 +36,7 @@ local function uncount(key)
     for _, tag in ipairs(old.tags) do redis.call('SREM', base .. 'tag:' .. tostring(tag), key) end
   end
   redis.call('HDEL', about, key)
-  redis.call('HINCRBY', meta, 'bytes', -math.floor(tonumber(old.size) or 0))
+  redis.call('HINCRBY', meta, 'bytes', string.format('%d', -math.floor(tonumber(old.size) or 0)))
 end
 
 local function forget(key)
@@ -103,7 +103,7 @@ for at = 3, #ARGV, 4 do
       redis.call('SET', base .. 'row:' .. key, ARGV[at + 3])
       uncount(key)
       redis.call('HSET', about, key, text)
-      redis.call('HINCRBY', meta, 'bytes', new.size)
+      redis.call('HINCRBY', meta, 'bytes', string.format('%d', new.size))
       redis.call('ZADD', index, 0, key)
       redis.call('ZADD', used, string.format('%.6f', now), key)
       for _, tag in ipairs(new.tags) do redis.call('SADD', base .. 'tag:' .. tag, key) end
