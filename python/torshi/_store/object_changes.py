@@ -244,7 +244,7 @@ class Changes:
         name, version = name_of(step.key), rows.fresh()
         if step.expected == (ABSENT,) and isinstance(step.effect, Put):
             made = self.becomes(step, version, Place(None, ABSENT_TAG, b""))
-            if self._bucket.put(f"{ROWS}/{name}", made, ABSENT_TAG) is not None:
+            if self._put(name, made, ABSENT_TAG, version):
                 return True
         pause = _Pause()
         while True:
@@ -256,14 +256,19 @@ class Changes:
             if step.effect is None or (not isinstance(step.effect, Put) and not isinstance(place.found, Held)):
                 return True
             made = self.becomes(step, version, place)
-            try:
-                if self._bucket.put(f"{ROWS}/{name}", made, place.tag) is not None:
-                    return True
-            except StoreError:
-                if not _by(self.settled(name).found, version):
-                    raise
+            if self._put(name, made, place.tag, version):
                 return True
             pause.wait()
+
+    def _put(self, name: str, made: bytes, over: Tag, version: str) -> bool:
+        """Writes a row over what was there; False if it may have been another by then."""
+        try:
+            return self._bucket.put(f"{ROWS}/{name}", made, over) is not None
+        except StoreError:
+            # The answer may have been lost, and nothing else.
+            if not _by(self.settled(name).found, version):
+                raise
+            return True
 
     def becomes(self, step: Step, version: str, place: Place) -> bytes:
         """The object that a step leaves at a place."""
