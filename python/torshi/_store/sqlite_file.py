@@ -61,7 +61,7 @@ _SETTINGS: Final = (
 _WAYS_OUT: Final = (
     (
         "SQLITE_BUSY",
-        "another process or thread has been writing for too long: try again, or open with a longer timeout=",
+        "others have been writing for too long: try again, or open with a longer timeout=",
     ),
     ("SQLITE_LOCKED", "another thread is writing: try again"),
     ("SQLITE_FULL", "the disk is full: make room and try again; what was committed is there"),
