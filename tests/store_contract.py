@@ -224,18 +224,20 @@ class TestMapping:
 class TestExpiry:
     """Rows that end by themselves."""
 
+    TICK = 0.05  # seconds in which a few requests are answered
+
     def test_what_has_expired_is_not_there(self, store: torshi.Store[Any]) -> None:
         """An expired value that some way of asking still finds."""
         store["stays"] = 0
-        store.set("a", 1, ttl=0.05)
+        store.set("a", 1, ttl=self.TICK)
         store.set("b", 1, ttl=datetime.timedelta(hours=1))
         store.set("never", 1, ttl=-1)
         assert "never" not in store
         until = store.expires("a")
         assert until is not None
-        assert abs(until - time.time() - 0.05) < 1
+        assert abs(until - time.time() - self.TICK) < 1
         assert store.expires("stays") is None
-        time.sleep(0.08)
+        time.sleep(1.6 * self.TICK)
         assert "a" not in store
         assert store.get("a") is None
         assert list(store) == ["b", "stays"] == [key for key, _ in store.items()]
@@ -248,9 +250,9 @@ class TestExpiry:
 
     def test_touch(self, store: torshi.Store[Any]) -> None:
         """A touch that loses the value or its tags, or does not change when it ends."""
-        store.set("a", b"x" * 100_000, ttl=0.05, tags=["t"])
+        store.set("a", b"x" * 100_000, ttl=self.TICK, tags=["t"])
         assert store.touch("a", 60) is True
-        time.sleep(0.08)
+        time.sleep(1.6 * self.TICK)
         assert store["a"] == b"x" * 100_000
         assert store.tags("a") == ("t",)
         assert store.touch("a") is True
@@ -425,6 +427,8 @@ class TestComparing:
 class TestQueue:
     """Messages: in order, to one consumer at a time, until acknowledged."""
 
+    TICK = 0.05  # seconds in which a few requests are answered
+
     def test_order(self, store: torshi.Store[Any]) -> None:
         """Messages in another order than they were put, or in another queue."""
         first, second = store.queue("first"), store.queue(("second", 2))
@@ -484,7 +488,7 @@ class TestQueue:
         """A message that stays with a consumer that is no more, or that one who is late takes away from another."""
         jobs = store.queue("jobs")
         jobs.put(1)
-        late = jobs.get(timeout=0, lease=0.1)
+        late = jobs.get(timeout=0, lease=2 * self.TICK)
         again = jobs.get(timeout=10)
         assert again.value == 1
         assert late.ack() is False
@@ -500,15 +504,15 @@ class TestQueue:
         """A lease that ends although it was made longer; or an end of the lease that loses what nobody else took."""
         jobs = store.queue("jobs")
         jobs.put(1)
-        message = jobs.get(timeout=0, lease=0.15)
+        message = jobs.get(timeout=0, lease=3 * self.TICK)
         assert message.extend(60) is True
-        time.sleep(0.2)
+        time.sleep(4 * self.TICK)
         with pytest.raises(queue.Empty):
             jobs.get(timeout=0)
         assert message.ack() is True
         jobs.put(2)
-        message = jobs.get(timeout=0, lease=0.05)
-        time.sleep(0.1)
+        message = jobs.get(timeout=0, lease=self.TICK)
+        time.sleep(2 * self.TICK)
         assert message.ack() is True
         assert len(jobs) == 0
 
@@ -712,6 +716,8 @@ class TestSeals:
 class TestBackend:
     """The contract of a backend, row by row."""
 
+    TICK = 0.05  # seconds in which a few requests are answered
+
     def test_expectations(self, store: torshi.Store[Any]) -> None:
         """A change that is made although what it expects does not hold, or the other way round."""
         backend = backend_of(store)
@@ -772,11 +778,11 @@ class TestBackend:
     def test_expired_rows_are_absent(self, store: torshi.Store[Any]) -> None:
         """A row that has expired and stands in the way of another."""
         backend = backend_of(store)
-        soon = time.time() + 0.05
+        soon = time.time() + self.TICK
         assert backend.apply([Put(b"da", b"1", expires=soon), Put(b"db", b"1", expires=soon)]) is True
         row = backend.get(b"da")
         assert row is not None
-        time.sleep(0.1)
+        time.sleep(2 * self.TICK)
         assert backend.apply([Check(b"da", row.version)]) is False
         assert backend.apply([Put(b"da", b"2", expect=row.version)]) is False
         assert backend.apply([Delete(b"da", row.version)]) is False

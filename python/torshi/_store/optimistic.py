@@ -26,7 +26,7 @@ __all__ = ["Lockable", "Transaction"]
 T = TypeVar("T", Row, Stat)
 
 # Seconds for which a lock is taken, and for which one waits for others to give it back.
-_LEASE: Final = 30.0
+_LEASE: Final = 10.0
 _PATIENCE: Final = 120.0
 # Seconds between two tries, at first and at most.
 _FIRST: Final = 0.003
