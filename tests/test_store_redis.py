@@ -46,5 +46,5 @@ def make_store(server: RedisServer) -> Iterator[MakeStore]:
         return made[-1]
 
     yield make
-    for store in made:
-        store.close()
+    for opened in made:
+        opened.close()

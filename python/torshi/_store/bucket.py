@@ -1,8 +1,8 @@
 """Objects of a bucket: read, listed, removed, and written only where nothing has changed since.
 
-What obstore says becomes an answer, or an error of the store with the way out. Leases are told by watching: a lock that has
-not changed for as long as it says is over, by the clock of whoever waits, so that no two clocks are compared. Never shows
-the secrets of a bucket, and never writes without a condition.
+What obstore says becomes an answer, or an error of the store with the way out. Leases are told by watching: a lock
+that has not changed for as long as it says is over, by the clock of whoever waits, so that no two clocks are
+compared. Never shows the secrets of a bucket, and never writes without a condition.
 """
 
 from __future__ import annotations

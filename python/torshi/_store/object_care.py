@@ -1,4 +1,4 @@
-"""A bucket of rows as it should be: expired rows deleted, ended changes cleared away, objects of rows that are gone removed.
+"""A bucket of rows as it should be: expired rows deleted, ended changes and objects of rows that are gone cleared away.
 
 Nothing of it is needed for what is read to be right. Never removes what may be a row, and never loads a value.
 """
@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Final
 
 from torshi._errors import StoreError
 from torshi._store import object_rows as rows
-from torshi._store.backend import Delete
 from torshi._store.bucket import Entry
 from torshi._store.object_changes import CHANGES, COLLECTING, PENDING, ROWS, Busy, live
 from torshi._store.object_names import is_long, key_of, name_of

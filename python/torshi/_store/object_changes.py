@@ -3,19 +3,20 @@
 A bucket knows one thing that is all or none: replacing an object if it is still the one that was read. All here is made
 of that, and none of it goes by a clock or by a lock.
 
-One row: it is read, and replaced if it is still that. A row that is deleted becomes an object that says so (`Gone`), since
-a bucket does not remove on a condition: whoever still goes by the row before then fails, and cannot bring it back.
+One row: it is read, and replaced if it is still that. A row that is deleted becomes an object that says so (`Gone`),
+since a bucket does not remove on a condition: whoever still goes by the row before then fails, and cannot bring it
+back.
 
-Several rows: 1. an object below ``changes/`` says "pending". 2. Each row is claimed: replaced by an object that has what it
-was, what it becomes and the change's name, if what is expected of it holds. 3. The object below ``changes/`` is replaced by
-one that says "made": this is the moment at which all is done. 4. Each claim is replaced by what the row becomes; the
-object below ``changes/`` is removed.
+Several rows: 1. an object below ``changes/`` says "pending". 2. Each row is claimed: replaced by an object that has
+what it was, what it becomes and the change's name, if what is expected of it holds. 3. The object below ``changes/``
+is replaced by one that says "made": this is the moment at which all is done. 4. Each claim is replaced by what the
+row becomes; the object below ``changes/`` is removed.
 
-What others see meanwhile: who reads a claimed row looks at its change. Made: the new row. Pending, dropped, or none: the
-old one. Readers never wait. Who writes a claimed row first ends the claim: forward if the change is made, back if it is
-dropped; while it is pending they wait for it. A writer that died gives no sign of life: who has watched its change for
-`_LEASE` seconds by the own clock replaces "pending" by "dropped", and goes on. Should the writer be alive after all, its
-step 3 finds "dropped" and begins again: the clock decides how long one waits, and never what is true.
+What others see meanwhile: who reads a claimed row looks at its change. Made: the new row. Pending, dropped, or none:
+the old one. Readers never wait. Who writes a claimed row first ends the claim: forward if the change is made, back if
+it is dropped; while it is pending they wait for it. A writer that died gives no sign of life: who has watched its
+change for `_LEASE` seconds by the own clock replaces "pending" by "dropped", and goes on. Should the writer be alive
+after all, its step 3 finds "dropped" and begins again: the clock decides how long one waits, and never what is true.
 """
 
 from __future__ import annotations

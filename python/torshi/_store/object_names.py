@@ -1,8 +1,8 @@
 """Keys of a store into names of objects that a bucket lists in the order of the keys' bytes, and back.
 
-Letters and digits stand as they are, every other byte as a mark and two hexadecimal digits; the mark is the one that has
-its place between the same letters and digits as the byte. No name holds anything that a store, a URL or a file system
-reads in a way of its own. What would be too long ends in a digest, and tells its key in the object alone.
+Letters and digits stand as they are, every other byte as a mark and two hexadecimal digits; the mark is the one that
+has its place between the same letters and digits as the byte. No name holds anything that a store, a URL or a file
+system reads in a way of its own. What would be too long ends in a digest, and tells its key in the object alone.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """What stands in an object of a store into rows, and back: one line of JSON, and behind it the sealed value.
 
-An object is a row; or says that there is none any more (`Gone`), which keeps the place so that one who still believes in
-the row before cannot write over the one behind; or is claimed by a change of several rows, and has what it was and what it
-becomes. What was not written so is a row all the same, of all its bytes: its seal will say what it is. Never trusts a
-length or a name of an object.
+An object is a row; or says that there is none any more (`Gone`), which keeps the place so that one who still believes
+in the row before cannot write over the one behind; or is claimed by a change of several rows, and has what it was and
+what it becomes. What was not written so is a row all the same, of all its bytes: its seal will say what it is. Never
+trusts a length or a name of an object.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ HEAD: Final = 2048
 """Bytes that the line of nearly every object fits in."""
 # What a line never exceeds.
 _LINE: Final = 1 << 16
-# Versions before its own that a row remembers, by which one whose request was repeated finds it was made the first time.
+# Versions before its own that a row remembers, by which one whose request was repeated finds that it was made.
 _PAST: Final = 8
 _VERSION: Final = re.compile(r"[0-9a-f]{16}\Z")
 _CHANGE: Final = re.compile(r"[0-9a-f]{32}\Z")

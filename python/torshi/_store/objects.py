@@ -1,4 +1,4 @@
-"""Rows in a bucket: one object a row, whose name tells its key and keeps the order; changes as `object_changes` has them.
+"""Rows in a bucket: one object a row, whose name tells its key and keeps the order; changes are `object_changes`'.
 
 Layout, below the URL:
 
@@ -7,10 +7,11 @@ Layout, below the URL:
     changes/ID      a change of several rows that is under way
     locks/...       the lock of transactions, and of the one who removes objects that say "gone"
 
-What has been answered for is in the store, as safe as that keeps it. A read is one request, a change of one row two, of
-several three for each row and three more. The store must list what was just written, and honour conditions; whether it
-does the latter is tried when a store is made. Never removes an object that may be a row: those that say "gone" are first
-replaced by others that say "doomed", over which nobody writes, and removed by whoever has the collector's lock.
+What has been answered for is in the store, as safe as that keeps it. A read is one request, a change of one row two,
+of several three for each row and three more. The store must list what was just written, and honour conditions;
+whether it does the latter is tried when a store is made. Never removes an object that may be a row: those that say
+"gone" are first replaced by others that say "doomed", over which nobody writes, and removed by whoever has the
+collector's lock.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """Transactions of backends that cannot hold a lock on rows: reads remembered, changes kept back, all made at the end.
 
-Transactions wait for one another by a lock with a lease, so that they seldom meet. The lock is for speed alone: what keeps
-them apart is that the end is one `apply` that expects of every row which was read the version that was read. A lock whose
-holder died is taken over when its lease has ended; a holder that was slower than its lease finds out at the end whether
-anybody came between. Rows that a scan would have met, had they been there, are not noticed.
+Transactions wait for one another by a lock with a lease, so that they seldom meet. The lock is for speed alone: what
+keeps them apart is that the end is one `apply` that expects of every row which was read the version that was read. A
+lock whose holder died is taken over when its lease has ended; a holder that was slower than its lease finds out at
+the end whether anybody came between. Rows that a scan would have met, had they been there, are not noticed.
 """
 
 from __future__ import annotations

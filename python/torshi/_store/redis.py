@@ -17,6 +17,7 @@ whoever meets it. Never trusts that the index is right, and loads nothing.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import struct
 import threading
@@ -116,7 +117,11 @@ class RedisBackend:
             pipeline = self._client.pipeline(transaction=False)
             for call in calls:
                 pipeline.execute_command(*call)
-            return list(pipeline.execute())
+            answers = list(pipeline.execute(raise_on_error=False))
+            for answer in answers:
+                if isinstance(answer, Exception):
+                    raise answer
+            return answers
 
         return self._asked(together)
 
@@ -228,7 +233,7 @@ class RedisBackend:
         self._tell_uses()
         pages = self._pages(prefix, after, False) if tag is None else self._tagged(prefix, after, tag)
         for keys in pages:
-            sizes = self._many([("STRLEN", self._base + b"row:" + key) for key in keys])
+            sizes = self._sizes(keys)
             about, used = self._many(
                 [("HMGET", self._base + b"about", *keys), ("ZMSCORE", self._base + b"used", *keys)]
             )
@@ -236,6 +241,10 @@ class RedisBackend:
                 known = about_of(text)
                 if size and (tag is None or tag in known.tags):
                     yield self._stat(key, int(size), known, at)
+
+    def _sizes(self, keys: Sequence[bytes]) -> list[int]:
+        """Bytes of the strings of rows; of what is no string or not there none."""
+        return list(map(int, self._run("sizes", *keys)))
 
     def _stat(self, key: bytes, size: int, known: About, used: Any) -> Stat:
         at = known.written if used is None else max(float(used), known.written)
@@ -250,10 +259,8 @@ class RedisBackend:
 
     def usage(self) -> tuple[int, int]:
         """How many rows, and how many bytes their values have."""
-        try:
+        with contextlib.suppress(StoreError):  # of a replica, which has it swept for it
             self.sweep()
-        except StoreError:  # a replica, which has it swept for it
-            pass
         count, size = self._many([("ZCARD", self._base + b"keys"), ("HGET", self._base + b"meta", "bytes")])
         return int(count), max(0, int(size or 0))
 
@@ -336,7 +343,12 @@ class RedisBackend:
         found = []
         lost = {key for keys in self._unlisted() for key in keys}
         if lost:
-            found.append(f"{self.where}: {len(lost)} rows are not in the index, so scans miss them; repair() lists them")
+            found.append(
+                f"{self.where}: {len(lost)} rows are not in the index, so scans miss them; repair() lists them"
+            )
+        strayed = self._strayed()
+        if strayed:
+            found.append(f"{self.where}: {len(strayed)} keys stand out of order in the index; repair() puts them right")
         policy = self._policy()
         if policy.startswith("allkeys"):
             found.append(
@@ -344,6 +356,12 @@ class RedisBackend:
                 "noeviction or a volatile policy keeps what has no expiry"
             )
         return found
+
+    def _strayed(self) -> list[bytes]:
+        """Keys that the index has with a score, which puts scans out of order."""
+        index = self._base + b"keys"
+        below, above = self._many([("ZRANGEBYSCORE", index, "-inf", "(0"), ("ZRANGEBYSCORE", index, "(0", "+inf")])
+        return [*below, *above]
 
     def _policy(self) -> str:
         """What Redis removes when its memory is full; nothing if it has no limit, or will not say."""
@@ -355,13 +373,17 @@ class RedisBackend:
 
     def repair(self) -> list[str]:
         """Lists rows that the index lacks, takes from it those that are gone, and counts bytes anew."""
+        strayed = self._strayed()
+        if strayed:
+            self._one("ZADD", self._base + b"keys", *(part for key in strayed for part in (0, key)))
         listed = sum(int(self._run("list", *keys)) for keys in self._unlisted() if keys)
         gone = 0
         for keys in self._pages(b"", None, False):
-            sizes = self._many([("STRLEN", self._base + b"row:" + key) for key in keys])
+            sizes = self._sizes(keys)
             gone += self._forget([key for key, size in zip(keys, sizes, strict=True) if not size])
         counted = int(self._run("count"))
-        done = [(listed, "listed {} rows that the index lacked"), (gone, "took {} rows from the index that were gone")]
+        done = [(len(strayed), "put {} keys of the index into their order")]
+        done += [(listed, "listed {} rows that the index lacked"), (gone, "took {} rows from the index that were gone")]
         done.append((counted, "counted bytes anew: {} more or fewer"))
         return [f"{self.where}: {text.format(count)}" for count, text in done if count]
 
@@ -373,10 +395,8 @@ class RedisBackend:
 
         before = used()
         self.sweep()
-        try:
+        with contextlib.suppress(StoreError):  # not allowed to everybody
             self._one("MEMORY", "PURGE")
-        except StoreError:  # not allowed to everybody
-            pass
         return max(0, before - used())
 
     def close(self) -> None:

@@ -8,15 +8,15 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
-from urllib.parse import unquote, urlsplit, urlunsplit
+from urllib.parse import unquote, urlsplit
 
 from torshi._errors import StoreError
 
 __all__ = ["About", "Place", "about_of", "parsed", "said"]
 
 _NAMESPACE: Final = "torshi"
-# Seconds for a connection to be made, and for an answer.
-_TIMES: Final = {"socket_connect_timeout": 5.0, "socket_timeout": 30.0}
+# Seconds for a connection to be made, and for an answer; the protocol that every server speaks.
+_SETTINGS: Final = {"socket_connect_timeout": 5.0, "socket_timeout": 30.0, "protocol": 2}
 
 # The first word of what Redis answers, and what to do about it.
 _REFUSALS: Final = {
@@ -72,7 +72,7 @@ def parsed(url: str, options: Mapping[str, Any]) -> Place:
     database, named = (first, behind) if first.isdigit() else ("0", parts.path.strip("/"))
     name = str(namespace or unquote(parts.fragment) or unquote(named) or _NAMESPACE)
     shown = f"[{host}]" if ":" in host else host
-    clean = urlunsplit((parts.scheme, parts.netloc, f"/{database}", parts.query, ""))
+    clean = f"{parts.scheme}://{parts.netloc}/{database}" + (f"?{parts.query}" if parts.query else "")
     client = _client(library, clean, rest)
     where = f"{parts.scheme}://{shown}:{port}/{database}#{name}"
     return Place(client, library, b"torshi:{" + name.encode("utf-8", "surrogatepass") + b"}:", where)
@@ -83,9 +83,12 @@ def _client(library: Any, url: str, options: Mapping[str, Any]) -> Any:
     from redis.retry import Retry
 
     # What may be done twice is known here, not there.
-    settings = {**_TIMES, **options, "decode_responses": False, "retry": Retry(NoBackoff(), 0)}
+    settings = {**_SETTINGS, **options, "decode_responses": False, "retry": Retry(NoBackoff(), 0)}
     try:
-        return library.Redis.from_url(url, **settings)
+        client = library.Redis.from_url(url, **settings)
+        # What a connection does not take it would say with the first request, in words of its own.
+        client.connection_pool.connection_class(**client.connection_pool.connection_kwargs)
+        return client
     except (ValueError, TypeError) as error:
         raise ValueError(f"redis does not take these options: {', '.join(sorted(options)) or 'of the URL'}") from (
             error if options else None
@@ -97,6 +100,8 @@ def said(library: Any, where: str, error: Exception) -> StoreError:
     known = library.exceptions
     text = str(error).strip()
     word = text.split(" ", 1)[0].rstrip(":")
+    if text.startswith("Authentication required"):  # how redis-py has NOAUTH
+        word = "NOAUTH"
     by_type = {"AuthenticationError": "WRONGPASS", "ReadOnlyError": "READONLY", "OutOfMemoryError": "OOM"}
     by_type |= {"BusyLoadingError": "LOADING", "NoPermissionError": "NOPERM", "AuthorizationError": "NOPERM"}
     refusal = _REFUSALS.get(word) or _REFUSALS.get(by_type.get(type(error).__name__, ""))

@@ -147,6 +147,16 @@ return #keys
 """
 )
 
+# Keys. How long the strings of their rows are; nothing of what is no string.
+_SIZES: Final = """
+local sizes = {}
+for at, key in ipairs(ARGV) do
+  local size = redis.pcall('STRLEN', KEYS[1] .. 'row:' .. key)
+  sizes[at] = type(size) == 'number' and size or 0
+end
+return sizes
+"""
+
 # Keys. Puts rows into the index that are there and not in it; how many.
 _LIST: Final = (
     _BEGIN
@@ -205,6 +215,7 @@ ALL: Final = {
     "apply": _APPLY,
     "forget": _FORGET,
     "sweep": _SWEEP,
+    "sizes": _SIZES,
     "list": _LIST,
     "count": _COUNT,
     "lock": _LOCK,
