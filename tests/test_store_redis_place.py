@@ -389,6 +389,17 @@ def test_a_store_in_the_place_of_another(server: RedisServer) -> None:
                 another["a"]
 
 
+def test_sockets(tmp_path: Path) -> None:
+    """A socket that is taken for a host."""
+    socket = tmp_path / "s"
+    with redis_server(next(iter(redis_programs()), "redis"), tmp_path, "--unixsocket", str(socket)) as server:
+        with torshi.Store(f"unix://{socket}?db=2#named") as store:
+            store["a"] = 1
+            assert store.where == f"unix://{socket}?db=2#named"
+        with torshi.Store(server.url("/2/named")) as same:
+            assert same["a"] == 1
+
+
 def test_uses_are_told_in_time(server: RedisServer, store: torshi.Store[Any]) -> None:
     """A row that is read all the time and evicted first."""
     store.update({number: number for number in range(10)})

@@ -144,13 +144,13 @@ def repaired(backend: ObjectBackend) -> list[str]:
             now = backend.changes.state(change)
         if now.state in (None, PENDING):
             continue
-        for name in names:
+        for name in names or [entry.name for entry in backend.bucket.entries(ROWS)]:
             try:
                 backend.changes.settled(name, wait=False)
             except Busy:  # claimed by another one, so not by this
                 continue
         backend.bucket.remove([f"{CHANGES}/{change}"])
-        done.append(f"{backend.where}: ended a change of {len(names)} rows whose writer was gone: {now.state}")
+        done.append(f"{backend.where}: ended a change of rows whose writer was gone: {now.state}")
     collected(backend)
     return done
 

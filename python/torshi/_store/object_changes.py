@@ -53,6 +53,8 @@ _LEASE: Final = 10.0
 _BEAT: Final = 2.0
 # Rows that are claimed between two looks at the clock.
 _CHUNK: Final = 64
+# Rows of a change that its object names; of more, whoever mends has to look at all.
+_NAMED: Final = 1000
 # Seconds between two tries, at first and at most.
 _FIRST: Final = 0.004
 _LONGEST: Final = 0.25
@@ -82,7 +84,7 @@ class State(NamedTuple):
         state: pending, made or dropped; None if there is no such object.
         mark: another one with each sign of life.
         tag: to replace the object by.
-        names: of the rows that it may have claimed.
+        names: of the rows that it may have claimed; none if they are too many.
     """
 
     state: str | None
@@ -310,6 +312,7 @@ class _Several:
         self._change = secrets.token_hex(16)
         self._version = rows.fresh()
         self._names = [name_of(step.key) for step in steps]
+        self._told = self._names if len(steps) <= _NAMED else []
         # What each claim is to be replaced by, and what by if there is no change.
         self._claims: dict[str, tuple[Tag, bytes, bytes]] = {}
         self._tag: Tag = ABSENT_TAG
@@ -317,7 +320,7 @@ class _Several:
 
     def attempt(self, patient: bool) -> bool | None:
         """Whether it was done; None if somebody else was in the way."""
-        tag = self._changes.move(self._change, PENDING, ABSENT_TAG, self._names)
+        tag = self._changes.move(self._change, PENDING, ABSENT_TAG, self._told)
         if tag is None:  # a repeated request has met itself
             tag = self._changes.state(self._change).tag
         self._tag = tag
@@ -357,7 +360,7 @@ class _Several:
         """Gives a sign of life, if it is time; False if the change was dropped."""
         if time.monotonic() - self._beat < _BEAT:
             return True
-        tag = self._changes.move(self._change, PENDING, self._tag, self._names)
+        tag = self._changes.move(self._change, PENDING, self._tag, self._told)
         if tag is None:
             change = self._changes.state(self._change)
             if change.state != PENDING:
@@ -389,7 +392,7 @@ class _Several:
             return True
 
     def _commit(self) -> bool:
-        return self._changes.move(self._change, MADE, self._tag, self._names) is not None
+        return self._changes.move(self._change, MADE, self._tag, self._told) is not None
 
     def _drop(self) -> str:
         """Ends a change that was not made, so that nobody can make it; what it is then.
@@ -401,7 +404,7 @@ class _Several:
             try:
                 change = self._changes.state(self._change)
                 if change.state == PENDING:
-                    self._changes.move(self._change, DROPPED, change.tag, self._names)
+                    self._changes.move(self._change, DROPPED, change.tag, self._told)
                     continue
             except StoreError as error:
                 raise StoreError(

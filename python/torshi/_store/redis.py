@@ -58,8 +58,8 @@ def open_backend(url: str, **options: Any) -> Backend:
     """The backend of a URL.
 
     Args:
-        url: ``redis://user:password@host:port/database/namespace``, or ``rediss://`` for TLS; the namespace may be
-            behind a ``#`` too.
+        url: ``redis://user:password@host:port/database/namespace``, ``rediss://`` for TLS, or
+            ``unix:///socket?db=0``; the namespace may be behind a ``#`` too.
         options: `namespace`, and whatever `redis.Redis.from_url` takes.
 
     Raises:

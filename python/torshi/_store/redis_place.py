@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
-from urllib.parse import unquote, urlsplit
+from urllib.parse import SplitResult, unquote, urlsplit
 
 from torshi._errors import StoreError
 
@@ -66,8 +66,10 @@ def parsed(url: str, options: Mapping[str, Any]) -> Place:
         host, port = parts.hostname or "localhost", parts.port or 6379
     except ValueError:  # whose text may be a part of the password
         raise ValueError("the redis URL cannot be read: write special characters of the password as %xx") from None
+    if parts.scheme == "unix":
+        return _socket(library, parts, namespace, rest)
     if parts.scheme not in ("redis", "rediss"):
-        raise ValueError(f"{parts.scheme}: no scheme of redis; use redis:// or rediss://")
+        raise ValueError(f"{parts.scheme}: no scheme of redis; use redis://, rediss:// or unix://")
     first, _, behind = parts.path.strip("/").partition("/")
     database, named = (first, behind) if first.isdigit() else ("0", parts.path.strip("/"))
     name = str(namespace or unquote(parts.fragment) or unquote(named) or _NAMESPACE)
@@ -75,7 +77,21 @@ def parsed(url: str, options: Mapping[str, Any]) -> Place:
     clean = f"{parts.scheme}://{parts.netloc}/{database}" + (f"?{parts.query}" if parts.query else "")
     client = _client(library, clean, rest)
     where = f"{parts.scheme}://{shown}:{port}/{database}#{name}"
-    return Place(client, library, b"torshi:{" + name.encode("utf-8", "surrogatepass") + b"}:", where)
+    return Place(client, library, _base(name), where)
+
+
+def _base(name: str) -> bytes:
+    """What the names of all keys begin with."""
+    return b"torshi:{" + name.encode("utf-8", "surrogatepass") + b"}:"
+
+
+def _socket(library: Any, parts: SplitResult, namespace: object, options: Mapping[str, Any]) -> Place:
+    """The place of ``unix:///folder/socket?db=0#namespace``."""
+    name = str(namespace or unquote(parts.fragment) or _NAMESPACE)
+    query = f"?{parts.query}" if parts.query else ""
+    client = _client(library, f"unix://{parts.netloc}{parts.path}{query}", options)
+    database = client.connection_pool.connection_kwargs.get("db", 0)
+    return Place(client, library, _base(name), f"unix://{parts.path}?db={database}#{name}")
 
 
 def _client(library: Any, url: str, options: Mapping[str, Any]) -> Any:
