@@ -1,7 +1,7 @@
 """Transactions of backends that compare versions at the end: what is seen within, what others do meanwhile, who waits.
 
-If these failed, a transaction would not read what it has written, would lose what others wrote, or would wait for one who
-is no more.
+If these failed, a transaction would not read what it has written, would lose what others wrote, or would wait for one
+who is no more.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def test_a_row_that_was_read_and_changed_is_a_conflict(backend: ObjectBackend) -
     """A change of others that is written over by one who had not seen it."""
     backend.apply([Put(b"a", b"1"), Put(b"b", b"1"), Put(b"untouched", b"1")])
     for change in (Put(b"a", b"2"), Delete(b"a"), Put(b"new", b"1")):
-        with pytest.raises(torshi.ConflictError, match="nothing was done, do it again"), backend.transaction() as view:
+        with pytest.raises(torshi.ConflictError, match="nothing was done, do it again"), backend.transaction() as view:  # noqa: PT012
             assert view.get(b"new") is None
             row = view.get(b"a")
             view.apply([Put(b"b", b"of the transaction")])
@@ -63,7 +63,7 @@ def test_a_row_that_was_read_and_changed_is_a_conflict(backend: ObjectBackend) -
 def test_reads_alone_are_of_one_moment(backend: ObjectBackend) -> None:
     """Two rows read that never were at the same time, and passed off as if they had been."""
     backend.apply([Put(b"a", b"1"), Put(b"b", b"1")])
-    with pytest.raises(torshi.ConflictError), backend.transaction() as view:
+    with pytest.raises(torshi.ConflictError), backend.transaction() as view:  # noqa: PT012
         view.get(b"a")
         backend.apply([Put(b"a", b"2"), Put(b"b", b"2")])
         view.get(b"b")
@@ -87,7 +87,8 @@ def test_what_is_seen_within(backend: ObjectBackend) -> None:
         assert [row.key for row in view.scan(b"k", after=b"k25", reverse=True)] == [b"k1", b"k0"]
         assert [stat.key for stat in view.stats(b"k")] == sorted(expected)
         assert [stat.key for stat in view.stats(b"k", tag="t")] == [b"k0", b"k25", b"k3", b"k5"]
-        assert [row and row.value for row in view.get_many([b"k1", b"k2", b"k3", b"k1"])] == [b"new", None, b"old", b"new"]
+        many = view.get_many([b"k1", b"k2", b"k3", b"k1"])
+        assert [row and row.value for row in many] == [b"new", None, b"old", b"new"]
         own = version_of(view.get(b"k1"))
         assert view.apply([Put(b"k1", b"newer", expect=own)]) is True
         assert view.apply([Put(b"k1", b"newest", expect=own)]) is False
@@ -153,7 +154,7 @@ def test_conflicts_reach_the_program() -> None:
     """A store that hides from a program that its block has changed nothing."""
     store: torshi.Store[Any] = torshi.Store("memory://")
     store["a"] = 1
-    with pytest.raises(torshi.ConflictError), store.transaction():
+    with pytest.raises(torshi.ConflictError), store.transaction():  # noqa: PT012
         store["b"] = store["a"] + 1
         thread = threading.Thread(target=store.set, args=("a", 5))
         thread.start()
