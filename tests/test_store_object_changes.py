@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import random
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -248,6 +249,52 @@ def test_two_changes_of_the_same_rows(backend: ObjectBackend) -> None:
     assert failures == []
     rows = backend.get_many(keys)
     assert [int(row.value) for row in rows if row is not None] == [done.count(key) for key in keys]
+
+
+def test_many_writers_of_few_rows(backend: ObjectBackend, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A count lost or made twice while rows come, go, are moved together, cleared away and put anew."""
+    monkeypatch.setattr(object_changes, "_LEASE", 5)
+    monkeypatch.setattr("torshi._store.objects._DELETED", 4)
+    keys = [b"k%d" % number for number in range(6)]
+    added: list[int] = []
+    failures: list[BaseException] = []
+
+    def number_of(row: Any) -> int:
+        return 0 if row is None else int(row.value)
+
+    def turn(other: ObjectBackend, chance: random.Random) -> None:
+        some = chance.sample(keys, chance.randint(1, 3))
+        rows = other.get_many(some)
+        expected = [ABSENT if row is None else row.version for row in rows]
+        if len(some) == 1:
+            if other.apply([Put(some[0], b"%d" % (number_of(rows[0]) + 1), expect=expected[0])]):
+                added.append(1)
+        elif chance.random() < 0.9:
+            together = sum(map(number_of, rows))
+            rest = [Delete(key, version) for key, version in zip(some[1:], expected[1:], strict=True)]
+            other.apply([Put(some[0], b"%d" % together, expect=expected[0]), *rest])
+        else:
+            other.compact()
+
+    def work(seed: int) -> None:
+        other = ObjectBackend(backend.bucket)
+        try:
+            chance = random.Random(seed)
+            for _ in range(150):
+                turn(other, chance)
+        except BaseException as error:
+            failures.append(error)
+        other.close()
+
+    threads = [threading.Thread(target=work, args=(seed,)) for seed in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert failures == []
+    assert sum(map(number_of, backend.scan(b"k"))) == len(added) > 50
+    assert list(backend.bucket.entries("changes")) == []
+    assert backend.check() == []
 
 
 # -- clearing away

@@ -5,8 +5,10 @@ Nothing of it is needed for what is read to be right. Never removes what may be 
 
 from __future__ import annotations
 
+import itertools
 import secrets
 import time
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Final
 
 from torshi._errors import StoreError
@@ -55,44 +57,50 @@ def _deleted(backend: ObjectBackend, key: bytes, version: str) -> bool:
     return backend.bucket.put(f"{ROWS}/{name_of(key)}", rows.gone(rows.fresh()), place.tag) is not None
 
 
-def collected(backend: ObjectBackend) -> int:
-    """Removes objects that say "gone", unless another is doing that; how many."""
+def collected(backend: ObjectBackend, names: Sequence[str] | None = None) -> int:
+    """Removes objects that say "gone", unless another is doing that; how many.
+
+    Args:
+        backend: of the bucket.
+        names: of the objects to look at; all that are as short as such, if absent.
+    """
     lease, token = backend.changes.collector, secrets.token_hex(12)
     if not lease.take(token, COLLECTING):
         return 0
+    found: Iterator[str] = iter(names or ())
+    if names is None:
+        found = (entry.name for entry in backend.bucket.entries(ROWS) if entry.size == rows.GONE_SIZE)
     count = 0
-    since = time.monotonic()
-    batch: list[Entry] = []
-    for entry in backend.bucket.entries(ROWS):
-        if entry.size == rows.GONE_SIZE:
-            batch.append(entry)
-        if len(batch) == _BATCH:
-            count += _removed(backend, batch, since)
-            batch, since = [], time.monotonic()
-            if not lease.keep(token, COLLECTING):
-                return count
-    count += _removed(backend, batch, since)
+    while batch := list(itertools.islice(found, _BATCH)):
+        removed = _removed(backend, batch, token)
+        if removed is None:
+            return count
+        count += removed
     # Not if a request failed: it may still be under way, and the lock then ends by its lease.
     lease.give(token)
     return count
 
 
-def _removed(backend: ObjectBackend, batch: list[Entry], since: float) -> int:
-    """Dooms what says "gone", and removes what is doomed."""
+def _removed(backend: ObjectBackend, batch: Sequence[str], token: str) -> int | None:
+    """Dooms what says "gone", and removes what is doomed; None if another has taken this over."""
 
-    def doom(entry: Entry) -> str | None:
-        name = f"{ROWS}/{entry.name}"
-        blob = backend.bucket.get(name)
+    def doom(name: str) -> str | None:
+        blob = backend.bucket.get(f"{ROWS}/{name}")
         found = None if blob is None else rows.parsed(blob.data, "")
         if blob is None or not isinstance(found, Gone):
             return None
-        if found.doomed:
-            return name
-        return name if backend.bucket.put(name, rows.doomed(found.version), blob.tag) is not None else None
+        place = f"{ROWS}/{name}"
+        if found.doomed or backend.bucket.put(place, rows.doomed(found.version), blob.tag) is not None:
+            return place
+        return None
 
     names = [name for name in backend.each(doom, batch) if name is not None]
     if not names:
         return 0
+    # Only now, since all before may have taken any time: what is doomed waits for whoever has the lock.
+    since = time.monotonic()
+    if not backend.changes.collector.keep(token, COLLECTING):
+        return None
     if time.monotonic() - since > _SURE:
         raise StoreError(f"{backend.where}: removing objects took too long; try again")
     backend.bucket.remove(names)

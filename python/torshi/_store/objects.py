@@ -16,9 +16,9 @@ collector's lock.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
-import secrets
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -86,7 +86,7 @@ class ObjectBackend:
         self._pool_lock = threading.Lock()
         self._lease = Lease(bucket, _LOCK)
         self._known: dict[str, tuple[str, Held | Gone | None]] = {}
-        self._deleted = 0
+        self._deleted: list[str] = []
         self.store_id = self._opened()
 
     def _opened(self) -> bytes:
@@ -258,17 +258,23 @@ class ObjectBackend:
             return all(holds(step.expected, one) for step, one in zip(wanted, found, strict=True))
         done = self.changes.one(wanted[0]) if len(wanted) == 1 else self.changes.several(wanted)
         if done:
-            self._count(sum(isinstance(step.effect, Delete) for step in wanted))
+            self._clear([name_of(step.key) for step in wanted if isinstance(step.effect, Delete)])
         return done
 
     def _found(self, key: bytes) -> Held | Gone | None:
         return self.changes.read(name_of(key), self.bucket.get(f"{ROWS}/{name_of(key)}"))
 
-    def _count(self, deleted: int) -> None:
-        self._deleted += deleted
-        if self._deleted >= _DELETED:
-            self._deleted = 0
-            object_care.collected(self)
+    def _clear(self, deleted: Sequence[str]) -> None:
+        """Removes objects of rows that were deleted here, once they are some."""
+        if not deleted:
+            return
+        with self._pool_lock:
+            self._deleted += deleted
+            if len(self._deleted) < _DELETED:
+                return
+            names, self._deleted = self._deleted, []
+        with contextlib.suppress(StoreError):  # the change has been made, and these can wait
+            object_care.collected(self, names)
 
     def transaction(self) -> AbstractContextManager[Backend]:
         """A view whose changes are made at the end, if nothing that was read has changed."""
@@ -306,8 +312,3 @@ class ObjectBackend:
             pool, self._pool = self._pool, None
         if pool is not None:
             pool.shutdown()
-
-    @staticmethod
-    def token() -> str:
-        """A name for one who takes a lock."""
-        return secrets.token_hex(12)
