@@ -116,7 +116,8 @@ class Bucket:
         options = None if length is None else {"range": (0, length)}
         try:
             got = library.get(self._store, name, options=options)
-            return Blob(bytes(got.bytes()), _tag(got.meta), got.meta["last_modified"], got.meta["size"])
+            meta = got.meta  # of some releases it cannot be had once the bytes are read
+            return Blob(bytes(got.bytes()), _tag(meta), meta["last_modified"], meta["size"])
         except FileNotFoundError as error:
             if _MISSING.search(str(error)):
                 raise self._said(error) from error
