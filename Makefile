@@ -66,6 +66,7 @@ bench: build $(VENV)/bench
 	@mkdir -p $(FIGURES)
 	$(BIN)/python benchmarks/speed.py --suite all --rounds $(ROUNDS) --json $(FIGURES)/speed.json --markdown $(FIGURES)/speed.md
 	$(BIN)/python benchmarks/files.py --rounds $(ROUNDS) --json $(FIGURES)/files.json --markdown $(FIGURES)/files.md
+	$(BIN)/python benchmarks/store.py --rounds $(ROUNDS) --json $(FIGURES)/store.json --markdown $(FIGURES)/store.md
 	$(BIN)/python benchmarks/floors.py --rounds $(ROUNDS) --json $(FIGURES)/floors.json --markdown $(FIGURES)/floors.md
 	$(BIN)/python benchmarks/check_speed.py --json $(FIGURES)/check.json --markdown $(FIGURES)/check.md
 	$(BIN)/python benchmarks/plot.py $(FIGURES)/speed.json $(FIGURES)/speed.svg

@@ -263,7 +263,7 @@ class TestExpiry:
         assert "a" not in store
 
     def test_expiry_and_tags_stay_with_a_value_that_changes(self, store: torshi.Store[Any]) -> None:
-        """A counter or an edited value that would live for ever, or be beyond its tag's reach, after its first change."""
+        """A counter or an edited value that lives for ever, or beyond its tag's reach, after its first change."""
         store.set("n", 1, ttl=60, tags=["t"])
         store.set("l", [], ttl=60, tags=["t", "u"])
         ends = store.expires("n"), store.expires("l")

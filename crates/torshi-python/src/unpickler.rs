@@ -88,6 +88,11 @@ fn loads<'py>(
     validated(value, r#type)
 }
 
+/// What `loads` gives of bytes with nothing else said.
+pub fn loads_plainly<'py>(py: Python<'py>, data: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+    loads(py, data, None, true, "ASCII", "strict", None, None, None, "error")
+}
+
 /// Unpickle an object from a file, after checking its bytes against a policy.
 ///
 /// Args:

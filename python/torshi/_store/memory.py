@@ -12,7 +12,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from torshi._store.backend import Change, Row, Side
-from torshi._store.sqlite import SQLite, _Link
+from torshi._store.link import Link
+from torshi._store.sqlite import SQLite
 from torshi._store.sqlite_file import connect, create_tables
 
 __all__ = ["Memory"]
@@ -24,7 +25,7 @@ class Memory(SQLite):
     def __init__(self, *, tracks_use: bool = False) -> None:
         # A transaction holds it to its end; whoever comes meanwhile waits.
         self._turn = threading.RLock()
-        self._shared: _Link | None = None
+        self._shared: Link | None = None
         super().__init__(":memory:", tracks_use=tracks_use)
         self.sides = None
 
@@ -34,7 +35,7 @@ class Memory(SQLite):
             link.execute("CREATE INDEX rows_by_use ON rows (used, key, size)").close()
         return self._identity
 
-    def _link(self) -> _Link:
+    def _link(self) -> Link:
         link = self._shared
         if link is None or self._is_closed:
             link = self._shared = self._connected()
@@ -47,8 +48,8 @@ class Memory(SQLite):
         return connection
 
     def value(self, key: bytes) -> bytes | None:
-        with self._turn:
-            return super().value(key)
+        row = self.get(key)
+        return None if row is None else row.value
 
     def get(self, key: bytes) -> Row | None:
         with self._turn:

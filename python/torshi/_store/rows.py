@@ -143,6 +143,7 @@ class Rows(Generic[_T]):
             sides=backend.sides if isinstance(backend, SQLite) else None,
             new_side=backend.new_side if isinstance(backend, SQLite) else None,
         )
+        self._load = self._envelope.load
         self._here = _Here()
         self._room = Room(max_bytes) if max_bytes is not None else None
         self._mortal = itertools.count(1)

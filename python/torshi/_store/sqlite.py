@@ -19,6 +19,7 @@ from typing import Any, Final, TypeAlias
 
 from torshi._errors import StoreError
 from torshi._store.backend import ABSENT, ANY, Change, Check, Put, Row, Side, Stat
+from torshi._store.link import EPOCH, FORBIDDEN, Link
 from torshi._store.sides import SideFiles
 from torshi._store.sqlite_file import DURABILITY, connect, prepare, store_error
 
@@ -56,31 +57,6 @@ _USES_SECONDS: Final = 5.0
 
 _Values: TypeAlias = tuple[bytes, str, int, int, float, float, float | None, str, str | None, bytes]
 
-
-class _Link:
-    """A thread's connection, and what its open transaction has made and superseded."""
-
-    __slots__ = ("__weakref__", "connection", "execute", "gone", "is_open", "locked", "made", "pid")
-
-    def __init__(self, connection: sqlite3.Connection) -> None:
-        self.connection = connection
-        self.execute = connection.execute
-        self.pid = os.getpid()
-        self.is_open = False
-        self.made: list[str] = []
-        self.gone: list[str] = []
-        self.locked: int | None = None
-
-    def close(self) -> None:
-        if self.pid == os.getpid():
-            self.connection.close()
-
-    def __del__(self) -> None:
-        self.close()
-
-
-# Connections of the parent: to close one would be to close the parent's, as far as SQLite can tell.
-_INHERITED: list[_Link] = []
 
 # Of tables of the file itself; that they are temporary keeps them from whoever opens the file otherwise.
 _WATCHES = (
@@ -121,6 +97,8 @@ class SQLite:
     """
 
     locks: Final = True
+    # The file whose log is watched: none, if nobody else can write.
+    _watched: str | None = None
 
     def __init__(self, path: str, *, timeout: float = 60.0, durable: str = "process", tracks_use: bool = False) -> None:
         if durable not in DURABILITY:
@@ -129,12 +107,13 @@ class SQLite:
         self._timeout = timeout
         self._durable = durable
         self._local = threading.local()
-        self._links: weakref.WeakSet[_Link] = weakref.WeakSet()
+        self._links: weakref.WeakSet[Link] = weakref.WeakSet()
         self._guard = threading.Lock()
         self._is_closed = False
         self._versions = itertools.count(int.from_bytes(os.urandom(7), "big"))
         self._uses: dict[bytes, float] | None = {} if tracks_use else None
         self._used_since = time.monotonic()
+        self._watched = path if path != ":memory:" else None
         self.sides: SideFiles | None = SideFiles(path + ".d")
         self.store_id = self._prepare()
 
@@ -147,33 +126,42 @@ class SQLite:
 
     # Connections
 
-    def _link(self) -> _Link:
+    def _link(self) -> Link:
         try:
-            link: _Link = self._local.link
+            link: Link = self._local.link
         except AttributeError:
             return self._connected()
-        if link.pid != os.getpid():
+        if link.epoch != EPOCH[0]:
             return self._after_fork(link)
+        if link.snapshot:
+            with self._reported():
+                link.leave()  # whoever wants the connection itself may write
+        link.reads = 0
         return link
 
-    def _after_fork(self, link: _Link) -> _Link:
-        _INHERITED.append(link)
-        _INHERITED.extend(self._links)
-        # Others of the parent's threads may have held the lock when it forked, and they are not here.
-        self._guard = threading.Lock()
-        self._links = weakref.WeakSet()
-        self._versions = itertools.count(int.from_bytes(os.urandom(7), "big"))
+    def _after_fork(self, link: Link) -> Link:
+        """A link in the place of one that was closed for a fork, or is a parent's."""
+        if link.pid != os.getpid():
+            # Others of the parent's threads may have held the lock when it forked, and they are not here.
+            self._guard = threading.Lock()
+            self._links = weakref.WeakSet()
+            self._versions = itertools.count(int.from_bytes(os.urandom(7), "big"))
         del self._local.link
         return self._connected()
 
-    def _connected(self) -> _Link:
+    def _connected(self) -> Link:
         if self._is_closed:
             raise StoreError(f"store {self.where}: it is closed")
+        if FORBIDDEN and self.where != ":memory:" and os.path.realpath(self.where) in FORBIDDEN:
+            raise StoreError(
+                f"store {self.where}: this process was forked in the middle of a transaction, or while another thread "
+                "was using the store: start processes before, or with the methods spawn or forkserver"
+            )
         try:
             connection = self._connection()
         except sqlite3.Error as error:
             raise store_error(self.where, error) from error
-        link = _Link(connection)
+        link = Link(connection, self._watched)
         connection.create_function("torshi_gone", 1, link.gone.append)
         for watch in _WATCHES:
             connection.execute(watch).close()
@@ -192,13 +180,13 @@ class SQLite:
         except sqlite3.Error as error:
             raise store_error(self.where, error) from error
 
-    def _failed(self, link: _Link, error: sqlite3.Error) -> StoreError:
+    def _failed(self, link: Link, error: sqlite3.Error) -> StoreError:
         """The error as callers see it, after what a statement by itself has left is put away."""
         if not link.is_open:
             self._settle(link, committed=False)
         return store_error(self.where, error)
 
-    def _settle(self, link: _Link, *, committed: bool) -> None:
+    def _settle(self, link: Link, *, committed: bool) -> None:
         """After a change: of the side files that no row names now, none is left."""
         superseded = link.gone if committed else link.made
         if superseded and self.sides is not None:
@@ -243,22 +231,29 @@ class SQLite:
 
     def value(self, key: bytes) -> bytes | None:
         """The value of a row, for whoever needs nothing else of it."""
-        link = self._link()
         try:
-            row = link.execute(_VALUE, (key,)).fetchone()
+            link: Link = self._local.link
+            if link.epoch != EPOCH[0]:
+                link = self._after_fork(link)
+        except AttributeError:
+            link = self._connected()
+        try:
+            row = link.read(_VALUE, key)
         except sqlite3.Error as error:
             raise self._failed(link, error) from error
-        if row is None or (row[1] is not None and row[1] <= time.time()):
+        if row is None:
+            return None
+        value, expires = row
+        if expires is not None and expires <= time.time():  # type: ignore[operator]
             return None
         if self._uses is not None:
             self._use(key)
-        value: bytes = row[0]
-        return value
+        return value  # type: ignore[return-value]
 
     def get(self, key: bytes) -> Row | None:
         link = self._link()
         try:
-            found = link.execute(_GET, (key,)).fetchone()
+            found = link.run(_GET, (key,)).fetchone()
         except sqlite3.Error as error:
             raise self._failed(link, error) from error
         if found is None or (found[3] is not None and found[3] <= time.time()):
@@ -331,10 +326,9 @@ class SQLite:
     def _values(
         self, key: bytes, value: bytes, name: str, expires: float | None, tags: Sequence[str], side: Side | None
     ) -> _Values:
-        now, size = time.time(), len(value)
-        if side is None:
-            return key, name, next(self._versions), size, now, now, expires, joined(tags) if tags else "", None, value
-        return key, name, next(self._versions), size + side.size, now, now, expires, joined(tags), side.name, value
+        now, marks = time.time(), joined(tags) if tags else ""
+        size, file = (len(value), None) if side is None else (len(value) + side.size, side.name)
+        return key, name, next(self._versions), size, now, now, expires, marks, file, value
 
     def put(
         self,
@@ -347,8 +341,11 @@ class SQLite:
     ) -> None:
         """What `apply` does with one `Put` of which nothing is expected."""
         link = self._link()
+        now = time.time()
+        size, file = (len(value), None) if side is None else (len(value) + side.size, side.name)
+        marks = joined(tags) if tags else ""
         try:
-            link.execute(_PUT, self._values(key, value, name, expires, tags, side))
+            link.run(_PUT, (key, name, next(self._versions), size, now, now, expires, marks, file, value))
         except sqlite3.Error as error:
             raise self._failed(link, error) from error
         if not link.is_open and (link.gone or link.made):
@@ -371,7 +368,7 @@ class SQLite:
         """Runs one statement; how many rows it has changed."""
         link = self._link()
         try:
-            count = link.execute(statement, values).rowcount
+            count = link.run(statement, values).rowcount
         except sqlite3.Error as error:
             raise self._failed(link, error) from error
         if not link.is_open and link.gone:
@@ -407,28 +404,28 @@ class SQLite:
             return False
         return self._apply_within(link, changes)
 
-    def _apply_within(self, link: _Link, changes: Sequence[Change]) -> bool:
+    def _apply_within(self, link: Link, changes: Sequence[Change]) -> bool:
         """Changes in a transaction that goes on, whether they are made or not."""
         gone = len(link.gone)
         with self._reported():
-            link.execute("SAVEPOINT changes").close()
+            link.run("SAVEPOINT changes")
             try:
                 done = all(self._change(link, change) for change in changes)
             except BaseException:
                 if link.connection.in_transaction:
-                    link.execute("ROLLBACK TO changes").close()
-                    link.execute("RELEASE changes").close()
+                    link.run("ROLLBACK TO changes")
+                    link.run("RELEASE changes")
                 raise
             if not done:
-                link.execute("ROLLBACK TO changes").close()
+                link.run("ROLLBACK TO changes")
                 del link.gone[gone:]
                 for change in changes:
                     if isinstance(change, Put) and change.side is not None and self.sides is not None:
                         self.sides.remove(change.side.name)
-            link.execute("RELEASE changes").close()
+            link.run("RELEASE changes")
         return done
 
-    def _change(self, link: _Link, change: Change) -> bool:
+    def _change(self, link: Link, change: Change) -> bool:
         """Makes one change; False if what it expects does not hold, and then it has changed nothing."""
         expect, now = change.expect, time.time()
         if isinstance(change, Check):
@@ -436,23 +433,23 @@ class SQLite:
         if isinstance(change, Put) and (change.expires is None or change.expires > now):
             values = self._values(change.key, change.value, change.name, change.expires, change.tags, change.side)
             if expect is ANY:
-                link.execute(_PUT, values)
+                link.run(_PUT, values)
                 return True
             if expect is ABSENT:
-                return link.execute(_ADD, (*values, now)).rowcount > 0
-            return link.execute(_SWAP, (*values, change.key, expect, now)).rowcount > 0
+                return link.run(_ADD, (*values, now)).rowcount > 0
+            return link.run(_SWAP, (*values, change.key, expect, now)).rowcount > 0
         if expect is ANY:
-            link.execute("DELETE FROM rows WHERE key = ?", (change.key,))
+            link.run("DELETE FROM rows WHERE key = ?", (change.key,))
             return True
         if expect is ABSENT:
             return self._holds(link, change.key, expect, now)
         delete = f"DELETE FROM rows WHERE key = ? AND version = ? AND {_LIVE}"
-        return link.execute(delete, (change.key, expect, now)).rowcount > 0
+        return link.run(delete, (change.key, expect, now)).rowcount > 0
 
-    def _holds(self, link: _Link, key: bytes, expect: object, now: float) -> bool:
+    def _holds(self, link: Link, key: bytes, expect: object, now: float) -> bool:
         if expect is ANY:
             return True
-        found = link.execute(f"SELECT version FROM rows WHERE key = ? AND {_LIVE}", (key, now)).fetchone()
+        found = link.run(f"SELECT version FROM rows WHERE key = ? AND {_LIVE}", (key, now)).fetchone()
         return found is None if expect is ABSENT else found is not None and found[0] == expect
 
     @contextlib.contextmanager
@@ -461,20 +458,20 @@ class SQLite:
         if link.is_open:
             raise StoreError(f"store {self.where}: a transaction of this thread is open already")
         with self._reported():
-            link.execute("BEGIN IMMEDIATE").close()
+            link.run("BEGIN IMMEDIATE")
         link.is_open = True
         committed = False
         try:
             yield self
             if link.pid == os.getpid():
                 with self._reported():
-                    link.execute("COMMIT").close()
+                    link.run("COMMIT")
                 committed = True
         finally:
             if link.pid == os.getpid():  # else this is a child of who began it, and it is the parent's
                 if link.connection.in_transaction:
                     with contextlib.suppress(sqlite3.Error):
-                        link.execute("ROLLBACK").close()
+                        link.run("ROLLBACK")
                 link.is_open = False
                 self._settle(link, committed=committed)
 

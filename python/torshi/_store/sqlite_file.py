@@ -21,8 +21,6 @@ FORMAT: Final = 1
 
 # "tshi": what the header of the file says of who made it.
 _APPLICATION: Final = 0x74736869
-_MAGIC: Final = b"SQLite format 3\0"
-_HEADER: Final = 100
 
 DURABILITY: Final = {"process": "NORMAL", "power": "FULL"}
 """What committed rows survive, as `durable=` has it, and what SQLite calls that."""
@@ -130,20 +128,32 @@ def prepare(path: str, timeout: float) -> bytes:
 
 
 def _demand_store(path: str) -> None:
-    """Raises of a file that is no store, without opening it as one: SQLite might write to it."""
+    """Raises of a file that is no store, before it is opened as one: SQLite might write to it.
+
+    The file is read by SQLite, which neither changes nor locks what it is told never changes. By no means may this
+    process open and close it otherwise: closing any descriptor of a file ends the locks that the process has on it.
+    """
     try:
-        with open(path, "rb") as file:
-            header = file.read(_HEADER)
-    except FileNotFoundError:
-        return
-    except OSError as error:
-        raise StoreError(f"store {path}: it cannot be opened: {error.strerror or error}") from error
-    # Empty: about to be a store. Zeros beside a journal: the power went while it was made, and SQLite undoes that.
-    if not header or (not header.strip(b"\0") and os.path.exists(path + "-journal")):
-        return
-    if not header.startswith(_MAGIC):
-        raise StoreError(f"store {path}: the file is no store of torshi, and was left as it is")
-    if int.from_bytes(header[68:72], "big") != _APPLICATION:
+        size = os.stat(path).st_size
+    except OSError:
+        return  # there is none, or whatever else is wrong shows when it is opened
+    if size == 0:
+        return  # about to be a store
+    from urllib.parse import quote
+
+    try:
+        connection = sqlite3.connect(f"file:{quote(path)}?immutable=1", uri=True, isolation_level=None)
+        try:
+            (application,) = connection.execute("PRAGMA application_id").fetchone()
+        finally:
+            connection.close()
+    except sqlite3.DatabaseError as error:
+        if getattr(error, "sqlite_errorname", "") != "SQLITE_NOTADB":
+            raise store_error(path, error) from error
+        if os.path.exists(path + "-journal"):
+            return  # the power went while the file was made, perhaps: SQLite undoes that
+        raise StoreError(f"store {path}: the file is no store of torshi, and was left as it is") from None
+    if application != _APPLICATION:
         raise StoreError(f"store {path}: the file is a database of another program, and was left as it is")
 
 

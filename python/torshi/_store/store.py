@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar, cast, overl
 
 from torshi._store import upkeep
 from torshi._store.backend import ABSENT, Backend, Change, Delete, Put, Version
-from torshi._store.envelope import MissingSideError
 from torshi._store.keys import DATA, QUEUE, Key, encode, encode_prefix
 from torshi._store.rows import MISSING, Place, Rows, TimeToLive, deadline, name_of, tags_of
 from torshi._store.upkeep import Problem, StoreStat, StoreStats
@@ -53,9 +52,9 @@ Entry.__module__ = "torshi"
 class Store(Rows[_T], MutableMapping[Key, _T]):
     """A mapping that lasts: objects by key, safe to share between threads and processes.
 
-    Keys are text, bytes, integers and tuples of these, and are iterated in order. Values are any picklable objects, each
-    sealed with your own local key for the place it stands at, so that your own classes come back without a word, and
-    nothing that somebody else wrote into the file is loaded. Every change has been committed when the call returns.
+    Keys are text, bytes, integers and tuples of these, iterated in order. Values are any picklable objects, each sealed
+    with your own local key for the place it stands at, so that your own classes come back without a word, and nothing
+    that somebody else wrote into the file is loaded. Every change has been committed when the call returns.
 
     Args:
         where: a path (one SQLite file, and a folder ``<path>.d`` beside it if values are large), ``":memory:"``, or a
@@ -196,8 +195,10 @@ class Store(Rows[_T], MutableMapping[Key, _T]):
         if value is None:
             raise KeyError(key)
         try:
-            return cast(_T, self._envelope.unpack(encoded, value))
-        except MissingSideError:
+            found = self._load(encoded, value)
+        except Exception:
+            found = NotImplemented  # once more, for an error that says which key
+        if found is NotImplemented:
             found = self._unpacked(encoded, value)
         if found is MISSING:
             raise KeyError(key)
@@ -236,8 +237,10 @@ class Store(Rows[_T], MutableMapping[Key, _T]):
         if value is None:
             return default
         try:
-            return self._envelope.unpack(encoded, value, type)
-        except MissingSideError:
+            found = self._load(encoded, value) if type is None else NotImplemented
+        except Exception:
+            found = NotImplemented  # once more, for an error that says which key
+        if found is NotImplemented:
             found = self._unpacked(encoded, value, type)
         return default if found is MISSING else found
 

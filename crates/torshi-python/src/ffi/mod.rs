@@ -23,3 +23,4 @@ pub mod peek;
 pub mod shape;
 pub mod text;
 pub mod value;
+pub mod watched;

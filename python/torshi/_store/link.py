@@ -1,0 +1,254 @@
+"""A thread's connection to a store's file, and the snapshot it reads from while nobody writes.
+
+Each read of SQLite by itself takes and gives back a lock, which costs more than the read. So after some reads in a row
+the thread keeps its read transaction open, and looks before each further one whether anything was committed since: in
+the head of the write-ahead log's index, which SQLite keeps in shared memory and itself goes by. If anything was, or
+the thread writes, or reads no more for a moment, the transaction ends. So no read is ever older than its call, and no
+log grows behind a reader that has gone to sleep. Where that memory cannot be seen, each read is by itself.
+
+SQLite keeps in memory which locks a process has on a file, and a child of a fork gets that memory without the locks. So
+before a fork every connection is closed that no thread is in the middle of using, and threads open theirs anew; a child
+with one that could not be closed does not touch that file.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sqlite3
+import sys
+import threading
+import time
+import types
+import weakref
+from typing import Final
+
+from torshi import _native
+
+__all__ = ["EPOCH", "FORBIDDEN", "Link"]
+
+# Reads in a row after which the next are of one snapshot.
+_STREAK: Final = 4
+# Seconds in which a thread that has a snapshot must read again, or it ends.
+_IDLE: Final = 0.05
+# Such spans without any snapshot, after which nobody looks any more.
+_PATIENCE: Final = 20
+
+
+EPOCH: Final = [0]
+"""How many forks lead to this process: asking that takes a tenth of asking for the number of the process."""
+
+FORBIDDEN: Final[set[str]] = set()
+"""Files that this process must not open, since it was forked while a thread was in the middle of using them."""
+
+# Connections to files; and those of a parent, which are kept, since to close one could change what the parent does.
+_OPEN: Final[weakref.WeakSet[Link]] = weakref.WeakSet()
+_INHERITED: Final[list[Link]] = []
+
+_RETIRED: Final = -1
+_HERE: Final = os.path.dirname(__file__)
+
+
+class Link:
+    """A connection, and what its open transaction has made and superseded."""
+
+    __slots__ = (
+        "__weakref__",
+        "connection",
+        "epoch",
+        "execute",
+        "file",
+        "gone",
+        "is_open",
+        "locked",
+        "made",
+        "path",
+        "pid",
+        "reads",
+        "run",
+        "seen",
+        "snapshot",
+        "thread",
+        "turn",
+        "watch",
+    )
+
+    def __init__(self, connection: sqlite3.Connection, path: str | None) -> None:
+        self.connection = connection
+        self.execute = connection.execute
+        # By one cursor, which takes half the time of one for each statement. Rows are fetched at once, all of them.
+        self.run = connection.cursor().execute
+        self.pid = os.getpid()
+        self.epoch = EPOCH[0]
+        self.thread = threading.get_ident()
+        self.file = path
+        # Of a transaction: whether there is one, side files it has made and superseded, and the lock on these.
+        self.is_open = False
+        self.made: list[str] = []
+        self.gone: list[str] = []
+        self.locked: int | None = None
+        # Of a snapshot: the file it is of, whether there is one, reads in a row, what the caretaker has seen of them.
+        self.path = path
+        self.snapshot = False
+        self.reads = 0
+        self.seen = 0
+        self.watch: _native.Watch | None = None
+        self.turn = threading.Lock()
+        if path is not None:
+            _OPEN.add(self)
+
+    def read(self, statement: str, key: bytes) -> tuple[object, ...] | None:
+        """The row of a statement about one key, as it is now.
+
+        Raises:
+            sqlite3.Error: it cannot be read.
+        """
+        self.reads += 1
+        if self.snapshot:
+            if self.watch.is_same():  # type: ignore[union-attr]
+                return self.run(statement, (key,)).fetchone()  # type: ignore[no-any-return]
+            self.leave()
+        elif self.reads > _STREAK and not self.is_open and self.path is not None:
+            self._enter()
+        return self.run(statement, (key,)).fetchone()  # type: ignore[no-any-return]
+
+    def _enter(self) -> None:
+        """Begins a snapshot, which the next read fixes. What is watched is noted before that: better too early."""
+        watch = self.watch
+        if watch is None:
+            watch = self.watch = _watch_of(self.path) if self.path is not None else None
+            if watch is None:
+                self.path = None  # not to be tried again
+                return
+        watch.note()
+        self.execute("BEGIN").close()
+        self.snapshot = True
+        self.seen = self.reads
+        _CARETAKER.mind(self)
+
+    def leave(self) -> None:
+        """Ends the snapshot, if there is one.
+
+        By this thread or by the caretaker: until it has ended, it is still said to be there, so that this thread begins
+        nothing else meanwhile.
+
+        Raises:
+            sqlite3.Error: it cannot be ended.
+        """
+        with self.turn:
+            self.reads = 0
+            if self.snapshot:
+                self.execute("COMMIT").close()
+                self.snapshot = False
+
+    def close(self) -> None:
+        """Closes the connection, if it is of this process; whoever has it opens another one."""
+        if self.pid == os.getpid():
+            with self.turn:
+                self.epoch = _RETIRED
+                self.snapshot = False
+                self.connection.close()
+
+    def __del__(self) -> None:
+        self.close()
+
+
+def _is_within(frame: types.FrameType | None) -> bool:
+    """Whether a thread is in the middle of using a store."""
+    while frame is not None:
+        if frame.f_code.co_filename.startswith(_HERE):
+            return True
+        frame = frame.f_back
+    return False
+
+
+def _before_fork() -> None:
+    me = threading.get_ident()
+    busy = {ident for ident, frame in sys._current_frames().items() if ident != me and _is_within(frame)}
+    for link in _OPEN.copy():
+        if not link.is_open and link.thread not in busy:
+            link.close()
+
+
+def _in_child() -> None:
+    EPOCH[0] += 1
+    for link in _OPEN.copy():
+        if link.epoch != _RETIRED and link.file is not None:
+            FORBIDDEN.add(os.path.realpath(link.file))
+            _INHERITED.append(link)
+    _OPEN.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=_before_fork, after_in_child=_in_child)
+
+
+def _watch_of(path: str) -> _native.Watch | None:
+    """Looks at the index of a store's log through the descriptor that SQLite has of it; None where there is no way.
+
+    A descriptor of our own would not do: to close it would be to drop the locks that SQLite has on that file.
+    """
+    if not sys.platform.startswith("linux"):
+        return None
+    try:
+        index = os.stat(os.path.realpath(path) + "-shm")
+        for name in os.listdir("/proc/self/fd"):
+            with contextlib.suppress(OSError):
+                if os.path.samestat(os.fstat(int(name)), index):
+                    return _native.Watch(int(name))
+    except OSError:
+        return None
+    return None
+
+
+class _Caretaker:
+    """A thread that ends the snapshots of threads that read no more; it runs as long as there are any."""
+
+    def __init__(self) -> None:
+        self._begin()
+
+    def _begin(self) -> None:
+        self._pid = os.getpid()
+        self._guard = threading.Lock()
+        self._links: set[Link] = set()
+        self._is_running = False
+
+    def mind(self, link: Link) -> None:
+        """Has a link that has a snapshot looked after."""
+        if self._pid != os.getpid():  # a fork leaves threads behind
+            self._begin()
+        with self._guard:
+            self._links.add(link)
+            if self._is_running:
+                return
+            self._is_running = True
+        threading.Thread(target=self._run, name="torshi-store-snapshots", daemon=True).start()
+
+    def _run(self) -> None:
+        idle = 0
+        while True:
+            time.sleep(_IDLE)
+            idle = 0 if self._look() else idle + 1
+            if idle < _PATIENCE:
+                continue
+            with self._guard:
+                if not self._links:
+                    self._is_running = False
+                    return
+
+    def _look(self) -> bool:
+        """Ends what is idle; whether there was anything to look after."""
+        with self._guard:
+            links = list(self._links)
+        for link in links:
+            if link.snapshot and link.seen != link.reads:
+                link.seen = link.reads
+                continue
+            with contextlib.suppress(sqlite3.Error):
+                link.leave()
+            with self._guard:
+                self._links.discard(link)
+        return bool(links)
+
+
+_CARETAKER: Final = _Caretaker()
