@@ -55,7 +55,7 @@ class TestSeals(store_contract.TestSeals):
 
 
 class TestProcesses(store_contract.TestProcesses):
-    TURNS = 6
+    TURNS = 4
 
 
 _numbers = itertools.count()

@@ -42,7 +42,7 @@ def test_a_row_that_was_read_and_changed_is_a_conflict(backend: ObjectBackend) -
     """A change of others that is written over by one who had not seen it."""
     backend.apply([Put(b"a", b"1"), Put(b"b", b"1"), Put(b"untouched", b"1")])
     for change in (Put(b"a", b"2"), Delete(b"a"), Put(b"new", b"1")):
-        with pytest.raises(torshi.ConflictError, match="nothing was done, do it again"), backend.transaction() as view:  # noqa: PT012
+        with pytest.raises(torshi.ConflictError, match="nothing was done, do it again"), backend.transaction() as view:
             assert view.get(b"new") is None
             row = view.get(b"a")
             view.apply([Put(b"b", b"of the transaction")])
@@ -63,7 +63,7 @@ def test_a_row_that_was_read_and_changed_is_a_conflict(backend: ObjectBackend) -
 def test_reads_alone_are_of_one_moment(backend: ObjectBackend) -> None:
     """Two rows read that never were at the same time, and passed off as if they had been."""
     backend.apply([Put(b"a", b"1"), Put(b"b", b"1")])
-    with pytest.raises(torshi.ConflictError), backend.transaction() as view:  # noqa: PT012
+    with pytest.raises(torshi.ConflictError), backend.transaction() as view:
         view.get(b"a")
         backend.apply([Put(b"a", b"2"), Put(b"b", b"2")])
         view.get(b"b")
@@ -154,7 +154,7 @@ def test_conflicts_reach_the_program() -> None:
     """A store that hides from a program that its block has changed nothing."""
     store: torshi.Store[Any] = torshi.Store("memory://")
     store["a"] = 1
-    with pytest.raises(torshi.ConflictError), store.transaction():  # noqa: PT012
+    with pytest.raises(torshi.ConflictError), store.transaction():
         store["b"] = store["a"] + 1
         thread = threading.Thread(target=store.set, args=("a", 5))
         thread.start()

@@ -7,6 +7,7 @@ answered for would be lost with its server.
 from __future__ import annotations
 
 import itertools
+import multiprocessing
 import pickle
 import subprocess
 import sys
@@ -277,6 +278,28 @@ def test_writers_that_are_killed(server: RedisServer, store: torshi.Store[Any]) 
         assert done >= written[-1]
         with store.transaction():  # the lock is nobody's
             store[0] = done
+
+
+def test_a_fork(store: torshi.Store[Any]) -> None:
+    """A connection that a parent and its child both use, and read one another's answers from."""
+    store["n"] = 0
+
+    def work(store: torshi.Store[Any], number: int) -> None:
+        for turn in range(50):
+            store.incr("n")
+            store[(number, turn)] = (number, turn)
+            assert store[(number, turn)] == (number, turn)
+
+    context = multiprocessing.get_context("fork")
+    children = [context.Process(target=work, args=(store, number)) for number in range(3)]
+    for process in children:
+        process.start()
+    work(store, 3)
+    for process in children:
+        process.join(60)
+    assert [process.exitcode for process in children] == [0, 0, 0]
+    assert store["n"] == 200
+    assert len(store) == 201
 
 
 # -- the place itself
