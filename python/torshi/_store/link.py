@@ -18,7 +18,6 @@ import os
 import sqlite3
 import sys
 import threading
-import time
 import types
 import weakref
 from typing import Final
@@ -168,6 +167,8 @@ def _before_fork() -> None:
     for link in _OPEN.copy():
         if not link.is_open and link.thread not in busy:
             link.close()
+    # To fork with a thread more than the program has would be to be warned of it.
+    _CARETAKER.stop()
 
 
 def _in_child() -> None:
@@ -179,8 +180,12 @@ def _in_child() -> None:
     _OPEN.clear()
 
 
+def _in_parent() -> None:
+    _CARETAKER.resume()
+
+
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(before=_before_fork, after_in_child=_in_child)
+    os.register_at_fork(before=_before_fork, after_in_child=_in_child, after_in_parent=_in_parent)
 
 
 def _watch_of(path: str) -> _native.Watch | None:
@@ -208,6 +213,8 @@ class _Caretaker:
         self._begin()
 
     def _begin(self) -> None:
+        self._thread: threading.Thread | None = None
+        self._stopping = threading.Event()
         self._pid = os.getpid()
         self._guard = threading.Lock()
         self._links: set[Link] = set()
@@ -219,20 +226,35 @@ class _Caretaker:
             self._begin()
         with self._guard:
             self._links.add(link)
-            if self._is_running:
+        self.resume()
+
+    def resume(self) -> None:
+        """Begins the thread, if it is needed."""
+        with self._guard:
+            if self._is_running or not self._links:
                 return
             self._is_running = True
-        threading.Thread(target=self._run, name="torshi-store-snapshots", daemon=True).start()
+            self._stopping.clear()
+            self._thread = threading.Thread(target=self._run, name="torshi-store-snapshots", daemon=True)
+            self._thread.start()
+
+    def stop(self) -> None:
+        """Ends the thread, until it is needed again."""
+        thread = self._thread
+        if thread is not None and self._pid == os.getpid():
+            self._stopping.set()
+            thread.join(1.0)
+            self._thread = None
 
     def _run(self) -> None:
         idle = 0
         while True:
-            time.sleep(_IDLE)
+            is_stopping = self._stopping.wait(_IDLE)
             idle = 0 if self._look() else idle + 1
-            if idle < _PATIENCE:
+            if idle < _PATIENCE and not is_stopping:
                 continue
             with self._guard:
-                if not self._links:
+                if not self._links or is_stopping:
                     self._is_running = False
                     return
 
