@@ -68,6 +68,8 @@ KEYS: list[Any] = [
 class TestMapping:
     """A store is a mapping: what goes in comes out, in the order of the keys."""
 
+    MANY = 2500
+
     def test_values_come_back(self, make_store: MakeStore) -> None:
         """A value that did not survive a store that is closed and opened again."""
         store = make_store()
@@ -136,7 +138,7 @@ class TestMapping:
 
     def test_many_rows_are_seen_once_each(self, store: torshi.Store[Any]) -> None:
         """A page of a scan that repeats a row or leaves one out, also when rows come and go meanwhile."""
-        numbers = list(range(2500))
+        numbers = list(range(self.MANY))
         store.update((number, number) for number in numbers)
         assert list(store) == numbers == list(store.values())
         assert list(store.keys(reverse=True)) == numbers[::-1]
@@ -145,7 +147,7 @@ class TestMapping:
             seen.append(number)
             store.delete(number)
             store[10_000 + number] = 0
-            if len(seen) == 2500:
+            if len(seen) == self.MANY:
                 break
         assert seen == numbers
 
@@ -222,18 +224,20 @@ class TestMapping:
 class TestExpiry:
     """Rows that end by themselves."""
 
+    TICK = 0.05  # seconds in which a few requests are answered
+
     def test_what_has_expired_is_not_there(self, store: torshi.Store[Any]) -> None:
         """An expired value that some way of asking still finds."""
         store["stays"] = 0
-        store.set("a", 1, ttl=0.05)
+        store.set("a", 1, ttl=self.TICK)
         store.set("b", 1, ttl=datetime.timedelta(hours=1))
         store.set("never", 1, ttl=-1)
         assert "never" not in store
         until = store.expires("a")
         assert until is not None
-        assert abs(until - time.time() - 0.05) < 1
+        assert abs(until - time.time() - self.TICK) < 1
         assert store.expires("stays") is None
-        time.sleep(0.08)
+        time.sleep(1.6 * self.TICK)
         assert "a" not in store
         assert store.get("a") is None
         assert list(store) == ["b", "stays"] == [key for key, _ in store.items()]
@@ -246,9 +250,9 @@ class TestExpiry:
 
     def test_touch(self, store: torshi.Store[Any]) -> None:
         """A touch that loses the value or its tags, or does not change when it ends."""
-        store.set("a", b"x" * 100_000, ttl=0.05, tags=["t"])
+        store.set("a", b"x" * 100_000, ttl=self.TICK, tags=["t"])
         assert store.touch("a", 60) is True
-        time.sleep(0.08)
+        time.sleep(1.6 * self.TICK)
         assert store["a"] == b"x" * 100_000
         assert store.tags("a") == ("t",)
         assert store.touch("a") is True
@@ -423,6 +427,8 @@ class TestComparing:
 class TestQueue:
     """Messages: in order, to one consumer at a time, until acknowledged."""
 
+    TICK = 0.05  # seconds in which a few requests are answered
+
     def test_order(self, store: torshi.Store[Any]) -> None:
         """Messages in another order than they were put, or in another queue."""
         first, second = store.queue("first"), store.queue(("second", 2))
@@ -482,7 +488,7 @@ class TestQueue:
         """A message that stays with a consumer that is no more, or that one who is late takes away from another."""
         jobs = store.queue("jobs")
         jobs.put(1)
-        late = jobs.get(timeout=0, lease=0.1)
+        late = jobs.get(timeout=0, lease=2 * self.TICK)
         again = jobs.get(timeout=10)
         assert again.value == 1
         assert late.ack() is False
@@ -498,15 +504,15 @@ class TestQueue:
         """A lease that ends although it was made longer; or an end of the lease that loses what nobody else took."""
         jobs = store.queue("jobs")
         jobs.put(1)
-        message = jobs.get(timeout=0, lease=0.15)
+        message = jobs.get(timeout=0, lease=3 * self.TICK)
         assert message.extend(60) is True
-        time.sleep(0.2)
+        time.sleep(4 * self.TICK)
         with pytest.raises(queue.Empty):
             jobs.get(timeout=0)
         assert message.ack() is True
         jobs.put(2)
-        message = jobs.get(timeout=0, lease=0.05)
-        time.sleep(0.1)
+        message = jobs.get(timeout=0, lease=self.TICK)
+        time.sleep(2 * self.TICK)
         assert message.ack() is True
         assert len(jobs) == 0
 
@@ -532,6 +538,8 @@ class TestQueue:
 
 class TestSeals:
     """Nothing that somebody else wrote into a row is loaded, and nothing else suffers from it."""
+
+    FLAGS = range(256)
 
     @pytest.fixture(autouse=True)
     def _nothing_ran(self) -> Iterator[None]:
@@ -595,7 +603,7 @@ class TestSeals:
         store["fine"] = 1
         backend = backend_of(store)
         key = b"d\x02a\x00"
-        for flags in range(256):
+        for flags in self.FLAGS:
             for body in (attack, bytes(16) + attack, bytes(16) + listed + attack, listed + attack):
                 plant(backend, key, bytes([1, flags]) + body)
                 with pytest.raises(torshi.SealError):
@@ -708,6 +716,8 @@ class TestSeals:
 class TestBackend:
     """The contract of a backend, row by row."""
 
+    TICK = 0.05  # seconds in which a few requests are answered
+
     def test_expectations(self, store: torshi.Store[Any]) -> None:
         """A change that is made although what it expects does not hold, or the other way round."""
         backend = backend_of(store)
@@ -768,11 +778,11 @@ class TestBackend:
     def test_expired_rows_are_absent(self, store: torshi.Store[Any]) -> None:
         """A row that has expired and stands in the way of another."""
         backend = backend_of(store)
-        soon = time.time() + 0.05
+        soon = time.time() + self.TICK
         assert backend.apply([Put(b"da", b"1", expires=soon), Put(b"db", b"1", expires=soon)]) is True
         row = backend.get(b"da")
         assert row is not None
-        time.sleep(0.1)
+        time.sleep(2 * self.TICK)
         assert backend.apply([Check(b"da", row.version)]) is False
         assert backend.apply([Put(b"da", b"2", expect=row.version)]) is False
         assert backend.apply([Delete(b"da", row.version)]) is False
