@@ -18,7 +18,7 @@ import stat
 import sys
 from collections.abc import Iterator
 
-__all__ = ["replacing"]
+__all__ = ["replacing", "sync_folder"]
 
 _SUFFIX = ".torshi"
 _PLACES = 8
@@ -61,7 +61,7 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[int]:
             temporary = _give_name(descriptor, folder, name)
         os.replace(temporary, target)
         temporary = None
-        _sync_folder(folder)
+        sync_folder(folder)
     finally:
         if temporary is not None:
             with contextlib.suppress(FileNotFoundError):
@@ -187,7 +187,7 @@ def _take_after(descriptor: int, old: os.stat_result) -> None:
     os.fchmod(descriptor, mode)
 
 
-def _sync_folder(folder: str) -> None:
+def sync_folder(folder: str) -> None:
     """Makes the renaming last. Some systems do not let a folder be opened or synced; the file is whole all the same."""
     with contextlib.suppress(OSError):
         descriptor = os.open(folder or ".", os.O_RDONLY | getattr(os, "O_DIRECTORY", 0))

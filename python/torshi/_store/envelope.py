@@ -53,8 +53,6 @@ _PURPOSE: Final = "torshi 2026-11 rows of a store"
 class MissingSideError(StoreError):
     """A row's side file is not there: the row has been replaced since it was read, or somebody took the file away."""
 
-    __module__ = "torshi"
-
 
 def secrets_of(key: KeyChoice | bytes) -> list[bytes]:
     """What rows are sealed with (the first) and may have been sealed with (all), as `key=` asks; none for False.

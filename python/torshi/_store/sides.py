@@ -14,7 +14,7 @@ import sys
 from collections.abc import Callable, Iterator
 from typing import Final
 
-from torshi._atomic import replacing
+from torshi._atomic import replacing, sync_folder
 from torshi._store.backend import Side
 
 __all__ = ["SideFiles"]
@@ -53,7 +53,7 @@ class SideFiles:
         digits = os.urandom(16).hex()
         name = f"{digits[:2]}/{digits}"
         path = self.path(name)
-        os.makedirs(os.path.dirname(path), exist_ok=True)
+        self._make(os.path.dirname(path))
         with replacing(path) as descriptor:
             writer(descriptor)
             size = os.fstat(descriptor).st_size
@@ -66,8 +66,14 @@ class SideFiles:
 
     def lock(self) -> int | None:
         """Keeps files from being collected until the descriptor is closed; None where there are no locks."""
-        os.makedirs(self.folder, exist_ok=True)
+        self._make(self.folder)
         return self._locked(alone=False)
+
+    def _make(self, folder: str) -> None:
+        """Makes a folder that lasts, if it is not there: what is in it does, and would not be found."""
+        if not os.path.isdir(folder):
+            os.makedirs(folder, exist_ok=True)
+            sync_folder(os.path.dirname(folder))
 
     def _locked(self, *, alone: bool) -> int | None:
         """A descriptor of the lock; None where there are none.

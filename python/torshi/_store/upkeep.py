@@ -112,7 +112,7 @@ for _class in (StoreStat, StoreStats, Problem):
     _class.__module__ = "torshi"
 
 # Which error is which kind of problem; the first that fits. Rows of the first four cannot be read by anybody.
-_KINDS: Final = (
+_KINDS: Final[tuple[tuple[type[Exception], str], ...]] = (
     (SealError, "seal"),
     (MissingSideError, "missing"),
     (UntrustedError, "untrusted"),
