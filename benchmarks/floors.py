@@ -4,7 +4,8 @@ For the workloads where checked loads are near C pickle: what the standard libra
 objects from what is laid ready. No loader that makes Python objects can take less time than making them; the nearest
 such call is no exact floor, though, and each says what it does too much and what it leaves out. In turn, in one
 process, with the loads of C pickle, torshi and marshal (which keeps no memo); processor time, the shortest counts.
-Each floor is compared with the value first: it must have made an equal one. Last, a load of None: what any call costs.
+Each floor is compared with the value first: it must have made an equal one. Then a load of None: what any call costs.
+Last, dumps beside other writers, one of them with and without remembering what it has met, as pickle has to.
 
 Examples:
   floors.py
@@ -15,6 +16,7 @@ from __future__ import annotations
 
 import argparse
 import array
+import contextlib
 import io
 import itertools
 import json
@@ -26,13 +28,13 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import large
 import machine
 import torshi
 from timing import interleaved, shown
-from workloads import Workload, message
+from workloads import Workload, documents, message
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,13 @@ class Floor:
     ready: Callable[[Any], Any]
     make: Callable[[Any], Any]
     what: str
+    more: str
+    less: str
+
+
+class Said(NamedTuple):
+    """What a way of doing it does too much, and what it leaves out."""
+
     more: str
     less: str
 
@@ -233,6 +242,41 @@ FLOORS: list[tuple[Workload, list[Floor]]] = [
 ]
 
 
+#: Of dumps: what writers take that remember what they have met, as pickle has to, and that do not.
+WRITERS: list[tuple[str, Callable[[Any], Any], str, str]] = [
+    ("marshal.dumps(value)", marshal.dumps, "remembers objects by two words each", "the memo's own instructions"),
+    ("marshal.dumps(value, 2)", lambda value: marshal.dumps(value, 2), "nothing", "remembering what it has met"),
+]
+with contextlib.suppress(ImportError):
+    import msgspec
+
+    WRITERS.append(("msgspec.msgpack.encode(value)", msgspec.msgpack.Encoder().encode, "nothing", "the same"))
+
+DUMPS: list[Workload] = [
+    Workload("small message", message, times=5_000),
+    Workload("documents", documents),
+    Workload("an empty dump", lambda: None, times=20_000),
+]
+
+
+def written(workload: Workload, rounds: int) -> dict[str, float]:
+    """Seconds a call of dumps, of C pickle, torshi and the other writers."""
+    value = workload.make()
+    runs: dict[str, Callable[[Any], Any]] = {"C pickle": lambda v: pickle.dumps(v, 5), "torshi": torshi.dumps}
+    runs |= {name: write for name, write, *_ in WRITERS}
+
+    def repeated(run: Callable[[Any], Any]) -> Callable[[Any], object]:
+        def many(value: Any) -> Any:
+            for _ in range(workload.times):
+                made = run(value)
+            return made
+
+        return many
+
+    times = interleaved({name: repeated(run) for name, run in runs.items()}, rounds, prepare=lambda _: value)
+    return {name: min(row) / workload.times for name, row in times.items()}
+
+
 def measured(workload: Workload, floors: list[Floor], rounds: int) -> dict[str, Any]:
     """The record of one workload: seconds a call of the loads and of each floor."""
     value = workload.make()
@@ -264,12 +308,13 @@ def measured(workload: Workload, floors: list[Floor], rounds: int) -> dict[str, 
     return {name: min(row) / workload.times for name, row in times.items()}
 
 
-def lines(name: str, floors: list[Floor], seconds: dict[str, float]) -> list[list[str]]:
-    base, notes = seconds["C pickle"], {floor.what: floor for floor in floors}
+def lines(name: str, kind: str, notes: dict[str, Any], seconds: dict[str, float]) -> list[list[str]]:
+    """A row each for the table; `kind` is loads or dumps, `notes` says of what is neither C pickle's nor torshi's."""
+    base = seconds["C pickle"]
     return [
         [
             name,
-            f"`{what}`" if what in notes else f"{what}, loads",
+            f"`{what}`" if what in notes else f"{what}, {kind}",
             shown(taken),
             f"{base / taken:.2f}x",
             notes[what].more if what in notes else "",
@@ -277,6 +322,12 @@ def lines(name: str, floors: list[Floor], seconds: dict[str, float]) -> list[lis
         ]
         for what, taken in seconds.items()
     ]
+
+
+def told(rows: list[list[str]]) -> list[list[str]]:
+    for row in rows:
+        print(f"{row[0]:14} {row[1].strip('`'):52} {row[2]:>9} {row[3]:>7}", flush=True)
+    return rows
 
 
 def main() -> None:
@@ -295,9 +346,14 @@ def main() -> None:
         if arguments.only not in workload.name:
             continue
         records[workload.name] = measured(workload, floors, arguments.rounds)
-        for row in lines(workload.name, floors, records[workload.name]):
-            rows.append(row)
-            print(f"{row[0]:14} {row[1].strip('`'):52} {row[2]:>9} {row[3]:>7}", flush=True)
+        notes = {floor.what: floor for floor in floors}
+        rows += told(lines(workload.name, "loads", notes, records[workload.name]))
+    for workload in DUMPS:
+        if arguments.only not in workload.name:
+            continue
+        taken = records[f"{workload.name}, dumps"] = written(workload, arguments.rounds)
+        notes = {name: Said(more, less) for name, _, more, less in WRITERS}
+        rows += told(lines(workload.name, "dumps", notes, taken))
     if not records:
         raise SystemExit(f"no workload has {arguments.only!r} in its name")
     if arguments.json:
