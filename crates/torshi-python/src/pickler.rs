@@ -138,7 +138,7 @@ fn dumps<'py>(
     let number = self::protocol(py, protocol)?;
     let hooks = hooks(py, number, callback(buffer_callback, number)?, flag(by_value, false)?)?;
     let fix = flag(fix_imports, true)?;
-    let encoder = Encoder::new(py, number, fix, Writer::new(None), Memo::default(), hooks, false)?;
+    let mut encoder = Encoder::new(py, number, fix, Writer::new(None), Memo::default(), hooks, false)?;
     match encoder.dump_once(obj) {
         Ok(Some(bytes)) => Ok(bytes),
         Ok(None) => call::bytes(py, b""),
@@ -174,7 +174,7 @@ fn dump<'py>(
     let hooks = hooks(py, number, callback(buffer_callback, number)?, flag(by_value, false)?)?;
     let fix = flag(fix_imports, true)?;
     let writer = Writer::new(Some(write_method(file)?));
-    let encoder = Encoder::new(py, number, fix, writer, Memo::default(), hooks, false)?;
+    let mut encoder = Encoder::new(py, number, fix, writer, Memo::default(), hooks, false)?;
     encoder.dump_once(obj).map(drop).map_err(|failed| raised(py, failed, "pickling"))
 }
 

@@ -87,6 +87,7 @@ pub struct Encoder<'py> {
 
 impl<'py> Encoder<'py> {
     /// An encoder for one dump at `protocol` (0 to 5).
+    #[inline(always)]
     pub fn new(
         py: Python<'py>, protocol: u8, fix_imports: bool, out: Writer<'py>, memo: Memo, hooks: Hooks<'py>, fast: bool,
     ) -> PyResult<Self> {
@@ -119,19 +120,24 @@ impl<'py> Encoder<'py> {
 
     /// Writes the whole stream for `root`; the bytes, or `None` if they went to a file. The memo stays.
     pub fn dump(mut self, root: &Bound<'py, PyAny>) -> (Result<Option<Bound<'py, PyAny>>, Failed>, Memo) {
-        let result = self.stream(root);
-        // What was noted but not held must be held before anything else runs; after a failure as well.
-        let settled = self.memo.settle().map_err(|Full| Failed::from(call::no_memory(self.py)));
-        let Encoder { py, out, memo, .. } = self;
-        (result.and(settled).and_then(|()| out.finish(py)), memo)
+        (self.dump_settled(root), self.memo)
     }
 
     /// Like `dump`, for a memo that nobody looks at afterwards.
-    pub fn dump_once(mut self, root: &Bound<'py, PyAny>) -> Result<Option<Bound<'py, PyAny>>, Failed> {
+    #[inline(always)] // with `new`: the encoder is made where it is used, and not moved about
+    pub fn dump_once(&mut self, root: &Bound<'py, PyAny>) -> Result<Option<Bound<'py, PyAny>>, Failed> {
         if self.out.has_file() {
-            return self.dump(root).0;
+            return self.dump_settled(root);
         }
         self.stream(root)?;
+        self.out.finish(self.py)
+    }
+
+    fn dump_settled(&mut self, root: &Bound<'py, PyAny>) -> Result<Option<Bound<'py, PyAny>>, Failed> {
+        let result = self.stream(root);
+        // What was noted but not held must be held before anything else runs; after a failure as well.
+        let settled = self.memo.settle().map_err(|Full| Failed::from(call::no_memory(self.py)));
+        result.and(settled)?;
         self.out.finish(self.py)
     }
 

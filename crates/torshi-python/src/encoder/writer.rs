@@ -227,14 +227,14 @@ impl<'py> Writer<'py> {
     }
 
     /// Ends the stream: the bytes, or `None` once they are in the file.
-    pub fn finish(mut self, py: Python<'py>) -> Result<Option<Bound<'py, PyAny>>, Failed> {
+    pub fn finish(&mut self, py: Python<'py>) -> Result<Option<Bound<'py, PyAny>>, Failed> {
         self.close_frame();
         self.check(py)?;
         if self.has_file() {
             self.flush(py)?;
             return Ok(None);
         }
-        Ok(Some(self.buffer.into_object(py)?))
+        Ok(Some(self.buffer.take_object(py)?))
     }
 }
 

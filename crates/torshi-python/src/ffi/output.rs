@@ -202,7 +202,7 @@ impl Buffer {
     }
 
     /// The bytes as an object.
-    pub fn into_object(mut self, py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
+    pub fn take_object<'py>(&mut self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         let Some(object) = self.object.take() else { return bytes_of(py, self.bytes()) };
         let [kind, length] = place_of(self.kind);
         kind.store(self.kind, Ordering::Relaxed);
