@@ -70,15 +70,19 @@ class Shelf(MutableMapping[str, Any]):
     def get(self, key: str, default: Any = None) -> Any:
         if not self.writeback:
             return self._open().get(_text(key), default)
-        return self[key] if key in self else default
+        try:
+            return self[key]
+        except KeyError:
+            return default
 
     def pop(self, key: str, default: Any = MISSING) -> Any:
         """Removes a key and returns its value; of several who pop it at the same time one gets it."""
         kept = self._kept.pop(key, MISSING)
-        found = self._writable().pop(_text(key), MISSING)
-        if found is MISSING:
+        try:
+            found = self._writable().pop(_text(key))
+        except KeyError:
             if default is MISSING:
-                raise KeyError(key)
+                raise
             return default
         return found if kept is MISSING else kept
 
@@ -95,7 +99,7 @@ class Shelf(MutableMapping[str, Any]):
         self._kept.clear()
 
     def sync(self) -> None:
-        """Writes back what was read or assigned, with `writeback`, all of it or nothing. Without, there is nothing to do."""
+        """With `writeback`: writes back what was read or assigned, all of it or nothing."""
         store = self._open()
         if self._kept and not self._is_readonly:
             store.update(self._kept)

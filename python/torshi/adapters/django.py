@@ -62,9 +62,8 @@ class Cache(BaseCache):
 
     def __init__(self, location: str, params: Mapping[str, Any]) -> None:
         super().__init__(params)
-        options = {name: value for name, value in (params.get("OPTIONS") or {}).items()}
         try:
-            self._store = opened(location, options, max_bytes=DEFAULT_BYTES)
+            self._store = opened(location, params.get("OPTIONS") or {}, max_bytes=DEFAULT_BYTES)
         except TypeError as error:
             raise ImproperlyConfigured(f"torshi.adapters.django.Cache: {error}") from error
 

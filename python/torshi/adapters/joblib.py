@@ -9,8 +9,8 @@ warning. Nothing is loaded with joblib's own loader. Once this module has been i
     memory = joblib.Memory("cache", backend="torshi")
 
 The store is ``memory.db`` in the folder that joblib makes of it, here ``cache``. ``backend_options`` are settings of
-`torshi.Store` (``wait`` for its ``timeout``). Large arrays are mapped from their files without being asked, and no value
-is compressed.
+`torshi.Store` (``wait`` for its ``timeout``). Large arrays are mapped from their files without being asked, and no
+value is compressed.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ can write to the backend decides what a response says.
 
     session = requests_cache.CachedSession("http_cache", serializer=serializer)
 
-Responses that requests-cache's own ``pickle`` serializer has stored are read too.
+The name of the serializer is part of requests-cache's keys, so what another one has stored is asked for again.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 try:
+    from requests_cache import CachedResponse
     from requests_cache.serializers import CattrStage, SerializerPipeline, Stage
 except ImportError as error:
     raise ImportError(
@@ -40,9 +41,12 @@ class _Responses(CattrStage):
 
     def loads(self, value: Any) -> Any:
         try:
-            return super().loads(value)
+            made = super().loads(value)
         except Exception as error:
             raise ValueError(f"not a response: {error}") from error
+        if not isinstance(made, CachedResponse):
+            raise ValueError(f"not a response but {type(made).__name__}")
+        return made
 
     def copy(self) -> _Responses:
         made = _Responses(decode_content=self.decode_content)
