@@ -20,9 +20,9 @@ from planted import ATTACK, RAN
 
 requests_cache = pytest.importorskip("requests_cache", reason="requests-cache is not installed")
 
-from torshi.adapters.requests_cache import serializer
+from torshi.adapters.requests_cache import serializer  # noqa: E402
 
-BODY = '{"name": "Ada"}'.encode()
+BODY = b'{"name": "Ada"}'
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
