@@ -50,7 +50,7 @@ class TorshiCache(BaseCache):
     """
 
     def __init__(self, location: str | os.PathLike[str], default_timeout: Any = 300, **settings: Any) -> None:
-        options = {name: settings.pop(name) for name in OPTIONS if name in settings}
+        options: dict[str, Any] = {name: settings.pop(name) for name in OPTIONS if name in settings}
         super().__init__(default_timeout, **settings)
         self._store = opened(location, options, max_bytes=DEFAULT_BYTES)
 
