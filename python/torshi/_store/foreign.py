@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Final
-from urllib.request import pathname2url
+from urllib.parse import quote
 
 from torshi import _native
 from torshi._errors import MalformedError, StoreError
@@ -286,7 +286,7 @@ def _read_only(path: str) -> Iterator[sqlite3.Connection]:
     with open(path, "rb") as file:
         is_logged = file.read(20)[18:20] == b"\x02\x02"
     quiet = "&immutable=1" if is_logged and not os.path.exists(path + "-wal") else ""
-    uri = f"file:{pathname2url(os.path.abspath(path))}?mode=ro{quiet}"
+    uri = f"file:{quote(os.path.abspath(path))}?mode=ro{quiet}"
     with contextlib.closing(sqlite3.connect(uri, uri=True)) as connection:
         connection.text_factory = lambda raw: raw.decode("utf-8", "surrogateescape")
         connection.execute("PRAGMA trusted_schema = OFF").close()
