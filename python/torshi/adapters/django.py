@@ -55,8 +55,8 @@ class Cache(BaseCache):
     Example:
         >>> from torshi.adapters.django import Cache
         >>> cache = Cache("cache.db", {"TIMEOUT": 60, "VERSION": 2})
-        >>> cache.set("front page", {"articles": [3, 1]})
-        >>> cache.get("front page"), cache.get("front page", version=1)
+        >>> cache.set("front", {"articles": [3, 1]})
+        >>> cache.get("front"), cache.get("front", version=1)
         ({'articles': [3, 1]}, None)
     """
 
