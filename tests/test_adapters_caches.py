@@ -108,7 +108,7 @@ class TestFlaskCaching:
         caching = pytest.importorskip("flask_caching", reason="Flask-Caching is not installed")
         app = flask.Flask("app")
         app.config.update(
-            CACHE_TYPE="torshi.adapters.cachelib.TorshiCache",
+            CACHE_TYPE="torshi.adapters.flask_caching.FlaskCache",
             CACHE_ARGS=[str(path)],
             CACHE_OPTIONS={"max_bytes": 10_000_000},
             CACHE_DEFAULT_TIMEOUT=30,
@@ -137,6 +137,16 @@ class TestFlaskCaching:
             assert calls == [1, 4, 4]
             cache.clear()
         assert client.get("/").text == "made 4 times"
+
+    def test_wrong_settings_are_said(self, path: Path) -> None:
+        """Or a cache would be where nobody looks for it, or bounded by nothing."""
+        pytest.importorskip("flask_caching", reason="Flask-Caching is not installed")
+        from torshi.adapters.flask_caching import FlaskCache
+
+        with pytest.raises(ValueError, match="CACHE_ARGS has one item"):
+            FlaskCache.factory(None, {}, [], {})
+        with pytest.raises(TypeError, match="threshold"):
+            FlaskCache.factory(None, {}, [path], {"threshold": 500})
 
 
 class TestDogpile:
@@ -370,9 +380,10 @@ class TestJoblib:
         assert "Exception while loading results for tripled(2)" in caplog.text
         # The metadata and the function's code too, which another process would look at.
         assert plant(self.file(memory), form) == 3
-        assert memory.store_backend.get_metadata((cached.func_id, cached._get_args_id(2))) == {}
+        (call,) = [key[:2] for key in memory.store_backend._store if key[-1] == "metadata"]
+        assert memory.store_backend.get_metadata(call) == {}
         with pytest.raises(FileNotFoundError):
-            memory.store_backend.get_cached_func_code([cached.func_id])
+            memory.store_backend.get_cached_func_code(call[:1])
         assert cached(2) == Own(6)
         assert CALLS == [2, 2, 2]
         assert RAN == []
@@ -387,6 +398,7 @@ def test_without_the_framework_the_error_says_what_is_missing(monkeypatch: pytes
     for name, package in (
         ("django", "django.core.cache.backends.base"),
         ("cachelib", "cachelib"),
+        ("flask_caching", "flask_caching.backends.base"),
         ("dogpile", "dogpile.cache"),
         ("requests_cache", "requests_cache.serializers"),
         ("joblib", "joblib"),

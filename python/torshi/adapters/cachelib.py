@@ -1,15 +1,9 @@
-"""cachelib and Flask-Caching: a cache on a store.
+"""cachelib: a cache on a store, for whatever takes one of cachelib's, such as Flask-Session.
 
 Keys and objects in, rows of a store out. A timeout of 0 is none, as everywhere in cachelib. A row that was forged or
-cannot be read is a miss, and an error of the place is raised.
+cannot be read is a miss, and an error of the place is raised. For Flask-Caching see `torshi.adapters.flask_caching`.
 
-With Flask-Caching::
-
-    CACHE_TYPE = "torshi.adapters.cachelib.TorshiCache"
-    CACHE_ARGS = ["cache.db"]                             # or ":memory:", or "redis://..."
-    CACHE_OPTIONS = {"max_bytes": 256 * 1024**2}          # 1 GiB if absent
-
-With cachelib alone, or Flask-Session::
+::
 
     cache = TorshiCache("cache.db", default_timeout=300)
 """

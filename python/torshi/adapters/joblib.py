@@ -90,7 +90,7 @@ class TorshiStoreBackend(StoreBackendBase, StoreBackendMixin):
     # Results
 
     def load_item(
-        self, call_id: Sequence[str], verbose: int = 1, timestamp: float | None = None, metadata: Any = None
+        self, call_id: Sequence[str], verbose: int = 1, timestamp: float | None = None, metadata: Any = None, **_: Any
     ) -> Any:
         """The result of a call.
 
