@@ -8,6 +8,8 @@ from __future__ import annotations
 import asyncio
 import datetime
 import logging
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -273,3 +275,68 @@ class TestSessions:
         with pytest.raises(torshi.UntrustedError):
             SessionSerializer().loads(ATTACK)
         assert RAN == []
+
+
+SITE = """
+import django, sys
+from django.conf import settings
+settings.configure(
+    SECRET_KEY="for tests alone, and long enough for that",
+    ALLOWED_HOSTS=["*"],
+    USE_TZ=True,
+    ROOT_URLCONF="__main__",
+    INSTALLED_APPS=["django.contrib.contenttypes", "django.contrib.auth", "django.contrib.sessions"],
+    DATABASES={"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"}},
+    MIDDLEWARE=[
+        "django.contrib.sessions.middleware.SessionMiddleware",
+        "django.middleware.cache.UpdateCacheMiddleware",
+        "django.middleware.cache.FetchFromCacheMiddleware",
+    ],
+    SESSION_ENGINE="django.contrib.sessions.backends.cache",
+    CACHES={"default": {"BACKEND": "torshi.adapters.django.Cache", "LOCATION": sys.argv[1]}},
+)
+django.setup()
+
+from django.contrib.auth.models import User
+from django.core.cache import cache
+from django.core.management import call_command
+from django.http import HttpResponse
+from django.test import Client
+from django.urls import path
+
+made = []
+
+def page(request):
+    made.append(1)
+    response = HttpResponse(f"made {len(made)}", headers={"X-Own": "yes"})
+    response.set_cookie("flavour", "plain")
+    return response
+
+def count(request):
+    request.session["n"] = request.session.get("n", 0) + 1
+    return HttpResponse(str(request.session["n"]), headers={"Cache-Control": "private"})
+
+urlpatterns = [path("", page), path("count", count)]
+call_command("migrate", verbosity=0)
+
+first, second = Client(), Client()
+assert first.get("/").content == b"made 1"
+again = second.get("/")
+assert (again.content, again.headers["X-Own"], again.cookies["flavour"].value) == (b"made 1", "yes", "plain")
+assert [first.get("/count").content, first.get("/count").content, second.get("/count").content] == [b"1", b"2", b"1"]
+
+ada = User.objects.create(username="ada")
+cache.set("ada", ada)
+assert cache.get("ada") == ada and cache.get("ada").date_joined == ada.date_joined
+cache.set("query", User.objects.defer("email").filter(username="ada"))
+assert list(cache.get("query")) == [ada]
+assert cache.get_many(iter(["ada", "nobody"])) == {"ada": ada}
+"""
+
+
+def test_a_site(tmp_path: Path) -> None:
+    """Or pages, sessions and what models and queries are made of could be cached in other backends and not in this."""
+    made = subprocess.run(
+        [sys.executable, "-c", SITE, str(tmp_path / "cache.db")], capture_output=True, text=True, check=False
+    )
+    assert made.returncode == 0, made.stderr
