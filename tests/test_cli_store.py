@@ -252,14 +252,17 @@ class TestImport:
         name = "test_cli_store:Noting"
         code, out, _ = run(capsys, "store", "import", old, path, "--trust", name, "--prefix", "old", "--json")
         assert (code, json.loads(out)["imported"]) == (1, 2)
-        code, out, _ = run(capsys, "store", "import", old, path, "--prefix", "old", "--keep", "--json")
-        assert json.loads(out)["skipped"] == 1
+        for check in ([], ["--check"]):
+            code, out, _ = run(capsys, "store", "import", old, path, "--prefix", "old", "--keep", "--json", *check)
+            assert json.loads(out)["skipped"] == 1
         code, out, _ = run(capsys, "store", "get", path, "--json-key", '["old", "own"]')
         assert (code, name in out) == (0, True)
 
     def test_what_is_no_source(self, capsys: pytest.CaptureFixture[str], path: str, tmp_path: Path) -> None:
         """Or a script would go on without its data."""
         assert run(capsys, "store", "import", str(tmp_path / "nothing"), path)[0] == 2
+        assert run(capsys, "store", "import", str(tmp_path / "nothing"), str(tmp_path / "new.db"))[0] == 2
+        assert not (tmp_path / "new.db").exists()
         with sqlite3.connect(tmp_path / "other.db") as connection:
             connection.execute("CREATE TABLE people (name TEXT)")
         connection.close()

@@ -18,12 +18,14 @@ from torshi._printable import printable
 from torshi._report import Report
 from torshi._store import Store
 from torshi._store.backend import Stat
+from torshi._store.foreign import kind_of
 from torshi._store.keys import DATA, decode, encode, encode_prefix
 from torshi.cli._files import CLEAN, FINDINGS, UNREADABLE, chosen_policy
 from torshi.cli._stored import (
     ask,
     counted,
     existing,
+    is_there,
     json_key,
     key_argument,
     opened,
@@ -180,10 +182,13 @@ def clear(arguments: argparse.Namespace) -> int:
 def take(arguments: argparse.Namespace) -> int:
     """Imports what another library has stored."""
     asked = arguments.trust or arguments.policy
-    with opened(arguments, ":memory:" if arguments.check else arguments.where) as store:
+    # Before the store is opened: no new one is made for a source that is none, nor to say what would be done.
+    kind = arguments.kind or kind_of(arguments.source)
+    where = ":memory:" if arguments.check and not is_there(arguments.where) else arguments.where
+    with opened(arguments, where) as store:
         report = store.import_from(
             arguments.source,
-            arguments.kind,
+            kind,
             table=arguments.table,
             trust=chosen_policy(arguments) if asked else None,
             prefix=() if arguments.prefix is None else (arguments.prefix,),

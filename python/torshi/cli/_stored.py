@@ -29,6 +29,7 @@ __all__ = [
     "ask",
     "counted",
     "existing",
+    "is_there",
     "later",
     "json_key",
     "key_argument",
@@ -59,13 +60,18 @@ def add_place(parser: argparse.ArgumentParser, *, default: str | None = None) ->
     add_store_options(parser)
 
 
+def is_there(where: str) -> bool:
+    """Whether there may be a store: of a URL only opening it says."""
+    return is_url(where) or os.path.exists(where)
+
+
 def existing(where: str) -> str:
     """The place, if something is there: to look at a store must not make one.
 
     Raises:
         FileNotFoundError: there is nothing.
     """
-    if not is_url(where) and not os.path.exists(where):
+    if not is_there(where):
         raise FileNotFoundError(2, "there is no such store", where)
     return where
 
