@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 try:
@@ -78,7 +78,7 @@ class TorshiBackend(CacheBackend):
             return CachedValue(*value)
         return value if isinstance(value, bytes) else NO_VALUE
 
-    def get_multi(self, keys: Sequence[str]) -> list[Any]:
+    def get_multi(self, keys: Iterable[str]) -> list[Any]:
         return [self.get(key) for key in keys]
 
     def set(self, key: str, value: Any) -> None:
@@ -96,7 +96,7 @@ class TorshiBackend(CacheBackend):
     def delete(self, key: str) -> None:
         self._store.delete(short_key(key))
 
-    def delete_multi(self, keys: Sequence[str]) -> None:
+    def delete_multi(self, keys: Iterable[str]) -> None:
         def delete_all() -> None:
             for key in keys:
                 self.delete(key)
