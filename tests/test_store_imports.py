@@ -216,6 +216,18 @@ def test_a_pattern_does_not_lend_what_it_may_not_mean(
     assert store["k"] == 3
 
 
+def test_classes_that_were_renamed(store: torshi.Store[Any], tmp_path: Path) -> None:
+    """Or what was stored before a class was renamed could not be imported under its name of today."""
+    path = tmp_path / "old"
+    stream = pickle.dumps(Own(1), 2).replace(b"test_store_imports\nOwn", b"oldapp.models\nPerson")
+    with dbm.dumb.open(str(path), "c") as made:
+        made[b"k"] = stream
+    with torshi.renames({"oldapp.models.Person": Own}):
+        assert store.import_from(path, trust=["oldapp.models.Other"]).imported == 0
+        assert store.import_from(path, trust=[Own]).refused == ()
+        assert store["k"] == Own(1)
+
+
 def test_old_protocols_become_new(store: torshi.Store[Any], tmp_path: Path) -> None:
     """Or values of Python 2's time would be left out."""
     for protocol in range(5):

@@ -187,6 +187,7 @@ class _Run:
         _native.check(stream.bytes(), self._policy._inner, self._limits)
         if self._exact is not None:
             for name in self._envelope._listed(stream.names):
+                name = _native.renamed(name) or name  # which is what the policy was asked about
                 module, _, qualname = name.partition(":")
                 if not self._exact.lists(module, qualname):
                     raise UntrustedError(
