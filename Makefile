@@ -48,7 +48,7 @@ check: build
 	$(BIN)/ruff format --check --quiet .
 	$(BIN)/ruff check --quiet .
 	$(BIN)/mypy
-	$(BIN)/python -m mypy.stubtest torshi --allowlist tests/stubtest-allowlist.txt --ignore-unused-allowlist --ignore-disjoint-bases
+	$(BIN)/python -m mypy.stubtest torshi --allowlist tests/stubtest-allowlist.txt --ignore-unused-allowlist --ignore-disjoint-bases --mypy-config-file pyproject.toml
 	@echo "make check: everything passed"
 
 # The peers, read from the extra of that name: installing torshi[bench] would build torshi once more. Without them the

@@ -40,7 +40,7 @@ LAYERS = [
     {"_fingerprint", "_distribution", "_spelling", "_drift"},
     {"_manifest", "_keys", "_seal", "_file"},
     {"_store"},
-    {"_cache"},
+    {"_cache", "adapters"},
     {"_report", "_inspect", "_scan"},
     {"_outline", "_lock"},
     {"_rewritten", "_migrate", "_convert", "_recover"},

@@ -73,6 +73,8 @@ if TYPE_CHECKING:
         scan_bytes,
     )
     from torshi._store import Entry, Message, Problem, Queue, Store, StoreStat, StoreStats
+    from torshi._store.imports import RefusedValue, StoreImport
+    from torshi._store.shelve import Shelf, shelve_open
 
 # What few programs use, by module: imported when it is first asked for, since many import torshi for `loads` alone.
 _LATER = {
@@ -86,6 +88,8 @@ _LATER = {
     "_recover": ("Recovery", "recover"),
     "_report": ("Report",),
     "_store": ("Entry", "Message", "Problem", "Queue", "Store", "StoreStat", "StoreStats"),
+    "_store.imports": ("RefusedValue", "StoreImport"),
+    "_store.shelve": ("Shelf", "shelve_open"),
     "_scan": (
         "FileResult",
         "ScanEntry",
@@ -169,6 +173,10 @@ __all__ = [
     "StoreStat",
     "StoreStats",
     "Problem",
+    "StoreImport",
+    "RefusedValue",
+    "Shelf",
+    "shelve_open",
     # results of functions
     "cache",
     "CacheEvent",

@@ -257,9 +257,9 @@ def _alone() -> Iterator[None]:
     if sys.platform == "win32":
         yield
         return
-    folder = config_folder() / "keys"
+    folder = config_folder()
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    lock = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    lock = os.open(folder / "keys.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield

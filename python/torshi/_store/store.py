@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar, cast, overload
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from torshi._limits import Limits
     from torshi._policy import Trust
     from torshi._seal import KeyChoice
+    from torshi._store.imports import StoreImport
     from torshi._store.queue import Queue
 
 __all__ = ["Entry", "Place", "Store"]
@@ -649,6 +651,68 @@ class Store(Rows[_T], MutableMapping[Key, _T]):
         spaces = [DATA, QUEUE] if prefix is None else [encode_prefix(DATA, prefix)]
         return sum(
             upkeep.copy(self._backend, self._envelope, other._backend, other._envelope, space) for space in spaces
+        )
+
+    def import_from(
+        self,
+        source: str | os.PathLike[str],
+        kind: str | None = None,
+        *,
+        table: str | None = None,
+        trust: Trust = None,
+        limits: Limits | None = None,
+        prefix: tuple[Key, ...] = (),
+        replace: bool = True,
+        strict: bool = False,
+        check: bool = False,
+    ) -> StoreImport:
+        """Imports what shelve, sqlitedict or diskcache has stored. Builds no value: what a load would refuse stays out.
+
+        Pickles are checked under the policy, written anew at today's protocol, and sealed. The source is opened for
+        reading only. Expiry and tags of diskcache come along.
+
+        Args:
+            source: a shelf, by the name that `shelve.open` takes; a file of sqlitedict; a folder of diskcache.
+            kind: ``"shelve"``, ``"sqlitedict"`` or ``"diskcache"``; by the content if absent.
+            table: which table of a file of sqlitedict that has several.
+            trust: what values may use, as for `loads`; if absent what the store was opened with. A sealed store takes
+                what is named and not what a pattern alone lets in.
+            limits: what loading one value may cost.
+            prefix: what is put in front of each key, which is then a tuple.
+            replace: whether values of keys that are there already are replaced.
+            strict: whether the first value that is refused ends the import, which then has changed nothing.
+            check: whether nothing is written: the report says what would be.
+
+        Raises:
+            FileNotFoundError: there is no source.
+            StoreError: the source is of no such kind, or damaged; or the store cannot be written to. What was imported
+                before stays, unless `strict`.
+            UntrustedError, MalformedError, LimitError: with `strict`, of the value that was refused.
+            ValueError: there is no such kind or table, or there are several.
+            ImportError: a shelf is of a kind of dbm that this Python has not.
+
+        Example:
+            >>> import shelve, torshi
+            >>> with shelve.open("old") as shelf:
+            ...     shelf["ada"] = {"level": 2}
+            >>> store = torshi.Store(":memory:")
+            >>> report = store.import_from("old")
+            >>> report.kind, report.imported, report.refused, store["ada"]
+            ('shelve', 1, (), {'level': 2})
+        """
+        from torshi._store.imports import import_into
+
+        return import_into(
+            self,
+            source,
+            kind,
+            table=table,
+            trust=trust,
+            limits=limits,
+            prefix=prefix,
+            replace=replace,
+            strict=strict,
+            check=check,
         )
 
 

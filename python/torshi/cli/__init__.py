@@ -15,12 +15,27 @@ import sys
 from collections.abc import Sequence
 
 from torshi._version import __version__
-from torshi.cli import check, convert, describe, dis, keys, migrate, policy, recover, scan, seal, show, verify
+from torshi.cli import (
+    cache,
+    check,
+    convert,
+    describe,
+    dis,
+    keys,
+    migrate,
+    policy,
+    recover,
+    scan,
+    seal,
+    show,
+    store,
+    verify,
+)
 from torshi.cli._files import UNREADABLE, PolicyProblem, complain
 
 __all__ = ["main"]
 
-_COMMANDS = (show, check, scan, dis, policy, describe, verify, seal, keys, migrate, convert, recover)
+_COMMANDS = (show, check, scan, dis, policy, describe, verify, seal, keys, migrate, convert, recover, store, cache)
 
 # What a shell reports for a program that SIGPIPE ended.
 _BROKEN_PIPE = 141
@@ -36,6 +51,7 @@ examples:
   torshi verify backup/*.pkl               as they were written, and by whom
   torshi migrate --check store/*.pkl       what would change if they were rewritten for today
   torshi recover broken.pkl -o rest.pkl    what is whole of a file that was cut
+  torshi store ls game.db                  what a store has
 
 exit codes: 0 no findings, 1 findings, 2 not readable, not a pickle or undecided; of several files, 1 comes before 2
 """
