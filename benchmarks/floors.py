@@ -146,6 +146,35 @@ CONSTRUCTORS = Floor(
     "reading, copying arrays out of the stream, plain objects and their attributes",
 )
 
+
+def _column(value: Any) -> tuple[bytes, Any]:
+    mixed = [list(value[name]) for name in value.columns if value[name].dtype == object]
+    return marshal.dumps(mixed), value
+
+
+def _make_column(ready: tuple[bytes, Any]) -> Any:
+    return ready[1] if marshal.loads(ready[0]) else None
+
+
+def _nodes(value: Any) -> tuple[list[Any], Any]:
+    return [tree.tree_.__getstate__()["nodes"]["left_child"] for tree in value.estimators_], value
+
+
+def _look_at_nodes(ready: tuple[list[Any], Any]) -> Any:
+    return ready[1] if max(int(column.max()) for column in ready[0]) else None
+
+
+COLUMN = Floor(
+    _column, _make_column, "marshal.loads(the column of objects)", "nothing", "everything but that column's objects"
+)
+LOOK = Floor(
+    _nodes,
+    _look_at_nodes,
+    "the nodes of the trees, each looked at once",
+    "a call of numpy for each tree",
+    "everything else: compiled code follows children, so no check can be without it",
+)
+
 FLOORS: list[tuple[Workload, list[Floor]]] = [
     (
         Workload("ints_1m", large.ints),
@@ -221,8 +250,8 @@ FLOORS: list[tuple[Workload, list[Floor]]] = [
             ),
         ],
     ),
-    (Workload("dataframe", large.frame), [CONSTRUCTORS, COPIES]),
-    (Workload("random_forest", large.forest), [CONSTRUCTORS, COPIES]),
+    (Workload("dataframe", large.frame), [CONSTRUCTORS, COPIES, COLUMN]),
+    (Workload("random_forest", large.forest), [CONSTRUCTORS, COPIES, LOOK]),
     (
         Workload("small message", message, times=5_000),
         [
@@ -254,7 +283,7 @@ with contextlib.suppress(ImportError):
 
 DUMPS: list[Workload] = [
     Workload("small message", message, times=5_000),
-    Workload("documents", documents),
+    Workload("documents", lambda: documents(2000)),
     Workload("an empty dump", lambda: None, times=20_000),
 ]
 
