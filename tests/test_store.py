@@ -22,18 +22,8 @@ from typing import Any
 import pytest
 
 import torshi
-from store_contract import (
-    MakeStore,
-    Own,
-    TestBackend,
-    TestComparing,
-    TestExpiry,
-    TestMapping,
-    TestProcesses,
-    TestQueue,
-    TestSeals,
-    store,
-)
+from store_contract import MakeStore, Own, TestComparing, TestExpiry, TestMapping, TestQueue, store
+from store_contract_rows import TestBackend, TestProcesses, TestSeals
 from torshi._store import sqlite_file
 
 __all__ = [

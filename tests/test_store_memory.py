@@ -11,16 +11,8 @@ from typing import Any
 import pytest
 
 import torshi
-from store_contract import (
-    MakeStore,
-    TestBackend,
-    TestComparing,
-    TestExpiry,
-    TestMapping,
-    TestQueue,
-    TestSeals,
-    store,
-)
+from store_contract import MakeStore, TestComparing, TestExpiry, TestMapping, TestQueue, store
+from store_contract_rows import TestBackend, TestSeals
 from torshi._store.memory import Memory
 
 __all__ = ["TestBackend", "TestComparing", "TestExpiry", "TestMapping", "TestQueue", "TestSeals", "store"]

@@ -22,6 +22,7 @@ from urllib.parse import urlsplit
 import pytest
 
 import store_contract
+import store_contract_rows
 import torshi
 from store_contract import MakeStore, TestComparing, store
 from store_servers import make_bucket, s3_server
@@ -34,7 +35,7 @@ __all__ = ["TestComparing", "store"]
 
 
 # Fewer of everything, and more time: a request takes some milliseconds.
-class TestBackend(store_contract.TestBackend):
+class TestBackend(store_contract_rows.TestBackend):
     TICK = 0.5
 
 
@@ -50,11 +51,11 @@ class TestMapping(store_contract.TestMapping):
     MANY = 150
 
 
-class TestSeals(store_contract.TestSeals):
+class TestSeals(store_contract_rows.TestSeals):
     FLAGS = range(0, 256, 15)
 
 
-class TestProcesses(store_contract.TestProcesses):
+class TestProcesses(store_contract_rows.TestProcesses):
     TURNS = 4
 
 

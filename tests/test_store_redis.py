@@ -12,9 +12,10 @@ from typing import Any
 
 import pytest
 
-import store_contract
+import store_contract_rows
 import torshi
-from store_contract import MakeStore, TestBackend, TestComparing, TestExpiry, TestMapping, TestQueue, TestSeals, store
+from store_contract import MakeStore, TestComparing, TestExpiry, TestMapping, TestQueue, store
+from store_contract_rows import TestBackend, TestSeals
 from store_servers import RedisServer, redis_programs, redis_server
 
 pytest.importorskip("redis", reason="redis is not installed")
@@ -22,7 +23,7 @@ pytest.importorskip("redis", reason="redis is not installed")
 __all__ = ["TestBackend", "TestComparing", "TestExpiry", "TestMapping", "TestQueue", "TestSeals", "store"]
 
 
-class TestProcesses(store_contract.TestProcesses):
+class TestProcesses(store_contract_rows.TestProcesses):
     TURNS = 10
 
 

@@ -38,18 +38,8 @@ from torshi._urls import ObjectReader, is_url, replacing_object
 
 if TYPE_CHECKING:
     from torshi._limits import Limits
-    from torshi._opening import (
-        NO_MANIFEST,
-        copy,
-        is_path,
-        located,
-        look_behind,
-        opened_file,
-        with_manifest,
-        write_all,
-    )
     from torshi._placeholder import Missing
-from torshi._policy import Trust
+    from torshi._policy import Trust
 
 __all__ = ["Verification", "describe", "load", "save", "seal", "verify"]
 
