@@ -125,7 +125,7 @@ class TestFork:
             except torshi.StoreError as error:
                 os._exit(5 if "was using the store" in str(error) else 1)
 
-        processes = [child(store, work) for _ in range(5)]
+        processes = [child(store, work) for _ in range(30)]
         for process in processes:
             process.join(60)
         over.set()

@@ -15,7 +15,8 @@ from typing import Any
 import pytest
 
 import torshi
-from store_contract import RAN, Acting, MakeStore, Own, backend_of
+from store_contract import RAN, Acting, MakeStore, Own
+from store_contract_rows import backend_of
 from torshi._store.envelope import MissingSideError
 
 LARGE = b"x" * 200_000

@@ -24,7 +24,7 @@ from typing import Final
 
 from torshi import _native
 
-__all__ = ["EPOCH", "FORBIDDEN", "Link"]
+__all__ = ["EPOCH", "FORBIDDEN", "GATE", "Link"]
 
 # Reads in a row after which the next are of one snapshot.
 _STREAK: Final = 4
@@ -36,6 +36,13 @@ _PATIENCE: Final = 20
 
 EPOCH: Final = [0]
 """How many forks lead to this process: asking that takes a tenth of asking for the number of the process."""
+
+GATE: Final = [threading.RLock()]
+"""Held by a thread that opens a connection, and during a fork.
+
+Opening takes locks of SQLite that all files have in common: a child that was forked meanwhile would wait for them for
+ever, whatever it opens.
+"""
 
 FORBIDDEN: Final[set[str]] = set()
 """Files that this process must not open, since it was forked while a thread was in the middle of using them."""
@@ -162,6 +169,7 @@ def _is_within(frame: types.FrameType | None) -> bool:
 
 
 def _before_fork() -> None:
+    GATE[0].acquire()  # whose connection is closed now opens another one behind the fork
     me = threading.get_ident()
     busy = {ident for ident, frame in sys._current_frames().items() if ident != me and _is_within(frame)}
     for link in _OPEN.copy():
@@ -172,6 +180,7 @@ def _before_fork() -> None:
 
 
 def _in_child() -> None:
+    GATE[0] = threading.RLock()
     EPOCH[0] += 1
     for link in _OPEN.copy():
         if link.epoch != _RETIRED and link.file is not None:
@@ -181,6 +190,7 @@ def _in_child() -> None:
 
 
 def _in_parent() -> None:
+    GATE[0].release()
     _CARETAKER.resume()
 
 

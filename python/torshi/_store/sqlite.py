@@ -19,7 +19,7 @@ from typing import Any, Final, TypeAlias
 
 from torshi._errors import StoreError
 from torshi._store.backend import ABSENT, ANY, Change, Check, Put, Row, Side, Stat
-from torshi._store.link import EPOCH, FORBIDDEN, Link
+from torshi._store.link import EPOCH, FORBIDDEN, GATE, Link
 from torshi._store.sides import SideFiles
 from torshi._store.sqlite_file import DURABILITY, connect, prepare, store_error
 
@@ -118,7 +118,8 @@ class SQLite:
         self.store_id = self._prepare()
 
     def _prepare(self) -> bytes:
-        identity = prepare(self.where, self._timeout)
+        with GATE[0]:
+            identity = prepare(self.where, self._timeout)
         if self._uses is not None:
             with self._reported():
                 self._link().execute("CREATE INDEX IF NOT EXISTS rows_by_use ON rows (used, key, size)").close()
@@ -157,14 +158,15 @@ class SQLite:
                 f"store {self.where}: this process was forked in the middle of a transaction, or while another thread "
                 "was using the store: start processes before, or with the methods spawn or forkserver"
             )
-        try:
-            connection = self._connection()
-        except sqlite3.Error as error:
-            raise store_error(self.where, error) from error
-        link = Link(connection, self._watched)
-        connection.create_function("torshi_gone", 1, link.gone.append)
-        for watch in _WATCHES:
-            connection.execute(watch).close()
+        with GATE[0]:
+            try:
+                connection = self._connection()
+            except sqlite3.Error as error:
+                raise store_error(self.where, error) from error
+            link = Link(connection, self._watched)
+            connection.create_function("torshi_gone", 1, link.gone.append)
+            for watch in _WATCHES:
+                connection.execute(watch).close()
         self._local.link = link
         with self._guard:
             self._links.add(link)
