@@ -259,6 +259,11 @@ pub trait Domain<'a> {
     fn construct(
         &mut self, class: Self::Value, arguments: Self::Value, keywords: Option<Self::Value>, site: Site,
     ) -> Result<Self::Value, Self::Error>;
+    /// `class.__new__(class)`.
+    fn construct_bare(&mut self, class: Self::Value, site: Site) -> Result<Self::Value, Self::Error> {
+        let arguments = self.tuple(Items::new(&mut Vec::new(), 0), site)?;
+        self.construct(class, arguments, None, site)
+    }
     /// The instance an INST or OBJ opcode makes.
     fn instantiate(
         &mut self, class: Self::Value, arguments: Items<'_, Self::Value>, site: Site,

@@ -83,6 +83,8 @@ pub struct Memo<V> {
     elsewhere: u64,
     /// How many slots are filled, those elsewhere included.
     len: u64,
+    /// Slots are kept, and all that are filled stand in order: the next one goes to the end of the vector.
+    in_order: bool,
     /// The highest slot that was filled with a gap before it; 0 if none was.
     farthest: u64,
     /// Whether a slot was filled a second time.
@@ -112,6 +114,7 @@ impl<V> Memo<V> {
             sparse: FxHashMap::default(),
             elsewhere: 0,
             len: 0,
+            in_order: !matches!(keeping, Keeping::Nothing),
             farthest: 0,
             refilled: false,
             keeping,
@@ -178,17 +181,14 @@ impl<V> Memo<V> {
     /// Fills a slot. `value` is only asked for if the slot is kept.
     #[inline(always)]
     pub fn put(&mut self, index: u64, value: impl FnOnce() -> V) {
-        if matches!(self.keeping, Keeping::Nothing) {
-            return;
-        }
-        if index == self.elsewhere + self.dense.len() as u64 && self.sparse.is_empty() {
+        if index == self.len && self.in_order {
             let kept = match &self.keeping {
                 Keeping::Only(reads) => reads.contains(index as usize),
                 _ => true,
             };
             self.dense.push(kept.then(value));
             self.len += 1;
-        } else {
+        } else if !matches!(self.keeping, Keeping::Nothing) {
             self.put_anywhere(index, value());
         }
     }
@@ -208,13 +208,13 @@ impl<V> Memo<V> {
             self.farthest = self.farthest.max(index);
             self.sparse.insert(index, value);
         }
+        self.in_order = self.sparse.is_empty() && self.len == self.elsewhere + self.dense.len() as u64;
     }
 
     /// How many slots are filled, if all were filled in order so that the next ones can be taken back by `rewind`.
     #[inline(always)]
     pub fn in_order(&self) -> Option<u64> {
-        let plain = self.sparse.is_empty() && self.len == self.elsewhere + self.dense.len() as u64;
-        (plain && !matches!(self.keeping, Keeping::Nothing)).then_some(self.len)
+        self.in_order.then_some(self.len)
     }
 
     /// Takes back the slots filled since `in_order` gave this number, of which none was read.
@@ -229,7 +229,7 @@ impl<V> Memo<V> {
     pub fn pass(&mut self, slots: usize) -> bool {
         match &self.keeping {
             Keeping::Nothing => true,
-            Keeping::Only(reads) if self.sparse.is_empty() && self.len == self.elsewhere + self.dense.len() as u64 => {
+            Keeping::Only(reads) if self.in_order => {
                 let next = self.len as usize;
                 if (next..next + slots).any(|slot| reads.contains(slot)) {
                     return false;

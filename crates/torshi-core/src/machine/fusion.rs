@@ -5,7 +5,10 @@
 use super::rows::KnownAtoms;
 use super::Machine;
 use crate::domain::{Constant, Domain, Items, Kind};
-use crate::reader::{Reader, Row, StateForm};
+use crate::reader::{Atoms, Reader, Row, StateForm};
+
+/// Memo reads behind another that are taken one by one before the rest is taken for a row.
+const FEW: usize = 3;
 
 impl<'a, D: Domain<'a>> Machine<'a, D> {
     /// Pushes a value, and at once does the PUT or MEMOIZE that mostly follows: the value is still in
@@ -69,15 +72,28 @@ impl<'a, D: Domain<'a>> Machine<'a, D> {
         row
     }
 
-    /// The memo reads that follow: they come in rows, and a row needs no dispatch between them.
+    /// The memo reads that follow a first one: a few, which are done sooner than a row is begun, or a row of them.
     #[inline(always)]
     pub(super) fn fetch_run<const FUSE: bool>(&mut self, reader: &mut Reader<'a>) -> Result<(), D::Error> {
-        if FUSE && reader.get_follows() {
-            let (row, missing) = self.fetch_row(reader.row());
-            reader.leave_row(row);
-            if let Some(index) = missing {
-                self.fetch(index, reader.site())?; // in another place, or nowhere
+        if FUSE {
+            for _ in 0..FEW {
+                let Some(index) = reader.following_get()? else { return Ok(()) };
+                self.fetch(index.into(), reader.site())?;
             }
+            if reader.get_follows() {
+                return self.fetch_whole_row(reader);
+            }
+        }
+        Ok(())
+    }
+
+    /// The memo reads that follow: they come in rows, and a row needs no dispatch between them.
+    #[inline(always)]
+    fn fetch_whole_row(&mut self, reader: &mut Reader<'a>) -> Result<(), D::Error> {
+        let (row, missing) = self.fetch_row(reader.row());
+        reader.leave_row(row);
+        if let Some(index) = missing {
+            self.fetch(index, reader.site())?; // in another place, or nowhere
         }
         Ok(())
     }
@@ -88,6 +104,13 @@ impl<'a, D: Domain<'a>> Machine<'a, D> {
     pub(super) fn list_run<const FUSE: bool>(&mut self, reader: &mut Reader<'a>) -> Result<(), D::Error> {
         if FUSE && D::ATOM_ROWS && reader.atom_follows() && self.rows.may_be_long() && self.fills_list() {
             if let Some(row) = self.atom_row(reader.row())? {
+                reader.leave_row(row);
+                self.pop_mark(reader.site())?;
+            }
+            return Ok(());
+        }
+        if FUSE && D::ATOM_ROWS && reader.integer_follows() && self.fills_list() {
+            if let Some(row) = self.integer_list(reader.row()) {
                 reader.leave_row(row);
                 self.pop_mark(reader.site())?;
             }
@@ -111,7 +134,7 @@ impl<'a, D: Domain<'a>> Machine<'a, D> {
                 return Ok(());
             }
         }
-        self.fetch_run::<FUSE>(reader)
+        self.fetch_whole_row(reader)
     }
 
     /// Whether what comes above the mark made last may go to a list below it.
@@ -140,6 +163,15 @@ impl<'a, D: Domain<'a>> Machine<'a, D> {
             self.memo.rewind(before);
         }
         Ok(taken.then_some(row))
+    }
+
+    /// The same for a row of nothing but integers: where rows are short, mixed ones are not looked for, and these are
+    /// passed over sooner than they are read.
+    #[inline(never)] // as for `fetch_row`
+    fn integer_list(&mut self, mut row: Row<'a>) -> Option<Row<'a>> {
+        let (from, count, list) = (row.at(), row.pass_integers(), self.stack.last()?);
+        let atoms = Atoms { from, to: row.at(), count, memoized: 0, has_none: false, are_mixed: false };
+        (row.following_appends() && self.domain.atom_row(list, atoms)).then_some(row)
     }
 
     /// Pushes the atoms of a row that the check wrote down, all of one kind after the other; `false` where one of its

@@ -225,6 +225,12 @@ impl<'a, D: Domain<'a>> Machine<'a, D> {
             }
 
             // -- containers
+            Opcode::EmptyTuple if FUSE && reader.newobj_follows() && self.stack.len() > self.fence => {
+                reader.opcode()?;
+                let class = self.pop(site)?;
+                let value = self.domain.construct_bare(class, reader.site())?;
+                self.push_kept::<FUSE>(value, reader)
+            }
             Opcode::EmptyTuple => {
                 let from = self.stack.len();
                 let value = self.domain.tuple(Items::new(&mut self.stack, from), site)?;

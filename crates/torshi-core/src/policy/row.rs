@@ -133,13 +133,13 @@ impl Row {
         self.call.is_none() && self.construct.is_none() && self.state.is_none()
     }
 
-    /// Is it the caller's word alone that lets there be such a use, so that nothing about it is looked at?
-    pub(crate) fn is_word_alone(&self, bit: u8) -> bool {
-        let allowed = match bit {
-            usage::CONSTRUCT => self.construct.is_some(),
-            _ => bit == usage::STATE && self.state.is_some(),
-        };
-        allowed && self.trusted && self.table == TRUST
+    /// Calls, constructions and states that it is the caller's word alone that lets there be, so that nothing about them
+    /// is looked at but names that may not stand as data: bits of [`usage`].
+    pub(crate) fn free_uses(&self) -> u8 {
+        let bit = |allowed: bool, bit: u8| if allowed && self.trusted && self.table == TRUST { bit } else { 0 };
+        bit(self.call.is_some(), usage::CALL)
+            | bit(self.construct.is_some(), usage::CONSTRUCT)
+            | bit(self.state.is_some(), usage::STATE)
     }
 
     /// Does the user vouch for some uses and not for all?

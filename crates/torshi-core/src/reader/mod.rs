@@ -214,6 +214,24 @@ impl<'a> Reader<'a> {
         self.data.get(self.at).is_some_and(|&byte| row::is_get(byte))
     }
 
+    /// Whether a NEWOBJ comes next.
+    #[inline(always)]
+    pub fn newobj_follows(&self) -> bool {
+        self.data.get(self.at) == Some(&(Opcode::Newobj as u8))
+    }
+
+    /// Takes a BINGET or LONG_BINGET if one comes next; its slot.
+    #[inline(always)]
+    pub fn following_get(&mut self) -> Result<Option<u32>, FaultBox> {
+        if !self.get_follows() {
+            return Ok(None);
+        }
+        match self.opcode()? {
+            Opcode::Binget => Ok(Some(self.uint1()?.into())),
+            _ => Ok(Some(self.uint4()?)),
+        }
+    }
+
     /// Whether a constant, a number or a short text comes next.
     #[inline(always)]
     pub fn atom_follows(&self) -> bool {

@@ -110,6 +110,22 @@ impl<'a> Row<'a> {
         Some(value)
     }
 
+    /// Passes over the integers that `following_integer` would take; how many they are.
+    #[inline(always)]
+    pub fn pass_integers(&mut self) -> usize {
+        let mut count = 0;
+        while let Some([byte, length, ..]) = self.data[self.at..].first_chunk::<10>() {
+            let layout = INTEGERS[*byte as usize];
+            let width = if layout.counted { *length } else { layout.width };
+            if width > 8 || width == 0 {
+                break;
+            }
+            self.at += 1 + usize::from(layout.counted) + width as usize;
+            count += 1;
+        }
+        count
+    }
+
     /// Takes all BININT1 that come next; their bytes.
     #[inline(always)]
     pub fn following_small(&mut self) -> impl Iterator<Item = u8> + use<'a> {
@@ -194,8 +210,11 @@ mod tests {
         let mut reader = Reader::new(&stream).row();
         assert_eq!(std::iter::from_fn(|| reader.following_integer(&mut 0)).collect::<Vec<_>>(), expected);
         assert_eq!(reader.at, stream.len() - 10);
+        let mut passing = Reader::new(&stream).row();
+        assert_eq!((passing.pass_integers(), passing.at), (expected.len(), reader.at));
         for other in [&b"\x8a\x00..........."[..], b"\x8a\x09...........", b"K", b"J\x01\x02\x03", b"N.........."] {
             assert_eq!(Reader::new(other).row().following_integer(&mut 0), None);
+            assert_eq!(Reader::new(other).row().pass_integers(), 0);
         }
     }
 }

@@ -47,6 +47,19 @@ pub struct Node {
     chunk: u32,
 }
 
+/// A node of which nothing is known yet.
+const EMPTY: Node = Node {
+    kind: NodeKind::List,
+    attribute_keys: true,
+    open: false,
+    frozen: false,
+    global: NO_GLOBAL,
+    count: 0,
+    first: 0,
+    len: 0,
+    chunk: END,
+};
+
 /// What whoever holds a node must know of it: eight bytes, apart from the rest, since lists of shared
 /// objects look at nothing else.
 #[derive(Clone, Copy, Debug)]
@@ -133,17 +146,7 @@ impl Arena {
     /// A node without items.
     #[inline]
     pub fn container(&mut self, kind: NodeKind) -> u32 {
-        self.add(Node {
-            kind,
-            attribute_keys: true,
-            open: false,
-            frozen: false,
-            global: NO_GLOBAL,
-            count: 0,
-            first: 0,
-            len: 0,
-            chunk: END,
-        })
+        self.add(Node { kind, ..EMPTY })
     }
 
     fn add(&mut self, node: Node) -> u32 {
@@ -174,12 +177,15 @@ impl Arena {
     /// An instance made by a global from arguments.
     #[inline]
     pub fn instance(&mut self, global: u32, arguments: Symbol) -> u32 {
-        let id = self.container(NodeKind::Instance);
-        let first = self.symbols.len() as u32;
+        let first = self.symbols.len();
         self.symbols.extend_from_slice(&[arguments, Symbol::Opaque]);
-        let (weight, depth) = self.reckon(first as usize);
-        let node = &mut self.nodes[id as usize];
-        (node.first, node.len, node.global, node.open) = (first, 1, global, true);
+        let (weight, depth) = match (arguments, self.empty) {
+            // Of the one empty tuple all such instances hold it is no news that it is held again.
+            (Symbol::Node(id), Some(empty)) if id == empty => (3, 1),
+            _ => self.reckon(first),
+        };
+        let kind = NodeKind::Instance;
+        let id = self.add(Node { kind, global, open: true, first: first as u32, len: 1, ..EMPTY });
         self.weigh(id, weight, depth);
         id
     }
@@ -256,6 +262,22 @@ impl Arena {
         self.reused += again;
         self.weigh(id, weight, depth);
         self.linked(id, first, kept, items.len(), Holds::Nodes);
+        true
+    }
+
+    /// `fill_nodes`, for one node: what APPEND gives to a list.
+    #[inline(always)]
+    pub fn append_node(&mut self, id: u32, item: u32) -> bool {
+        let gist = &mut self.gists[item as usize];
+        if gist.holds_raw_global {
+            return false;
+        }
+        let (weight, depth) = (gist.weight.saturating_add(1), gist.depth);
+        self.reused += u64::from(std::mem::replace(&mut gist.held, true));
+        let first = self.ids.len();
+        self.ids.push(item);
+        self.weigh(id, weight, depth);
+        self.linked(id, first, 1, 1, Holds::Nodes);
         true
     }
 
@@ -367,6 +389,35 @@ impl Arena {
         self.filled(id, first, pairs.len() / 2, Holds::Items);
     }
 
+    /// `fill_values`, for values none of which may be a raw global: one walk. `false` where one may be, and nothing is
+    /// noted then.
+    #[inline]
+    pub fn fill_value_nodes(&mut self, id: u32, pairs: &[Symbol]) -> bool {
+        let first = self.ids.len();
+        let (count, mut depth, mut again) = (pairs.len() / 2, 0u16, 0u64);
+        let mut weight = count as u32;
+        for pair in pairs.chunks_exact(2) {
+            match pair[1] {
+                Symbol::Node(child) if !self.gists[child as usize].holds_raw_global => {
+                    let gist = &mut self.gists[child as usize];
+                    weight = weight.saturating_add(gist.weight);
+                    depth = depth.max(gist.depth);
+                    again += u64::from(std::mem::replace(&mut gist.held, true));
+                    self.ids.push(child);
+                }
+                value if value.is_atom() => {}
+                _ => {
+                    self.ids.truncate(first);
+                    return false;
+                }
+            }
+        }
+        self.reused += again;
+        self.weigh(id, weight, depth);
+        self.linked(id, first, self.ids.len() - first, count, Holds::Nodes);
+        true
+    }
+
     /// Accounts for symbols kept from `first` on.
     #[inline]
     fn filled(&mut self, id: u32, first: usize, count: usize, holds: Holds) {
@@ -457,12 +508,6 @@ impl Arena {
     pub fn items(&self, id: u32) -> &[Symbol] {
         let node = &self.nodes[id as usize];
         &self.symbols[node.first as usize..(node.first + node.len) as usize]
-    }
-
-    /// Whether it is a tuple without items.
-    pub fn is_empty_tuple(&self, id: u32) -> bool {
-        let node = &self.nodes[id as usize];
-        node.kind == NodeKind::Tuple && node.len == 0
     }
 
     /// The arguments an instance was made from.

@@ -28,7 +28,7 @@ impl Symbolic<'_, '_> {
         let Some(row) = self.globals.get(id).row else {
             return Ok(self.instance(id, arguments, true));
         };
-        if !self.unrestricted {
+        if !self.unrestricted && !self.is_free(id, usage::CALL, arguments) {
             if let Err(mismatch) = row.check_call(self, arguments) {
                 self.refuse(FindingKind::Call, id, Some(arguments), &mismatch, site);
             }
@@ -47,19 +47,22 @@ impl Symbolic<'_, '_> {
             return Ok(self.computed(FindingKind::Construct, "instantiated", site));
         };
         self.globals.note(id, usage::CONSTRUCT);
-        // Nothing is given to a class of which nothing is asked, the commonest of all constructions.
-        let bare = keywords.is_none() && matches!(arguments, Symbol::Node(id) if self.arena.is_empty_tuple(id));
-        if bare && !self.unrestricted && self.globals.get(id).row.is_some_and(|row| row.is_word_alone(usage::CONSTRUCT))
-        {
-            return Ok(self.instance(id, arguments, true));
-        }
         self.charge_call(id, arguments, site)?;
-        if let Some(row) = self.globals.get(id).row.filter(|_| !self.unrestricted) {
+        let free = keywords.is_none() && self.is_free(id, usage::CONSTRUCT, arguments);
+        if let Some(row) = self.globals.get(id).row.filter(|_| !self.unrestricted && !free) {
             if let Err(mismatch) = row.check_construct(self, arguments, keywords) {
                 self.refuse(FindingKind::Construct, id, Some(arguments), &mismatch, site);
             }
         }
         Ok(self.instance(id, arguments, true))
+    }
+
+    /// Whether it is the caller's word alone that lets there be such a use, and no argument is, or holds in tuples, a
+    /// global that may not stand as data.
+    #[inline(always)]
+    fn is_free(&self, id: u32, bit: u8, arguments: Symbol) -> bool {
+        let plain = matches!(arguments, Symbol::Node(tuple) if !self.arena.gist(tuple).holds_raw_global);
+        self.globals.get(id).free & bit != 0 && plain
     }
 
     /// INST and OBJ: with arguments they call the class, without they may construct it.
@@ -118,12 +121,13 @@ impl Symbolic<'_, '_> {
         }
     }
 
-    /// BUILD with a dict of nothing but attributes, `state`, which was filled as a plain state of this target.
+    /// BUILD with a dict of nothing but attributes, or None and such a dict, `state`, which was filled as a plain state of
+    /// this target.
     pub(super) fn check_plain_state(&mut self, target: Symbol, state: Symbol, site: Site) -> Result<(), FaultBox> {
         if let (Symbol::Node(instance), false) = (target, self.unrestricted) {
             let global = self.arena.node(instance).global;
-            let is_free = self.globals.get(global).row.is_some_and(|row| row.is_word_alone(usage::STATE));
-            if is_free && self.new_of(instance).is_none() {
+            let named = self.globals.get(global);
+            if named.free & usage::STATE != 0 && !named.is_partial {
                 self.globals.note(global, usage::STATE);
                 self.arena.set_state(instance, state);
                 return Ok(());
@@ -165,13 +169,15 @@ impl Symbolic<'_, '_> {
 
     /// Whether a call is `functools.partial(cls.__new__)`.
     fn is_partial_of_new(&self, id: u32, arguments: Symbol) -> bool {
-        let global = self.globals.get(id);
-        let is_partial = (global.module.as_str(), global.qualname.as_str()) == ("functools", "partial");
-        is_partial && matches!(self.tuple_items(arguments), [Symbol::New(_)])
+        self.globals.get(id).is_partial && matches!(self.tuple_items(arguments), [Symbol::New(_)])
     }
 
     /// The class whose `__new__` a partial was made of.
     fn new_of(&self, instance: u32) -> Option<u32> {
+        let global = self.arena.node(instance).global;
+        if global == NO_GLOBAL || !self.globals.get(global).is_partial {
+            return None; // what another call makes of a `__new__` is not known
+        }
         match self.tuple_items(self.arena.arguments(instance)?) {
             [Symbol::New(class)] => Some(*class),
             _ => None,
@@ -269,7 +275,7 @@ impl Symbolic<'_, '_> {
         })
     }
 
-    fn instance(&mut self, id: u32, arguments: Symbol, open: bool) -> Symbol {
+    pub(super) fn instance(&mut self, id: u32, arguments: Symbol, open: bool) -> Symbol {
         let node = self.arena.instance(id, arguments);
         self.arena.node_mut(node).open = open;
         Symbol::Node(node)

@@ -80,7 +80,12 @@ impl Symbolic<'_, '_> {
         if matches!(self.tuple_items(arguments), [one] if small(one)) {
             return Ok(());
         }
-        let bytes: u64 = self.tuple_items(arguments).iter().map(|&argument| self.extent(argument, 4)).sum();
+        let extent = |argument: &Symbol| match *argument {
+            Symbol::Bytes(span) | Symbol::Text(span) => span.len(),
+            Symbol::None | Symbol::Bool(_) | Symbol::Int(_) | Symbol::Float(_) => 0,
+            other => self.extent(other, 4),
+        };
+        let bytes: u64 = self.tuple_items(arguments).iter().map(extent).sum();
         self.copied = self.copied.saturating_add(bytes);
         let allowed = self.limits.memory_for(self.size).saturating_add(self.size as u64);
         if self.copied > allowed {

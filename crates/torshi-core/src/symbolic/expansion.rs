@@ -10,9 +10,10 @@ use crate::error::{Fault, FaultBox, Site};
 /// Containers met a second time before the reckoning is worth its while: fewer cannot multiply far.
 const FEW: u64 = 40;
 
-/// Sizes of nodes not looked at yet, and of those whose parts are being reckoned. Real ones are positive.
+/// Sizes of nodes not looked at yet. Real ones are positive.
 const NEW: f64 = -1.0;
-const OPEN: f64 = -2.0;
+/// What marks a node on the way back up.
+const LEAVE: u32 = 1 << 31;
 
 impl Symbolic<'_, '_> {
     /// Refuses a value that unfolds beyond the limit.
@@ -26,7 +27,8 @@ impl Symbolic<'_, '_> {
         if !self.arena.grown_late && weight < u32::MAX && u64::from(weight) <= self.limits.expansion {
             return Ok(());
         }
-        let size = expanded(&self.arena, top);
+        // Beyond so many nodes, of which each took a byte of the stream, none could be marked.
+        let size = if self.arena.len() < LEAVE as usize { expanded(&self.arena, top) } else { f64::INFINITY };
         if size > self.limits.expansion as f64 {
             let detail = format!("the value unfolds to {size:.1e} elements through shared containers");
             return Err(Fault::limit(site, "expansion", self.limits.expansion, detail));
@@ -36,24 +38,27 @@ impl Symbolic<'_, '_> {
 }
 
 /// Elements below a node, those of shared containers counted each time.
+///
+/// One walk over the edges: each node adds what it came to to whoever holds it when it is left, and at once where it is
+/// met again. What is met within itself has no size yet that counts.
 fn expanded(arena: &Arena, top: u32) -> f64 {
     let mut sizes = vec![NEW; arena.len()];
-    let mut todo = vec![top];
-    while let Some(&id) = todo.last() {
-        if sizes[id as usize] == NEW {
-            sizes[id as usize] = OPEN;
-            arena.each_part(id, |part| {
-                if sizes[part as usize] == NEW {
-                    todo.push(part);
-                }
-            });
-            continue;
-        }
-        todo.pop();
-        if sizes[id as usize] == OPEN {
-            let mut size = 1.0 + f64::from(arena.node(id).count);
-            arena.each_part(id, |part| size += sizes[part as usize].max(0.0));
-            sizes[id as usize] = size;
+    let mut inside = vec![false; arena.len()];
+    let mut todo = vec![(top, top)];
+    while let Some((id, holder)) = todo.pop() {
+        if id & LEAVE != 0 {
+            let id = id & !LEAVE;
+            inside[id as usize] = false;
+            if id != top {
+                sizes[holder as usize] += sizes[id as usize];
+            }
+        } else if sizes[id as usize] == NEW {
+            sizes[id as usize] = 1.0 + f64::from(arena.node(id).count);
+            inside[id as usize] = true;
+            todo.push((id | LEAVE, holder));
+            arena.each_part(id, |part| todo.push((part, id)));
+        } else if !inside[id as usize] {
+            sizes[holder as usize] += sizes[id as usize];
         }
     }
     sizes[top as usize]

@@ -78,7 +78,8 @@ impl Symbolic<'_, '_> {
     #[inline(always)]
     pub(super) fn fill_list(&mut self, id: u32, items: &[Symbol], site: Site) {
         self.thaw(id, site);
-        if !self.arena.fill_nodes(id, items) {
+        let one = matches!(*items, [Symbol::Node(item)] if self.arena.append_node(id, item));
+        if !one && !self.arena.fill_nodes(id, items) {
             self.place_all(items, site);
             self.arena.fill(id, items);
         }
@@ -124,14 +125,16 @@ impl Symbolic<'_, '_> {
             && target.open
             && dict.count == 0
             && self.globals.get(target.global).trusted()
-            && pairs.iter().step_by(2).all(|&key| self.is_attribute(key))
+            && pairs.chunks_exact(2).all(|pair| self.is_attribute(pair[0]))
     }
 
     /// Notes such pairs: that all keys are attributes' names, and the values with parts of their own.
     pub(super) fn fill_plain_state(&mut self, id: u32, pairs: &[Symbol], site: Site) -> Result<(), FaultBox> {
         self.thaw(id, site);
-        self.place_all(pairs, site);
-        self.arena.fill_values(id, pairs);
+        if !self.arena.fill_value_nodes(id, pairs) {
+            self.place_all(pairs, site);
+            self.arena.fill_values(id, pairs);
+        }
         Ok(())
     }
 
@@ -139,6 +142,8 @@ impl Symbolic<'_, '_> {
     #[inline(always)]
     pub(super) fn is_attribute(&self, key: Symbol) -> bool {
         match key {
+            // Most begin otherwise than reserved names do.
+            Symbol::Text(span) if span.is_known() && self.data.get(span.offset()) != Some(&b'_') => true,
             Symbol::Text(span) => match span.get(self.data) {
                 Some([b'_', b'_', ..]) => self.known_text(key).is_some_and(|text| !reserved(text)),
                 Some(_) => true,

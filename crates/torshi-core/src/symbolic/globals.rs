@@ -89,6 +89,10 @@ pub struct GlobalUse {
     /// How the stream came to it.
     pub origin: Origin,
     pub(super) cost: Cost,
+    /// Uses that the caller's word alone lets there be, so that nothing about them is looked at: bits of [`usage`].
+    pub(super) free: u8,
+    /// `functools.partial`, by which alone a stream may pass a `__new__` on.
+    pub(super) is_partial: bool,
 }
 
 impl GlobalUse {
@@ -202,6 +206,8 @@ fn judge(
             (None, Some(row)) if row.hashes && !row.trusted => Cost::Hashes,
             _ => Cost::Plain,
         },
+        free: row.map_or(0, Row::free_uses),
+        is_partial: (module, name) == ("functools", "partial"),
     }
 }
 

@@ -695,6 +695,19 @@ impl<'a> Domain<'a> for Symbolic<'a, '_> {
         self.check_construct(class, arguments, keywords, site)
     }
 
+    #[inline(always)]
+    fn construct_bare(&mut self, class: Symbol, site: Site) -> Result<Symbol, FaultBox> {
+        let arguments = Symbol::Node(self.arena.tuple(&[]));
+        match class {
+            // Nothing is given to a class of which nothing is asked, the commonest of all constructions.
+            Symbol::Global(id) if self.globals.get(id).free & usage::CONSTRUCT != 0 && !self.unrestricted => {
+                self.globals.note(id, usage::CONSTRUCT);
+                Ok(self.instance(id, arguments, true))
+            }
+            _ => self.check_construct(class, arguments, None, site),
+        }
+    }
+
     fn instantiate(&mut self, class: Symbol, arguments: Items<'_, Symbol>, site: Site) -> Result<Symbol, FaultBox> {
         let arguments = self.tuple(arguments, site)?;
         self.check_instantiate(class, arguments, site)
@@ -725,7 +738,7 @@ impl<'a> Domain<'a> for Symbolic<'a, '_> {
         let raw = self.is_raw(dict);
         let state = self.arena.tuple(&[none, dict]);
         self.arena.set_raw(state, raw);
-        self.set_state(target, Symbol::Node(state), site)?;
+        self.check_plain_state(*target, Symbol::Node(state), site)?;
         Ok(Some(Symbol::Node(state)))
     }
 

@@ -75,11 +75,19 @@ impl Span {
     }
 
     /// How many bytes it has; the longest spans count as the bound itself.
+    #[inline(always)]
     pub fn len(self) -> u64 {
         self.0 & LONGEST
     }
 
+    /// Whether its length is known.
+    #[inline(always)]
+    pub fn is_known(self) -> bool {
+        self.len() != LONGEST
+    }
+
     /// Where it begins.
+    #[inline(always)]
     pub fn offset(self) -> usize {
         (self.0 >> LENGTH_BITS) as usize
     }
