@@ -179,10 +179,14 @@ impl Arena {
     pub fn instance(&mut self, global: u32, arguments: Symbol) -> u32 {
         let first = self.symbols.len();
         self.symbols.extend_from_slice(&[arguments, Symbol::Opaque]);
-        let (weight, depth) = match (arguments, self.empty) {
-            // Of the one empty tuple all such instances hold it is no news that it is held again.
-            (Symbol::Node(id), Some(empty)) if id == empty => (3, 1),
-            _ => self.reckon(first),
+        let (weight, depth) = match arguments {
+            Symbol::Node(id) => {
+                let gist = &mut self.gists[id as usize];
+                // Of the one empty tuple that all such instances hold it is no news that it is held again.
+                self.reused += u64::from(std::mem::replace(&mut gist.held, true) && self.empty != Some(id));
+                (gist.weight.saturating_add(2), gist.depth)
+            }
+            _ => (2, 0),
         };
         let kind = NodeKind::Instance;
         let id = self.add(Node { kind, global, open: true, first: first as u32, len: 1, ..EMPTY });
@@ -581,6 +585,22 @@ impl Arena {
     pub fn pairs(&self, id: u32) -> impl Iterator<Item = (Symbol, Symbol)> + '_ {
         let kept = self.chunks_of(id).filter(|(_, holds)| *holds == Holds::Pairs);
         kept.flat_map(|(range, _)| self.symbols[range].rchunks_exact(2).map(|pair| (pair[0], pair[1])))
+    }
+
+    /// How many pairs of a dict were kept.
+    pub fn kept_pairs(&self, id: u32) -> usize {
+        self.chunks_of(id).map(|(range, holds)| if holds == Holds::Pairs { range.len() / 2 } else { 0 }).sum()
+    }
+
+    /// The value of the pair of such a key that was written last, of those that were kept.
+    pub fn pair(&self, id: u32, is_key: impl Fn(Symbol) -> bool) -> Option<Symbol> {
+        for (range, holds) in self.chunks_of(id) {
+            let pairs = if holds == Holds::Pairs { &self.symbols[range] } else { &[] };
+            if let Some(pair) = pairs.rchunks_exact(2).find(|pair| is_key(pair[0])) {
+                return Some(pair[1]);
+            }
+        }
+        None
     }
 
     /// Every node that is an instance.

@@ -77,7 +77,8 @@ impl Symbolic<'_, '_> {
             Symbol::ByteArray(_) | Symbol::HeldByteArray(_) => false,
             _ => true,
         };
-        if matches!(self.tuple_items(arguments), [one] if small(one)) {
+        let items = self.tuple_items(arguments);
+        if matches!(items, [one] if small(one)) {
             return Ok(());
         }
         let extent = |argument: &Symbol| match *argument {
@@ -85,7 +86,7 @@ impl Symbolic<'_, '_> {
             Symbol::None | Symbol::Bool(_) | Symbol::Int(_) | Symbol::Float(_) => 0,
             other => self.extent(other, 4),
         };
-        let bytes: u64 = self.tuple_items(arguments).iter().map(extent).sum();
+        let bytes: u64 = items.iter().map(extent).sum();
         self.copied = self.copied.saturating_add(bytes);
         let allowed = self.limits.memory_for(self.size).saturating_add(self.size as u64);
         if self.copied > allowed {

@@ -19,6 +19,7 @@ impl Symbolic<'_, '_> {
     }
 
     /// The items of a tuple; none of anything else.
+    #[inline]
     pub(super) fn tuple_items(&self, symbol: Symbol) -> &[Symbol] {
         match symbol {
             Symbol::Node(id) if self.arena.node(id).kind == NodeKind::Tuple => self.arena.items(id),
@@ -203,20 +204,20 @@ impl View for Symbolic<'_, '_> {
             Symbol::Text(span) => span.get(self.data) == Some(key.as_bytes()),
             _ => self.known_text(symbol) == Some(key),
         };
-        self.arena.pairs(id).find(|(k, _)| is_key(*k)).map(|(_, value)| value)
+        self.arena.pair(id, is_key)
     }
 
     fn whole(&self, symbol: Symbol) -> bool {
         let Symbol::Node(id) = symbol else { return true };
         self.charge(symbol);
-        self.arena.pairs(id).count() == self.arena.node(id).count as usize
+        self.arena.kept_pairs(id) == self.arena.node(id).count as usize
     }
 
     fn reserved(&self, symbol: Symbol) -> bool {
         let Symbol::Node(id) = symbol else { return false };
         let node = self.arena.node(id);
         // Beyond the pairs kept whole a key may be anything, so what is not known counts as reserved.
-        let unseen = !node.attribute_keys && self.arena.pairs(id).count() < node.count as usize;
+        let unseen = !node.attribute_keys && self.arena.kept_pairs(id) < node.count as usize;
         unseen
             || self.arena.pairs(id).any(|(key, _)| match key {
                 Symbol::Text(_) | Symbol::DecodedText(_) => self.known_text(key).is_none_or(crate::policy::reserved),
