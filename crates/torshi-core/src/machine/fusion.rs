@@ -36,19 +36,19 @@ impl<'a, D: Domain<'a>> Machine<'a, D> {
 
     #[inline(never)] // as for `fetch_row`
     fn integer_row(&mut self, mut row: Row<'a>) -> Result<Row<'a>, D::Error> {
-        let mut small = 0u8; // a bit for each of the last eight: was it a BININT1?
-        while let Some(n) = row.following_integer(&mut small) {
-            let value = self.domain.integer(n)?;
-            self.stack.push(value);
+        let mut small = u8::MAX; // a bit for each of the last eight: was it a BININT1?
+        loop {
             if small == u8::MAX {
-                // So the next ones will be too, and where each is need not be read first.
+                // So the next ones will be too, and where each is need not be read from the one before.
                 for n in row.following_small() {
                     let value = self.domain.integer(n.into())?;
                     self.stack.push(value);
                 }
             }
+            let Some(n) = row.following_integer(&mut small) else { return Ok(row) };
+            let value = self.domain.integer(n)?;
+            self.stack.push(value);
         }
-        Ok(row)
     }
 
     /// Pushes a constant, and those that follow: which comes next is for no processor to foretell, so that a row of

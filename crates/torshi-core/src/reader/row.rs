@@ -113,22 +113,25 @@ impl<'a> Row<'a> {
     /// Passes over the integers that `following_integer` would take; how many they are.
     #[inline(always)]
     pub fn pass_integers(&mut self) -> usize {
-        let mut count = 0;
-        while let Some([byte, length, ..]) = self.data[self.at..].first_chunk::<10>() {
+        // Small ones first: where each is need not be read from the one before.
+        let mut count = self.following_small().len();
+        let mut rest = &self.data[self.at..];
+        while let Some([byte, length, ..]) = rest.first_chunk::<10>() {
             let layout = INTEGERS[*byte as usize];
             let width = if layout.counted { *length } else { layout.width };
             if width > 8 || width == 0 {
                 break;
             }
-            self.at += 1 + usize::from(layout.counted) + width as usize;
+            rest = &rest[1 + usize::from(layout.counted) + width as usize..];
             count += 1;
         }
+        self.at = self.data.len() - rest.len();
         count
     }
 
     /// Takes all BININT1 that come next; their bytes.
     #[inline(always)]
-    pub fn following_small(&mut self) -> impl Iterator<Item = u8> + use<'a> {
+    pub fn following_small(&mut self) -> impl ExactSizeIterator<Item = u8> + use<'a> {
         let pairs = self.data[self.at..].chunks_exact(2);
         let count = pairs.clone().take_while(|pair| pair[0] == Opcode::Binint1 as u8).count();
         self.at += 2 * count;
