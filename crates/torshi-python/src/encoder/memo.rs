@@ -49,6 +49,17 @@ impl Memo {
         }
     }
 
+    /// The index of an object that is in the table; gives it the next one if it is not.
+    #[inline(always)]
+    pub fn get_or_put(&mut self, object: &Bound<'_, PyAny>) -> Result<Option<u32>, Full> {
+        let index = u32::try_from(self.log.len()).map_err(|_| Full)?;
+        let known = self.table.get_or_insert(peek::address(object), index)?;
+        if known.is_none() && !self.log.note(object, true) {
+            return Err(Full);
+        }
+        Ok(known)
+    }
+
     /// Gives the next index to something no other reference leads to.
     #[inline(always)]
     pub fn put_nothing(&mut self) -> Result<u32, Full> {
@@ -166,6 +177,28 @@ impl Table {
             }
             if found == 0 {
                 return None;
+            }
+            i = (i + 1) & mask;
+        }
+    }
+
+    /// The index under this address; puts this one there if there is none.
+    #[inline(always)]
+    fn get_or_insert(&mut self, address: usize, index: u32) -> Result<Option<u32>, Full> {
+        if (self.used + 1) * 2 > self.places.len() {
+            self.grow()?;
+        }
+        let mask = self.places.len() - 1;
+        let mut i = self.start(address) & mask;
+        loop {
+            let place = &mut self.places[i & mask];
+            if place.0 == address {
+                return Ok(Some(place.1 as u32));
+            }
+            if place.0 == 0 {
+                *place = (address, index as usize);
+                self.used += 1;
+                return Ok(None);
             }
             i = (i + 1) & mask;
         }

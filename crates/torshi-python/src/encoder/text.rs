@@ -1,5 +1,6 @@
 //! str into UNICODE, BINUNICODE and the like, memoized.
 use super::failure::{Done, Failed};
+use super::memo::Full;
 use super::opcode::*;
 use super::writer::{encoded, FRAME_TARGET};
 use super::{Encoder, Ways};
@@ -12,22 +13,42 @@ impl<'py> Encoder<'py> {
     #[inline(always)]
     pub(super) fn save_str(&mut self, object: &Bound<'py, PyAny>, ways: Ways) -> Done {
         let shared = ways != Ways::Counted || peek::references(object) != 2;
+        match (self.protocol, peek::text(object)) {
+            (4.., Some(Text::Ascii(bytes))) if bytes.len() < 256 && !self.fast => {
+                return self.save_short(object, bytes, ways, shared);
+            }
+            _ => {}
+        }
         if shared {
             if let Some(index) = self.memo.get(object) {
                 self.get(index);
                 return Ok(());
             }
         }
-        if let (4.., Some(Text::Ascii(bytes))) = (self.protocol, peek::text(object)) {
-            if bytes.len() < 256 {
-                self.out.buffer.put([SHORT_BINUNICODE, bytes.len() as u8]);
-                self.out.buffer.put_slice(bytes);
-                return self.memoize(object, ways, shared);
-            }
-        }
         let epoch = self.memo.epoch();
         self.write_str(object)?;
         self.memoize_late(object, ways, shared, epoch)
+    }
+
+    /// Short ASCII, the commonest of all: one look into the memo, and one at the room in the output.
+    #[inline(always)]
+    fn save_short(&mut self, object: &Bound<'py, PyAny>, bytes: &[u8], ways: Ways, shared: bool) -> Done {
+        let known = match shared {
+            true => self.memo.get_or_put(object),
+            false => self.memo.put(object, false).map(|_| None),
+        };
+        match known {
+            Ok(None) => self.out.buffer.put_between([SHORT_BINUNICODE, bytes.len() as u8], bytes, MEMOIZE),
+            Ok(Some(index)) => {
+                self.get(index);
+                return Ok(());
+            }
+            Err(Full) => return Err(self.full()),
+        }
+        if shared && (ways == Ways::Passing || peek::references(object) < 2) {
+            self.settle()?;
+        }
+        Ok(())
     }
 
     #[inline(never)]

@@ -242,18 +242,26 @@ impl Buffer {
         if !self.room(n) {
             return;
         }
-        // SAFETY: `room` made sure of n bytes beyond `len`. Short runs are copied as two overlapping words, both
-        // within the n bytes of source and target.
-        unsafe {
-            let (from, to) = (bytes.as_ptr(), self.start.add(self.len));
-            match n {
-                17..=32 => pair::<16>(from, to, n),
-                8..=16 => pair::<8>(from, to, n),
-                4..=7 => pair::<4>(from, to, n),
-                _ => std::ptr::copy_nonoverlapping(from, to, n),
-            }
-        }
+        // SAFETY: `room` made sure of n bytes beyond `len`.
+        unsafe { copy(bytes, self.start.add(self.len)) };
         self.len += n;
+    }
+
+    /// Appends any bytes between two and one of a fixed number: one look at the room for all of them.
+    #[inline(always)]
+    pub fn put_between(&mut self, before: [u8; 2], bytes: &[u8], behind: u8) {
+        let n = bytes.len();
+        if !self.room(n + 3) {
+            return;
+        }
+        // SAFETY: `room` made sure of n + 3 bytes beyond `len`, all of which are written before the length covers them.
+        unsafe {
+            let to = self.start.add(self.len);
+            std::ptr::copy_nonoverlapping(before.as_ptr(), to, 2);
+            copy(bytes, to.add(2));
+            *to.add(2 + n) = behind;
+        }
+        self.len += n + 3;
     }
 
     /// Appends a long run of bytes.
@@ -309,6 +317,25 @@ impl Buffer {
             debug_assert_eq!(to.offset_from(start) as usize, size);
         }
         self.len += size;
+    }
+}
+
+/// Copies bytes; short runs as two overlapping words, both within the source and as much of the target.
+///
+/// # Safety
+/// `to` is good for as many bytes, which are not the source's.
+#[inline(always)]
+unsafe fn copy(bytes: &[u8], to: *mut u8) {
+    let (from, n) = (bytes.as_ptr(), bytes.len());
+    // SAFETY: by the caller; each arm's words lie within the n bytes.
+    unsafe {
+        match n {
+            17..=32 => pair::<16>(from, to, n),
+            8..=16 => pair::<8>(from, to, n),
+            4..=7 => pair::<4>(from, to, n),
+            2..=3 => pair::<2>(from, to, n),
+            _ => std::ptr::copy_nonoverlapping(from, to, n),
+        }
     }
 }
 
