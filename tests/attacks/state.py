@@ -98,6 +98,17 @@ def dotted() -> Labelled:
     yield "getattr_chain", stream(call(call(name("builtins", "getattr"), name("pathlib", "os"), "mkdir"), CANARY)), ()
 
 
+def called_results() -> Labelled:
+    """What a trusted call makes is called, behind a state as the one partial has that pickle itself writes."""
+    trust = ("victim.Command", "victim.Value")
+    of_value = call(name("builtins", "getattr"), VALUE, "__new__")
+    state = (of_value, (VALUE,), {}, None)
+    for way, make in (("call", call), ("construct", new)):
+        yield way, stream(call(build(make(name("victim", "Command"), of_value), state))), trust
+        yield f"{way}_without_state", stream(call(make(name("victim", "Command"), of_value))), trust
+    yield "plain", stream(call(call(name("victim", "Command")))), trust
+
+
 def re_exported() -> Labelled:
     """Trusting a package is not trusting what the package imports."""
     glob = ("victim.*",)
@@ -322,6 +333,7 @@ def cases() -> Iterator[Case]:
         "shadowed-method": shadowing,
         "dotted-name": dotted,
         "re-exported": re_exported,
+        "called-result": called_results,
         "odd-name": odd_names,
         "reconstructor": reconstructors,
         "forged-state": forged,

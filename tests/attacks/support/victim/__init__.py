@@ -33,3 +33,16 @@ class Restored:
 
     def __setstate__(self, state):
         self.restored = True
+
+
+class Command:
+    """A class whose instances do something when they are called; its user trusts no stream to call them."""
+
+    def __init__(self, what=None):
+        self.what = what
+
+    def __setstate__(self, state):
+        self.state = state
+
+    def __call__(self):
+        mkdir("torshi-canary")
