@@ -1,8 +1,8 @@
 """What a store does whatever keeps its rows: tests that a file imports which says where stores are.
 
-Such a file defines the fixture `make_store`: ``make_store(**options)`` opens the one store of the test, anew each time,
-and ``make_store("other", **options)`` another one. Stores are closed by the fixture. Set ``SHARED`` of a class to False
-where a place cannot be opened by several processes.
+Such a file defines the fixture `place_of`, which says where a store of some name is, unless it is a file:
+``make_store(**options)`` then opens the one store of the test, anew each time, and ``make_store("other", **options)``
+another one. Set ``SHARED`` of a class to False where a place cannot be opened by several processes.
 """
 
 from __future__ import annotations
@@ -310,6 +310,60 @@ class TestExpiry:
         assert (stats.values, stats.messages, stats.sealed) == (2, 0, True)
         assert stats.bytes >= stat.size
         assert stats.to_dict()["values"] == 2
+
+
+class TestPuttingOver:
+    """A value put over another one leaves nothing of that, whatever the puts before it were."""
+
+    def test_nothing_of_what_was_there_stays(self, store: torshi.Store[Any]) -> None:
+        """A value that expires, or is evicted, because the one before it was to; or one with a part of another."""
+        store["plain"] = 1
+        kinds: list[Callable[[int], None]] = [
+            lambda turn: store.__setitem__("a", turn),
+            lambda turn: store.set("a", turn, ttl=1000),
+            lambda turn: store.set("a", turn, tags=["t"]),
+            lambda turn: store.set("a", turn, ttl=1000, tags=["t", "u"]),
+            lambda turn: store.__setitem__("a", [turn, b"x" * 200_000]),
+        ]
+        for turn, first in enumerate(kinds):
+            for second in kinds:
+                first(-1)
+                for number in range(3):  # over and over, so that it is expected
+                    store["plain"] = number
+                second(turn)
+                assert store["a"] in (turn, [turn, b"x" * 200_000])
+                assert (store.expires("a") is not None) == (second in (kinds[1], kinds[3]))
+                assert store.tags("a") == {2: ("t",), 3: ("t", "u")}.get(kinds.index(second), ())
+                assert (store.stat("a").size > 200_000) == (second is kinds[4])
+        store["a"] = "plain again"
+        assert store.evict("t") == 0
+        assert store["a"] == "plain again"
+        assert store.check() == []
+
+    def test_each_put_has_a_version_of_its_own(self, store: torshi.Store[Any]) -> None:
+        """A replacement of what is no longer there, since two puts of the same value were taken for one."""
+        seen = set()
+        for _ in range(5):
+            store["a"] = "same"
+            entry = store.entry("a")
+            assert entry is not None
+            seen.add(entry.version)
+        assert len(seen) == 5
+
+    def test_deleted_and_put_anew(self, store: torshi.Store[Any]) -> None:
+        """A put that was expected to find a row, and found none, and did nothing."""
+        for number in range(4):
+            store["a"] = number
+            store["a"] = number + 10
+            assert store["a"] == number + 10
+            del store["a"]
+            assert "a" not in store
+            store["b"] = number
+        store.set("c", 1, ttl=0.001)
+        time.sleep(0.01)
+        store["b"] = 1
+        store["c"] = 2
+        assert (store["c"], store.expires("c")) == (2, None)
 
 
 class TestComparing:

@@ -15,14 +15,13 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import torshi
-from store_contract import MakeStore, Own, TestComparing, TestExpiry, TestMapping, TestQueue, store
+from store_contract import MakeStore, Own, TestComparing, TestExpiry, TestMapping, TestPuttingOver, TestQueue, store
 from store_contract_rows import TestBackend, TestProcesses, TestSeals
 from torshi._store import sqlite_file
 
@@ -31,24 +30,12 @@ __all__ = [
     "TestComparing",
     "TestExpiry",
     "TestMapping",
+    "TestPuttingOver",
     "TestProcesses",
     "TestQueue",
     "TestSeals",
     "store",
 ]
-
-
-@pytest.fixture
-def make_store(tmp_path: Path) -> Iterator[MakeStore]:
-    opened: list[torshi.Store[Any]] = []
-
-    def make(name: str = "one", **options: Any) -> torshi.Store[Any]:
-        opened.append(torshi.Store(tmp_path / f"{name}.db", **options))
-        return opened[-1]
-
-    yield make
-    for one in opened:
-        one.close()
 
 
 class TestFile:

@@ -14,8 +14,6 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -27,19 +25,6 @@ from torshi._store import link as links
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals and fork are not there")
 
 LARGE = b"x" * 100_000
-
-
-@pytest.fixture
-def make_store(tmp_path: Path) -> Iterator[MakeStore]:
-    opened: list[torshi.Store[Any]] = []
-
-    def make(name: str = "one", **options: Any) -> torshi.Store[Any]:
-        opened.append(torshi.Store(tmp_path / f"{name}.db", **options))
-        return opened[-1]
-
-    yield make
-    for one in opened:
-        one.close()
 
 
 def child(store: torshi.Store[Any], target: Any, *args: Any) -> multiprocessing.process.BaseProcess:

@@ -66,6 +66,8 @@ class Link:
         "file",
         "gone",
         "is_open",
+        "is_over",
+        "latest",
         "locked",
         "made",
         "path",
@@ -93,6 +95,9 @@ class Link:
         self.made: list[str] = []
         self.gone: list[str] = []
         self.locked: int | None = None
+        # Of the last put: whether there was a row before, and the number of the last one that there was none of.
+        self.is_over = False
+        self.latest: int | None = None
         # Of a snapshot: the file it is of, whether there is one, reads in a row, what the caretaker has seen of them.
         self.path = path
         self.snapshot = False
