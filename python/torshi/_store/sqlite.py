@@ -19,7 +19,7 @@ from typing import Any, Final, TypeAlias
 
 from torshi._errors import StoreError
 from torshi._store.backend import ABSENT, ANY, Change, Check, Put, Row, Side, Stat
-from torshi._store.link import EPOCH, FORBIDDEN, GATE, Link
+from torshi._store.link import EPOCH, EVERY_FILE, FORBIDDEN, GATE, Link
 from torshi._store.sides import SideFiles
 from torshi._store.sqlite_file import DURABILITY, connect, prepare, store_error
 
@@ -124,7 +124,8 @@ class SQLite:
         self.store_id = self._prepare()
 
     def _prepare(self) -> bytes:
-        with GATE[0]:
+        self._demand_untangled()
+        with GATE:
             identity = prepare(self.where, self._timeout)
         if self._uses is not None:
             with self._reported():
@@ -159,12 +160,8 @@ class SQLite:
     def _connected(self) -> Link:
         if self._is_closed:
             raise StoreError(f"store {self.where}: it is closed")
-        if FORBIDDEN and self.where != ":memory:" and os.path.realpath(self.where) in FORBIDDEN:
-            raise StoreError(
-                f"store {self.where}: this process was forked in the middle of a transaction, or while another thread "
-                "was using the store: start processes before, or with the methods spawn or forkserver"
-            )
-        with GATE[0]:
+        self._demand_untangled()
+        with GATE:
             try:
                 connection = self._connection()
             except sqlite3.Error as error:
@@ -177,6 +174,14 @@ class SQLite:
         with self._guard:
             self._links.add(link)
         return link
+
+    def _demand_untangled(self) -> None:
+        """Raises in a child whose parent was in the middle of using this file, or SQLite, when it forked."""
+        if FORBIDDEN and (EVERY_FILE in FORBIDDEN or os.path.realpath(self.where) in FORBIDDEN):
+            raise StoreError(
+                f"store {self.where}: this process was forked in the middle of a transaction, or while another thread "
+                "was using the store: start processes before, or with the methods spawn or forkserver"
+            )
 
     def _connection(self) -> sqlite3.Connection:
         return connect(self.where, self._timeout, self._durable)
