@@ -18,6 +18,8 @@ from typing import Any
 import pytest
 
 import torshi
+from torshi._store.backend import Delete
+from torshi._store.keys import DATA, decode
 
 MakeStore = Callable[..., torshi.Store[Any]]
 
@@ -310,6 +312,78 @@ class TestExpiry:
         assert (stats.values, stats.messages, stats.sealed) == (2, 0, True)
         assert stats.bytes >= stat.size
         assert stats.to_dict()["values"] == 2
+
+
+class TestEvicting:
+    """What is removed by a tag, or for want of room, is what had the tag, or was old, and not what came after it."""
+
+    def test_a_value_that_is_put_again_stays(self, store: torshi.Store[Any], make_store: MakeStore) -> None:
+        """A fresh value that goes since an old one by the same key was to go."""
+        other = make_store()
+        for number in range(5):
+            store.set(number, "old", tags=["t"])
+        backend: Any = store._backend
+        stock = backend.stats
+        assert not hasattr(backend, "__slots__")
+
+        def stats(*args: Any, **kwargs: Any) -> Any:
+            found = list(stock(*args, **kwargs))
+            if kwargs.get("tag") == "t" and not getattr(backend, "locks", False):
+                other[1] = "new"  # between the look and the removal
+                other.set(2, "new", tags=["t"])
+                del other[3]
+            return iter(found)
+
+        backend.stats = stats
+        count = store.evict("t")
+        del backend.stats
+        if getattr(backend, "locks", False):
+            assert (count, dict(store)) == (5, {})
+        else:
+            assert (count, dict(store)) == (2, {1: "new", 2: "new"})
+            assert other.tags(2) == ("t",)
+
+    def test_two_writers_and_one_who_evicts(self, store: torshi.Store[Any], make_store: MakeStore) -> None:
+        """A value that was put without the tag, and is gone when all have ended."""
+        other, over = make_store(), threading.Event()
+        failed: list[BaseException] = []
+
+        def write() -> None:
+            try:
+                turn = 0
+                while not over.is_set() or turn < 3:
+                    for number in range(3):
+                        other.set(number, ("tagged", turn), tags=["t"])
+                        other[number] = ("plain", turn)
+                        if other.get(number) != ("plain", turn):
+                            raise AssertionError(f"{number} is gone")
+                    turn += 1
+            except BaseException as error:
+                failed.append(error)
+
+        writer = threading.Thread(target=write)
+        writer.start()
+        end = time.monotonic() + 1.5
+        while time.monotonic() < end:
+            store.evict("t")
+        over.set()
+        writer.join()
+        assert failed == []
+        assert {value[0] for value in store.values()} == {"plain"}
+
+    def test_what_is_put_again_is_not_old(self, make_store: MakeStore) -> None:
+        """A value that was just put and goes for want of room, since the one before it was old."""
+        store, other = make_store(max_bytes=10**9), make_store()
+        for number in range(4):
+            store[number] = b"x" * 1000
+        backend: Any = store._backend
+        old = backend.least_used(DATA, 2)
+        assert len(old) == 2
+        first = decode(old[0][0])
+        other[first] = "new"
+        assert [backend.apply([Delete(key, version)]) for key, version in old] == [False, True]
+        assert other[first] == "new"
+        assert len(store) == 3
 
 
 class TestPuttingOver:

@@ -21,13 +21,24 @@ from typing import Any
 import pytest
 
 import torshi
-from store_contract import MakeStore, Own, TestComparing, TestExpiry, TestMapping, TestPuttingOver, TestQueue, store
+from store_contract import (
+    MakeStore,
+    Own,
+    TestComparing,
+    TestEvicting,
+    TestExpiry,
+    TestMapping,
+    TestPuttingOver,
+    TestQueue,
+    store,
+)
 from store_contract_rows import TestBackend, TestProcesses, TestSeals
 from torshi._store import sqlite_file
 
 __all__ = [
     "TestBackend",
     "TestComparing",
+    "TestEvicting",
     "TestExpiry",
     "TestMapping",
     "TestPuttingOver",

@@ -9,13 +9,14 @@ from collections.abc import Callable
 
 import pytest
 
-from store_contract import TestComparing, TestExpiry, TestMapping, TestPuttingOver, TestQueue, store
+from store_contract import TestComparing, TestEvicting, TestExpiry, TestMapping, TestPuttingOver, TestQueue, store
 from store_contract_rows import TestBackend, TestSeals
 from torshi._store.memory import Memory
 
 __all__ = [
     "TestBackend",
     "TestComparing",
+    "TestEvicting",
     "TestExpiry",
     "TestMapping",
     "TestPuttingOver",

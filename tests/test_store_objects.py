@@ -24,14 +24,14 @@ import pytest
 import store_contract
 import store_contract_rows
 import torshi
-from store_contract import MakeStore, TestComparing, TestPuttingOver, store
+from store_contract import MakeStore, TestComparing, TestEvicting, TestPuttingOver, store
 from store_servers import make_bucket, s3_server
 from torshi._store import object_changes, object_rows
 from torshi._urls import store_of
 
 obstore: Any = pytest.importorskip("obstore", reason="obstore is not installed")
 
-__all__ = ["TestComparing", "TestPuttingOver", "store"]
+__all__ = ["TestComparing", "TestEvicting", "TestPuttingOver", "store"]
 
 
 # Fewer of everything, and more time: a request takes some milliseconds.

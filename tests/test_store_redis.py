@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 import store_contract_rows
-from store_contract import TestComparing, TestExpiry, TestMapping, TestPuttingOver, TestQueue, store
+from store_contract import TestComparing, TestEvicting, TestExpiry, TestMapping, TestPuttingOver, TestQueue, store
 from store_contract_rows import TestBackend, TestSeals
 from store_servers import RedisServer, redis_programs, redis_server
 
@@ -21,6 +21,7 @@ pytest.importorskip("redis", reason="redis is not installed")
 __all__ = [
     "TestBackend",
     "TestComparing",
+    "TestEvicting",
     "TestExpiry",
     "TestMapping",
     "TestPuttingOver",

@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Final, TypeAlias
 
 from torshi._errors import StoreError
-from torshi._store.backend import ABSENT, ANY, Change, Check, Put, Row, Side, Stat
+from torshi._store.backend import ABSENT, ANY, Change, Check, Put, Row, Side, Stat, Version
 from torshi._store.link import EPOCH, EVERY_FILE, FORBIDDEN, GATE, Link
 from torshi._store.sides import SideFiles
 from torshi._store.sqlite_file import DURABILITY, connect, prepare, store_error
@@ -51,7 +51,7 @@ _SCAN = f"SELECT key, value, version, expires FROM rows WHERE key >= ? AND key <
 _SCAN_BACK = _SCAN.replace("ORDER BY key", "ORDER BY key DESC")
 _KEYS = _SCAN.replace("key, value, version, expires", "key")
 _KEYS_BACK = _SCAN_BACK.replace("key, value, version, expires", "key")
-_STATS = _SCAN.replace("key, value, version, expires", "key, size, written, used, expires, tags")
+_STATS = _SCAN.replace("key, value, version, expires", "key, size, written, used, expires, tags, version")
 _TAGGED = _STATS.replace("WHERE", "WHERE tags <> '' AND instr(tags, ?) AND")
 
 # Rows of a page: few at first, since some callers want one.
@@ -319,10 +319,10 @@ class SQLite:
     def stats(self, prefix: bytes, *, after: bytes | None = None, tag: str | None = None) -> Iterator[Stat]:
         self._flush_uses()
         statement, before = (_STATS, ()) if tag is None else (_TAGGED, (f"\n{tag}\n",))
-        for key, size, written, used, expires, tags in self._pages(
+        for key, size, written, used, expires, tags, version in self._pages(
             (statement, statement), prefix, after, False, before
         ):
-            yield Stat(key, size, written, used, expires, tuple(tags.split("\n")[1:-1]))
+            yield Stat(key, size, written, used, expires, tuple(tags.split("\n")[1:-1]), version)
 
     def count(self, prefix: bytes) -> int:
         """How many rows there are below a prefix."""
@@ -522,11 +522,11 @@ class SQLite:
             count, size = self._link().execute("SELECT COUNT(*), TOTAL(size) FROM rows").fetchone()
         return count, int(size)
 
-    def least_used(self, prefix: bytes, count: int) -> list[bytes]:
+    def least_used(self, prefix: bytes, count: int) -> list[tuple[bytes, Version]]:
         self._flush_uses()
-        statement = "SELECT key FROM rows WHERE key >= ? AND key < ? ORDER BY used LIMIT ?"
+        statement = "SELECT key, version FROM rows WHERE key >= ? AND key < ? ORDER BY used LIMIT ?"
         with self._reported():
-            return [key for (key,) in self._link().execute(statement, (prefix, behind(prefix), count))]
+            return self._link().execute(statement, (prefix, behind(prefix), count)).fetchall()
 
     def sweep(self) -> int:
         swept = 0
