@@ -65,7 +65,7 @@ mod tests {
     /// A proof that depends on how a stream was read would refuse what is as it was written.
     #[test]
     fn pieces_are_one_stream() {
-        let stream: Vec<u8> = (0..100_000_u32).map(|i| (i * i) as u8).collect();
+        let stream: Vec<u8> = (0..100_000_u32).map(|i| (i % 251) as u8).collect();
         let whole = proof(1, 2, &[&stream]);
         for size in [1, 15, 16, 63, 64, 65, 4096, 99_999] {
             assert_eq!(proof(1, 2, &stream.chunks(size).collect::<Vec<_>>()), whole, "{size}");
