@@ -337,6 +337,35 @@ def test_an_interrupted_leader_hands_on(where: str) -> None:
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this platform")
+def test_a_child_that_ends_within_a_computation_leaves_the_lease(tmp_path: Path) -> None:
+    """A lease of the parent that its child gives back, so that others compute what the parent is still at."""
+    there: list[bool] = []
+
+    @torshi.cache(store=tmp_path / "results.db", lease=30.0)
+    def f(n: int) -> int:
+        child = os.fork()
+        if child == 0:
+            raise SystemExit
+        os.waitpid(child, 0)
+        call = f._core.call((n,), {})
+        shelf = f._core.open_shelf()
+        assert call is not None
+        assert shelf is not None
+        there.append(shelf._store._backend.get(shelf._lease_key(call.key)) is not None)
+        return n
+
+    parent = os.getpid()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # of later Pythons: threads and forks
+            assert f(1) == 1
+    finally:
+        if os.getpid() != parent:
+            os._exit(0)
+    assert there == [True]
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this platform")
 def test_a_child_does_not_wait_for_threads_that_it_has_not(tmp_path: Path) -> None:
     going, go_on = threading.Event(), threading.Event()
     parent = os.getpid()
