@@ -14,7 +14,7 @@ use std::rc::Rc;
 use torshi_file::compress::Way;
 use torshi_file::digest::to_hex;
 use torshi_file::layout::{render, Container};
-use torshi_file::proof::{StreamProof, SALT};
+use torshi_file::proof::{self, StreamProof, SALT};
 
 /// The protocol of files: any Python since 3.8 reads it, and large buffers stand in it as they are.
 const PROTOCOL: u8 = 5;
@@ -22,7 +22,8 @@ const PROTOCOL: u8 = 5;
 /// Length, digest, large buffers and names of a stream in a file.
 pub type Saved = (u64, String, Vec<(u64, u64, String, bool)>, Vec<String>);
 
-/// Writes the stream of an object; its length, digest, large buffers and names, and with a secret and salt for one a proof.
+/// Writes the stream of an object; its length, digest, large buffers and names, and with a secret and salt a proof,
+/// where that takes little.
 #[pyfunction]
 #[pyo3(signature = (obj, file, container="plain", level=None, progress=None, by_value=false, prove=None))]
 #[allow(clippy::too_many_arguments)] // the settings of a save
@@ -30,6 +31,7 @@ fn save_stream<'py>(
     py: Python<'py>, obj: &Bound<'py, PyAny>, file: &Bound<'py, PyAny>, container: &str, level: Option<i32>,
     progress: Option<Py<PyAny>>, by_value: bool, prove: Option<([u8; 32], [u8; SALT])>,
 ) -> PyResult<(Saved, Option<Bound<'py, PyBytes>>)> {
+    let prove = prove.filter(|_| proof::is_quick());
     let proof = prove.map(|(secret, salt)| StreamProof::new(&secret, &salt));
     let sink = FileSink::new(target(file), way(container, level)?, progress)?.proving(proof);
     let sink = Rc::new(RefCell::new(sink));
