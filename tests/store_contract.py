@@ -1,8 +1,8 @@
 """What a store does whatever keeps its rows: tests that a file imports which says where stores are.
 
-Such a file defines the fixture `make_store`: ``make_store(**options)`` opens the one store of the test, anew each time,
-and ``make_store("other", **options)`` another one. Stores are closed by the fixture. Set ``SHARED`` of a class to False
-where a place cannot be opened by several processes.
+Such a file defines the fixture `place_of`, which says where a store of some name is, unless it is a file:
+``make_store(**options)`` then opens the one store of the test, anew each time, and ``make_store("other", **options)``
+another one. Set ``SHARED`` of a class to False where a place cannot be opened by several processes.
 """
 
 from __future__ import annotations
@@ -18,6 +18,8 @@ from typing import Any
 import pytest
 
 import torshi
+from torshi._store.backend import Delete
+from torshi._store.keys import DATA, decode
 
 MakeStore = Callable[..., torshi.Store[Any]]
 
@@ -310,6 +312,132 @@ class TestExpiry:
         assert (stats.values, stats.messages, stats.sealed) == (2, 0, True)
         assert stats.bytes >= stat.size
         assert stats.to_dict()["values"] == 2
+
+
+class TestEvicting:
+    """What is removed by a tag, or for want of room, is what had the tag, or was old, and not what came after it."""
+
+    def test_a_value_that_is_put_again_stays(self, store: torshi.Store[Any], make_store: MakeStore) -> None:
+        """A fresh value that goes since an old one by the same key was to go."""
+        other = make_store()
+        for number in range(5):
+            store.set(number, "old", tags=["t"])
+        backend: Any = store._backend
+        stock = backend.stats
+        assert not hasattr(backend, "__slots__")
+
+        def stats(*args: Any, **kwargs: Any) -> Any:
+            found = list(stock(*args, **kwargs))
+            if kwargs.get("tag") == "t" and not getattr(backend, "locks", False):
+                other[1] = "new"  # between the look and the removal
+                other.set(2, "new", tags=["t"])
+                del other[3]
+            return iter(found)
+
+        backend.stats = stats
+        count = store.evict("t")
+        del backend.stats
+        if getattr(backend, "locks", False):
+            assert (count, dict(store)) == (5, {})
+        else:
+            assert (count, dict(store)) == (2, {1: "new", 2: "new"})
+            assert other.tags(2) == ("t",)
+
+    def test_two_writers_and_one_who_evicts(self, store: torshi.Store[Any], make_store: MakeStore) -> None:
+        """A value that was put without the tag, and is gone when all have ended."""
+        other, over = make_store(), threading.Event()
+        failed: list[BaseException] = []
+
+        def write() -> None:
+            try:
+                turn = 0
+                while not over.is_set() or turn < 3:
+                    for number in range(3):
+                        other.set(number, ("tagged", turn), tags=["t"])
+                        other[number] = ("plain", turn)
+                        if other.get(number) != ("plain", turn):
+                            raise AssertionError(f"{number} is gone")
+                    turn += 1
+            except BaseException as error:
+                failed.append(error)
+
+        writer = threading.Thread(target=write)
+        writer.start()
+        end = time.monotonic() + 1.5
+        while time.monotonic() < end:
+            store.evict("t")
+        over.set()
+        writer.join()
+        assert failed == []
+        assert {value[0] for value in store.values()} == {"plain"}
+
+    def test_what_is_put_again_is_not_old(self, make_store: MakeStore) -> None:
+        """A value that was just put and goes for want of room, since the one before it was old."""
+        store, other = make_store(max_bytes=10**9), make_store()
+        for number in range(4):
+            store[number] = b"x" * 1000
+        backend: Any = store._backend
+        old = backend.least_used(DATA, 2)
+        assert len(old) == 2
+        first = decode(old[0][0])
+        other[first] = "new"
+        assert [backend.apply([Delete(key, version)]) for key, version in old] == [False, True]
+        assert other[first] == "new"
+        assert len(store) == 3
+
+
+class TestPuttingOver:
+    """A value put over another one leaves nothing of that, whatever the puts before it were."""
+
+    def test_nothing_of_what_was_there_stays(self, store: torshi.Store[Any]) -> None:
+        """A value that expires, or is evicted, because the one before it was to; or one with a part of another."""
+        store["plain"] = 1
+        kinds: list[Callable[[int], None]] = [
+            lambda turn: store.__setitem__("a", turn),
+            lambda turn: store.set("a", turn, ttl=1000),
+            lambda turn: store.set("a", turn, tags=["t"]),
+            lambda turn: store.set("a", turn, ttl=1000, tags=["t", "u"]),
+            lambda turn: store.__setitem__("a", [turn, b"x" * 200_000]),
+        ]
+        for turn, first in enumerate(kinds):
+            for second in kinds:
+                first(-1)
+                for number in range(3):  # over and over, so that it is expected
+                    store["plain"] = number
+                second(turn)
+                assert store["a"] in (turn, [turn, b"x" * 200_000])
+                assert (store.expires("a") is not None) == (second in (kinds[1], kinds[3]))
+                assert store.tags("a") == {2: ("t",), 3: ("t", "u")}.get(kinds.index(second), ())
+                assert (store.stat("a").size > 200_000) == (second is kinds[4])
+        store["a"] = "plain again"
+        assert store.evict("t") == 0
+        assert store["a"] == "plain again"
+        assert store.check() == []
+
+    def test_each_put_has_a_version_of_its_own(self, store: torshi.Store[Any]) -> None:
+        """A replacement of what is no longer there, since two puts of the same value were taken for one."""
+        seen = set()
+        for _ in range(5):
+            store["a"] = "same"
+            entry = store.entry("a")
+            assert entry is not None
+            seen.add(entry.version)
+        assert len(seen) == 5
+
+    def test_deleted_and_put_anew(self, store: torshi.Store[Any]) -> None:
+        """A put that was expected to find a row, and found none, and did nothing."""
+        for number in range(4):
+            store["a"] = number
+            store["a"] = number + 10
+            assert store["a"] == number + 10
+            del store["a"]
+            assert "a" not in store
+            store["b"] = number
+        store.set("c", 1, ttl=0.001)
+        time.sleep(0.01)
+        store["b"] = 1
+        store["c"] = 2
+        assert (store["c"], store.expires("c")) == (2, None)
 
 
 class TestComparing:

@@ -25,6 +25,7 @@ import pytest
 
 import torshi
 from cache_places import PLACES, place
+from torshi._cache import lease as leases
 from torshi._cache.lookup import Compute, lookup
 
 WORKER = """
@@ -268,6 +269,43 @@ def test_functions_that_wait_for_each_other_do_not_wait_for_ever(where: str) -> 
         assert sorted(result.result(timeout=10)[0] for result in results) == ["f", "g"]
 
 
+@pytest.mark.parametrize("slow", [0.0, 0.2])
+def test_who_computes_within_a_computation_waits_no_longer_than_a_lease(tmp_path: Path, slow: float) -> None:
+    """Two processes that compute for each other wait for many times the lease, where a look at the store is slow."""
+
+    @torshi.cache(store=tmp_path / "results.db", lease=0.4)
+    def inner(n: int) -> int:
+        return n
+
+    @torshi.cache(store=tmp_path / "results.db", lease=0.4)
+    def outer(n: int) -> int:
+        return inner(n) + 1
+
+    call = inner._core.call((1,), {})
+    assert call is not None
+    core = inner._core
+    shelf, stock = core.open_shelf(), core.acquire
+    assert shelf is not None
+    # Somebody else, who is alive and so gives signs of life, computes `inner` and does not come to an end.
+    with torshi.Store(tmp_path / "results.db") as other:
+        held = leases.acquire(other._backend, shelf._lease_key(call.key), 0.4)
+        assert isinstance(held, leases.Lease)
+        looks: list[float] = []
+
+        def slowly(*args: Any) -> Any:
+            looks.append(time.monotonic())
+            time.sleep(slow)
+            return stock(*args)
+
+        core.acquire = slowly  # type: ignore[method-assign]
+        began = time.monotonic()
+        assert outer(1) == 2
+        took = time.monotonic() - began
+        held.release()
+    assert 0.4 <= took < 0.4 + slow + 0.15 + 0.6, "the lease, one look, one pause, and what a busy machine takes"
+    assert len(looks) <= (20 if not slow else 4)
+
+
 def test_an_interrupted_leader_hands_on(where: str) -> None:
     runs: list[int] = []
     going = threading.Event()
@@ -296,6 +334,35 @@ def test_an_interrupted_leader_hands_on(where: str) -> None:
     leader.join()
     assert outcomes == ["interrupted"]
     assert len(runs) == 2
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this platform")
+def test_a_child_that_ends_within_a_computation_leaves_the_lease(tmp_path: Path) -> None:
+    """A lease of the parent that its child gives back, so that others compute what the parent is still at."""
+    there: list[bool] = []
+
+    @torshi.cache(store=tmp_path / "results.db", lease=30.0)
+    def f(n: int) -> int:
+        child = os.fork()
+        if child == 0:
+            raise SystemExit
+        os.waitpid(child, 0)
+        call = f._core.call((n,), {})
+        shelf = f._core.open_shelf()
+        assert call is not None
+        assert shelf is not None
+        there.append(shelf._store._backend.get(shelf._lease_key(call.key)) is not None)
+        return n
+
+    parent = os.getpid()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # of later Pythons: threads and forks
+            assert f(1) == 1
+    finally:
+        if os.getpid() != parent:
+            os._exit(0)
+    assert there == [True]
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this platform")

@@ -15,40 +15,40 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import torshi
-from store_contract import MakeStore, Own, TestComparing, TestExpiry, TestMapping, TestQueue, store
+from store_contract import (
+    MakeStore,
+    Own,
+    TestComparing,
+    TestEvicting,
+    TestExpiry,
+    TestMapping,
+    TestPuttingOver,
+    TestQueue,
+    store,
+)
 from store_contract_rows import TestBackend, TestProcesses, TestSeals
 from torshi._store import sqlite_file
 
 __all__ = [
     "TestBackend",
     "TestComparing",
+    "TestEvicting",
     "TestExpiry",
     "TestMapping",
+    "TestPuttingOver",
     "TestProcesses",
     "TestQueue",
     "TestSeals",
     "store",
 ]
-
-
-@pytest.fixture
-def make_store(tmp_path: Path) -> Iterator[MakeStore]:
-    opened: list[torshi.Store[Any]] = []
-
-    def make(name: str = "one", **options: Any) -> torshi.Store[Any]:
-        opened.append(torshi.Store(tmp_path / f"{name}.db", **options))
-        return opened[-1]
-
-    yield make
-    for one in opened:
-        one.close()
 
 
 class TestFile:
@@ -171,6 +171,35 @@ class TestFile:
             torshi.Store(tmp_path / "b.db", storage_options={"x": 1})
         with pytest.raises(ValueError, match="durable is one of 'process', 'power', not 'maybe'"):
             torshi.Store(tmp_path / "b.db", durable="maybe")
+
+    def test_others_who_write_are_waited_for(self, make_store: MakeStore) -> None:
+        """A change that is given up on while there is time, or never, or made twice; whichever way it is made."""
+        holder, patient, hasty = make_store(), make_store(timeout=30), make_store(timeout=0.2)
+        holder["n"] = 0
+        changes: list[Callable[[torshi.Store[Any]], Any]] = [
+            lambda store: store.__setitem__("a", 1),
+            lambda store: store.set("b", 1, ttl=100, tags=["t"]),
+            lambda store: store.add("c", 1),
+            lambda store: store.incr("n"),
+            lambda store: store.update({"d": 1, "e": 1}),
+            lambda store: store.touch("n"),
+            lambda store: store.delete("b"),
+            lambda store: store.__setitem__("f", b"x" * 100_000),
+            lambda store: store.evict("t"),
+            lambda store: store.clear(),
+        ]
+        for change in changes:
+            with ThreadPoolExecutor(1) as pool:
+                with holder.transaction():
+                    holder["held"] = 1
+                    waiting = pool.submit(change, patient)
+                    with pytest.raises(torshi.StoreError, match="others have been writing for too long"):
+                        change(hasty)
+                    assert not waiting.done()
+                    assert hasty["n"] in (0, 1)  # whoever reads does not wait
+                waiting.result(timeout=20)
+        assert dict(holder) == {}
+        assert holder.stats().unnamed == 0
 
     def test_closed(self, make_store: MakeStore) -> None:
         """A closed store that answers as if it were empty."""

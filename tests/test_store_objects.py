@@ -14,7 +14,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from typing import Any
 from urllib.parse import urlsplit
@@ -24,14 +24,14 @@ import pytest
 import store_contract
 import store_contract_rows
 import torshi
-from store_contract import MakeStore, TestComparing, store
+from store_contract import MakeStore, TestComparing, TestEvicting, TestPuttingOver, store
 from store_servers import make_bucket, s3_server
 from torshi._store import object_changes, object_rows
 from torshi._urls import store_of
 
 obstore: Any = pytest.importorskip("obstore", reason="obstore is not installed")
 
-__all__ = ["TestComparing", "store"]
+__all__ = ["TestComparing", "TestEvicting", "TestPuttingOver", "store"]
 
 
 # Fewer of everything, and more time: a request takes some milliseconds.
@@ -70,17 +70,9 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 @pytest.fixture
-def make_store() -> Iterator[MakeStore]:
+def place_of() -> Callable[[str], str]:
     number = next(_numbers)
-    made: list[torshi.Store[Any]] = []
-
-    def make(name: str = "one", **options: Any) -> torshi.Store[Any]:
-        made.append(torshi.Store(f"s3://stores/{number}/{name}", **options))
-        return made[-1]
-
-    yield make
-    for opened in made:
-        opened.close()
+    return lambda name: f"s3://stores/{number}/{name}"
 
 
 # -- what others can do to a bucket

@@ -14,7 +14,6 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -29,17 +28,13 @@ pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals and for
 LARGE = b"x" * 100_000
 
 
-@pytest.fixture
-def make_store(tmp_path: Path) -> Iterator[MakeStore]:
-    opened: list[torshi.Store[Any]] = []
-
-    def make(name: str = "one", **options: Any) -> torshi.Store[Any]:
-        opened.append(torshi.Store(tmp_path / f"{name}.db", **options))
-        return opened[-1]
-
-    yield make
-    for one in opened:
-        one.close()
+def counting(store: torshi.Store[Any], count: int) -> None:
+    """Stays within SQLite for as long as it takes to count."""
+    direct = store._direct
+    assert direct is not None
+    numbers = f"WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n WHERE x < {count})"
+    statement = f"{numbers} SELECT COUNT(*), ?, ?, ?, ? FROM n"
+    assert direct._page(statement, (), b"a", b"b", 1)[0][0] == count
 
 
 def child(store: torshi.Store[Any], target: Any, *args: Any) -> multiprocessing.process.BaseProcess:
@@ -134,6 +129,103 @@ class TestFork:
         assert {process.exitcode for process in processes} <= {0, 5}
         assert failed == []
         assert store.check() == []
+
+    def test_a_fork_waits_for_threads_that_are_within(self, make_store: MakeStore, tmp_path: Path) -> None:
+        """A child that cannot use the store since a thread was within SQLite for a moment, or hangs since it was."""
+        store = make_store()
+        store["a"] = 1
+        over = threading.Event()
+        failed: list[BaseException] = []
+
+        def read() -> None:
+            try:
+                while not over.is_set():
+                    assert store["a"] == 1
+                    counting(store, 30_000)
+            except BaseException as error:
+                failed.append(error)
+
+        def work(store: torshi.Store[Any]) -> None:
+            store["child"] = store["a"]
+            with torshi.Store(tmp_path / "another.db") as another:
+                another["b"] = 2
+            os._exit(3)
+
+        readers = [threading.Thread(target=read) for _ in range(4)]
+        for reader in readers:
+            reader.start()
+        for _ in range(25):
+            process = child(store, work)
+            process.join(60)
+            assert process.exitcode == 3
+        over.set()
+        for reader in readers:
+            reader.join()
+        assert failed == []
+        assert store["child"] == 1
+
+    def test_a_thread_that_stays_within(
+        self, make_store: MakeStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A child that waits for ever for what a thread of its parent had in its hands, whatever file it opens."""
+        monkeypatch.setattr(links, "_WAIT", 0.05)
+        store = make_store()
+        store["a"] = 1
+        begun = threading.Event()
+
+        def stay() -> None:
+            begun.set()
+            counting(store, 6_000_000)
+
+        def look(store: torshi.Store[Any]) -> None:
+            told = 0
+            for use in (
+                lambda: store["a"],
+                lambda: torshi.Store(tmp_path / "another.db"),
+                lambda: torshi.Store(":memory:")["a"],
+            ):
+                try:
+                    use()
+                except torshi.StoreError as error:
+                    told += "forked in the middle" in str(error)
+            os._exit(told)
+
+        thread = threading.Thread(target=stay)
+        thread.start()
+        begun.wait(10)
+        time.sleep(0.05)
+        process = child(store, look)
+        process.join(60)
+        assert thread.is_alive()
+        thread.join()
+        assert process.exitcode == 3
+        assert store["a"] == 1
+        process = child(store, lambda store: os._exit(store["a"]))
+        process.join(60)
+        assert process.exitcode == 1
+
+    def test_a_consumer_that_waits_is_in_nobodys_way(self, make_store: MakeStore) -> None:
+        """A child that cannot use the store since a thread of its parent waits for messages; or a fork that waits."""
+        store = make_store()
+        store["a"] = 1
+        got: list[Any] = []
+
+        def consume() -> None:
+            with store.queue("jobs").get(timeout=60) as message:
+                got.append(message.value)
+
+        consumer = threading.Thread(target=consume)
+        consumer.start()
+        time.sleep(0.2)
+        began = time.monotonic()
+        for _ in range(5):
+            process = child(store, lambda store: os._exit(store["a"] + 6))
+            process.join(60)
+            assert process.exitcode == 7
+        assert time.monotonic() - began < 5
+        store.queue("jobs").put("work")
+        consumer.join(30)
+        assert got == ["work"]
 
     def test_another_process_that_closes_the_file(self, make_store: MakeStore) -> None:
         """A log that the last one to close removes, although this process is at work on it.

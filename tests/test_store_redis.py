@@ -7,20 +7,28 @@ lose a change or make one twice.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable, Iterator
 
 import pytest
 
 import store_contract_rows
-import torshi
-from store_contract import MakeStore, TestComparing, TestExpiry, TestMapping, TestQueue, store
+from store_contract import TestComparing, TestEvicting, TestExpiry, TestMapping, TestPuttingOver, TestQueue, store
 from store_contract_rows import TestBackend, TestSeals
 from store_servers import RedisServer, redis_programs, redis_server
 
 pytest.importorskip("redis", reason="redis is not installed")
 
-__all__ = ["TestBackend", "TestComparing", "TestExpiry", "TestMapping", "TestQueue", "TestSeals", "store"]
+__all__ = [
+    "TestBackend",
+    "TestComparing",
+    "TestEvicting",
+    "TestExpiry",
+    "TestMapping",
+    "TestPuttingOver",
+    "TestQueue",
+    "TestSeals",
+    "store",
+]
 
 
 class TestProcesses(store_contract_rows.TestProcesses):
@@ -38,14 +46,6 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
 
 
 @pytest.fixture
-def make_store(server: RedisServer) -> Iterator[MakeStore]:
+def place_of(server: RedisServer) -> Callable[[str], str]:
     number = next(_numbers)
-    made: list[torshi.Store[Any]] = []
-
-    def make(name: str = "one", **options: Any) -> torshi.Store[Any]:
-        made.append(torshi.Store(server.url(f"/0/{name}-{number}"), **options))
-        return made[-1]
-
-    yield make
-    for opened in made:
-        opened.close()
+    return lambda name: server.url(f"/0/{name}-{number}")

@@ -22,6 +22,7 @@ import pytest
 import torshi
 from store_servers import RedisServer, redis_programs, redis_server
 from torshi._store.backend import ABSENT, Check, Delete, Put
+from torshi._store.places import says_all
 from torshi._store.redis import RedisBackend, open_backend
 
 pytest.importorskip("redis", reason="redis is not installed")
@@ -57,6 +58,36 @@ def backend_of(store: torshi.Store[Any]) -> RedisBackend:
     backend = store._backend
     assert isinstance(backend, RedisBackend)
     return backend
+
+
+def test_a_login_is_in_no_pickle(server: RedisServer) -> None:
+    """A store that arrives elsewhere without its login, and is not let in there; or whose pickle tells the password."""
+    name = next(_names)
+    for login in (":hidden-word@", "somebody@", "somebody:hidden-word@"):
+        assert not says_all(f"redis://{login}host:6379/0/{name}")
+    client = server.client()
+    client.execute_command("ACL", "SETUSER", "worker", "on", ">hidden-word", "~*", "&*", "+@all")
+    try:
+        url = server.url(f"/0/{name}").replace("://", "://worker:hidden-word@")
+        with torshi.Store(url) as store:
+            store["a"] = 1
+            assert "hidden-word" not in store.where
+            with pytest.raises(TypeError, match="open it where it is needed") as refused:
+                pickle.dumps(store)
+            assert "hidden-word" not in str(refused.value)
+        with (
+            torshi.Store(server.url(f"/0/{name}?socket_timeout=7")) as store,
+            pytest.raises(TypeError, match="settings"),
+        ):
+            pickle.dumps(store)
+        options = {"username": "worker", "password": "hidden-word"}
+        with torshi.Store(server.url(f"/0/{name}"), storage_options=options) as store:
+            data = pickle.dumps(store)
+        with pickle.loads(data) as again:
+            assert again["a"] == 1
+            assert again._backend._client.acl_whoami() in ("worker", b"worker")
+    finally:
+        client.execute_command("ACL", "DELUSER", "worker")
 
 
 # -- what others can do
@@ -430,7 +461,7 @@ def test_uses_are_told_in_time(server: RedisServer, store: torshi.Store[Any]) ->
     for number in (0, 3, 7):
         store[number]
     backend = backend_of(store)
-    last = backend.least_used(b"d", 100)[-3:]
+    last = [key for key, _ in backend.least_used(b"d", 100)[-3:]]
     assert [row.value for row in backend.get_many(last)] == [backend.get(key).value for key in last]  # type: ignore[union-attr]
     assert {store._unpacked(key, backend.get(key).value) for key in last} == {0, 3, 7}  # type: ignore[union-attr]
     assert backend.least_used(b"x", 5) == []

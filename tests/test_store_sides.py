@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,22 +16,10 @@ import pytest
 import torshi
 from store_contract import RAN, Acting, MakeStore, Own
 from store_contract_rows import backend_of
-from torshi._store.envelope import MissingSideError
+from torshi._store.envelope import MissingSideError, _proof_of
+from torshi._store.keys import DATA
 
 LARGE = b"x" * 200_000
-
-
-@pytest.fixture
-def make_store(tmp_path: Path) -> Iterator[MakeStore]:
-    opened: list[torshi.Store[Any]] = []
-
-    def make(name: str = "one", **options: Any) -> torshi.Store[Any]:
-        opened.append(torshi.Store(tmp_path / f"{name}.db", **options))
-        return opened[-1]
-
-    yield make
-    for one in opened:
-        one.close()
 
 
 def files(tmp_path: Path, name: str = "one") -> list[Path]:
@@ -172,6 +159,51 @@ class TestSides:
         assert store["a"] == {"n": LARGE}
         assert RAN == []
 
+    def test_every_byte_of_an_array_is_compared(self, make_store: MakeStore, tmp_path: Path) -> None:
+        """Numbers that somebody has changed and that are handed out, however the file is compared with its row."""
+        numpy = pytest.importorskip("numpy")
+        store = make_store()
+        for count in (20_000, 700_000):  # written in one piece, and in several while another thread digests them
+            store["a"] = [numpy.arange(count), "between", numpy.arange(count), b"behind" * 20_000]
+            (path,) = files(tmp_path)
+            content = path.read_bytes()
+            for place in range(len(content) // 40, len(content) - 2000, len(content) // 40):
+                with open(path, "r+b") as file:
+                    file.seek(place)
+                    file.write(bytes([content[place] ^ 0x10]))
+                with pytest.raises(torshi.UnpicklingError):
+                    store["a"]
+                with open(path, "r+b") as file:
+                    file.seek(place)
+                    file.write(content[place : place + 1])
+            first, between, second, _ = store["a"]
+            assert (first == second).all()
+            assert between == "between"
+
+    def test_a_row_without_a_proof_is_compared_by_its_digests(self, make_store: MakeStore, tmp_path: Path) -> None:
+        """A row that was copied from a store with another key, or by an importer, that is not read, or not compared."""
+        store, other = make_store(), make_store("other", key=b"another secret of 16")
+        store["a"] = {"n": LARGE}
+        plain = make_store("plain", key=False)
+        row = next(backend_of(store).scan(DATA))
+        is_made = _proof_of(b"", store._envelope.unwrap(row.key, row.value)[0]) is not None
+        for target, is_proven in ((make_store("same"), True), (other, False)):
+            assert store.copy_to(target) == 1
+            row = next(backend_of(target).scan(DATA))
+            body = target._envelope.unwrap(row.key, row.value)[0]
+            # On a processor without AES none has one.
+            assert (_proof_of(b"", body) is not None) == (is_proven and is_made)
+            assert target["a"] == {"n": LARGE}
+            assert target.check() == []
+        plain["a"] = {"n": LARGE}
+        for target, name in ((other, "other"), (plain, "plain")):
+            (path,) = files(tmp_path, name)
+            content = bytearray(path.read_bytes())
+            content[100_000] ^= 1
+            path.write_bytes(content)
+            with pytest.raises(torshi.MalformedError, match="not as it was written"):
+                target["a"]
+
     def test_names_of_rows_lead_nowhere_else(self, make_store: MakeStore, tmp_path: Path) -> None:
         """A row, written by somebody else, whose side file is a file that is none of the store's."""
         victim = tmp_path / "victim"
@@ -299,7 +331,7 @@ class TestRoom:
         store.close()
         store = make_store(max_bytes=10**9)
         assert store.stat("a").used > before
-        assert backend_of(store).least_used(b"d", 1) == [b"d\x02b\x00"]
+        assert [key for key, _ in backend_of(store).least_used(b"d", 1)] == [b"d\x02b\x00"]
 
     @pytest.mark.parametrize("wrong", [True, 1.5, "10"])
     def test_other_limits_are_refused(self, make_store: MakeStore, wrong: Any) -> None:

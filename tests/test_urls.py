@@ -8,8 +8,12 @@ from __future__ import annotations
 
 import gzip
 import io
+import os
 import pickle
+import signal
 import sys
+import time
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -32,6 +36,37 @@ BIG = np.arange(6_000_000, dtype=np.float64)  # three parts of an upload
 def endpoint() -> Iterator[str]:
     with s3_server() as address:
         yield address
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this platform")
+def test_a_forked_child_is_told_that_obstore_does_not_work_there(tmp_path: Path) -> None:
+    """A child that waits for ever for threads that its parent has."""
+    _urls.obstore().put(_urls.store_of(f"file://{tmp_path}", {}), "a", b"of the parent")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # of later Pythons: threads and forks
+        child = os.fork()
+    if child == 0:
+        told = 0
+        for use in (
+            lambda: _urls.obstore().get(_urls.store_of(f"file://{tmp_path}", {}), "a"),
+            lambda: torshi.load("s3://bucket/name"),
+            lambda: torshi.save([1], "s3://bucket/name"),
+            lambda: torshi.Store("memory://bucket/name"),
+        ):
+            try:
+                use()
+            except torshi.StoreError as error:
+                told += "'spawn' or 'forkserver'" in str(error)
+        os._exit(told)
+    deadline = time.monotonic() + 10
+    while (ended := os.waitpid(child, os.WNOHANG)) == (0, 0) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    if ended == (0, 0):
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+    assert ended[0] == child, "the child hung"
+    assert os.waitstatus_to_exitcode(ended[1]) == 4
+    assert bytes(_urls.obstore().get(_urls.store_of(f"file://{tmp_path}", {}), "a").bytes()) == b"of the parent"
 
 
 @pytest.fixture

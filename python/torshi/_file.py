@@ -104,7 +104,7 @@ def save(
     sealing = chosen_keys(key)
 
     def write(target: Any, rest: Callable[[bytes], object]) -> None:
-        length, digest, buffers, names = _native.save_stream(obj, target, container, level, progress, by_value)
+        (length, digest, buffers, names), _ = _native.save_stream(obj, target, container, level, progress, by_value)
         manifest = compose(length, digest, buffers, names, metadata, by_value and holds_code(names))
         rest(_native.render_trailer(container, length, manifest, records(sealing, manifest)))
 

@@ -16,6 +16,8 @@ import threading
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
+from torshi._errors import StoreError
+
 if TYPE_CHECKING:
     from concurrent.futures import Future, ThreadPoolExecutor
 
@@ -68,12 +70,30 @@ def local_path(url: str) -> str | None:
     return url2pathname(parts.path)
 
 
+# The process whose threads obstore has: none of them lives on in one that is forked off, which would wait for ever.
+_process: int | None = None
+
+
 def obstore() -> Any:
-    """The library.
+    """The library, about to be used.
 
     Raises:
         ImportError: it is not installed.
+        StoreError: this process was forked off one that had used it.
     """
+    global _process
+    library = _library()
+    if _process is None:
+        _process = os.getpid()
+    elif _process != os.getpid():
+        raise StoreError(
+            "obstore does not work in a process that was forked off one that had used it: start processes by "
+            "multiprocessing's 'spawn' or 'forkserver', and open the store there"
+        )
+    return library
+
+
+def _library() -> Any:
     try:
         import obstore
         import obstore.exceptions
@@ -100,7 +120,7 @@ def store_of(url: str, options: Mapping[str, Any]) -> Any:
 
 def failures() -> tuple[type[Exception], ...]:
     """What a store raises."""
-    return (OSError, obstore().exceptions.BaseError)
+    return (OSError, _library().exceptions.BaseError)
 
 
 def first_line(error: BaseException) -> str:
@@ -124,7 +144,7 @@ def _place(url: str, options: Mapping[str, Any]) -> tuple[Any, str]:
 
 def _said(url: str, error: Exception) -> OSError:
     """The error of a store as the system would have raised it."""
-    known = obstore().exceptions
+    known = _library().exceptions
     if isinstance(error, (FileNotFoundError, known.NotFoundError)):
         return FileNotFoundError(f"{url}: no object there")
     if isinstance(error, known.PreconditionError):

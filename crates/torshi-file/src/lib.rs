@@ -17,6 +17,7 @@
 //! * A **seal** covers lengths and digests of stream and manifest, and the seals before it, so everything that stands before
 //!   it. A seal of another file does not fit, nor does one that others stood before; the last one taken away leaves the file
 //!   as it was before that seal.
+//! * A **proof** stands outside of the file, with whoever keeps it beside: it is over the stream alone, and quicker to compare.
 //! * A file without a tail is a plain pickle: nobody vouches for it. One with a head and no tail at its very end is damaged.
 
 #![forbid(unsafe_code)]
@@ -25,4 +26,5 @@ pub mod compress;
 pub mod digest;
 pub mod layout;
 pub mod manifest;
+pub mod proof;
 pub mod seal;

@@ -15,6 +15,7 @@ mod regular;
 mod renames;
 mod scan;
 mod source;
+mod spelling;
 mod unpickler;
 
 use pyo3::prelude::*;
@@ -30,5 +31,6 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     digest::register(module)?;
     renames::register(module)?;
     scan::register(module)?;
+    spelling::register(module)?;
     unpickler::register(module)
 }

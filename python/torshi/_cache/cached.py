@@ -1,7 +1,7 @@
 """What stands in the place of a cached function: called like it, with controls beside it.
 
 `Cached` for functions, `AsyncCached` for coroutine functions; what a class hands out for its instances is the same,
-bound to one of them. A hit in memory is found here, in as few steps as there can be; everything else is in `lookup`.
+bound to one of them. A hit in memory is answered by the native module where it can be; everything else is in `lookup`.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ import os
 import threading
 import time
 from collections.abc import Callable, Coroutine
-from typing import Any, Concatenate, Final, Generic, ParamSpec, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Concatenate, Final, Generic, ParamSpec, TypeVar, overload
 
-from torshi._cache.calls import PLAIN, spelled_call
+from torshi import _native
 from torshi._cache.core import Call, Core, Options
 from torshi._cache.events import CacheEvent, CacheInfo, logger
 from torshi._cache.lookup import drive, drive_async, lookup, renewal
@@ -58,10 +58,17 @@ class _Controls:
         # Arguments are looked up as they are written, but where a function of the user's says what counts.
         self._is_spelled = options.key is None and not options.copy
         self._observer = options.on_event
+        self._prepare()
         # By these `inspect` and `asyncio` tell whether something is a coroutine function.
         for name in ("__code__", "__defaults__", "__kwdefaults__"):
             if hasattr(function, name):
                 setattr(self, name, getattr(function, name))
+
+    def _prepare(self) -> None:
+        """What a kind of function needs beside."""
+
+    def _gather(self) -> None:
+        """Adds what was counted elsewhere to the counts."""
 
     def _known(self, call: Call) -> Entry | None:
         """An entry that may be handed out as it is."""
@@ -85,10 +92,12 @@ class _Controls:
 
     def cache_info(self) -> CacheInfo:
         """How the function fared in this process."""
+        self._gather()
         return self._core.info()
 
     def cache_clear(self) -> None:
         """Forgets all results of the function, of any version of its code, here and in the store; zeroes the counts."""
+        self._gather()
         self._core.clear()
 
     def cache_parameters(self) -> dict[str, Any]:
@@ -132,27 +141,22 @@ def _outcome(entry: Entry) -> Any:
     return entry.value
 
 
-class Cached(_Controls, Generic[_P, _R]):
+class Cached(_native.Hits, _Controls, Generic[_P, _R]):
     """A function whose results are kept; made by `torshi.cache`."""
 
-    def __call__(self, *args: _P.args, **kwargs: _P.kwargs) -> _R:
-        spelling: object = None
+    if TYPE_CHECKING:
+
+        def __call__(self, *args: _P.args, **kwargs: _P.kwargs) -> _R: ...
+
+    def _prepare(self) -> None:
         if self._is_spelled:
-            if kwargs:
-                spelling = spelled_call(args, kwargs)
-            else:
-                kinds = tuple(map(type, args))
-                spelling = (kinds, args) if PLAIN.issuperset(kinds) else spelled_call(args, kwargs)
-            if spelling is not None:
-                entry = self._by_spelling.get(spelling)
-                if entry is not None:
-                    now = time.monotonic()
-                    if now < entry.until:
-                        entry.used = now
-                        self._counts.memory += 1
-                        if self._observer is not None:
-                            self._tell(entry)
-                        return entry.value  # type: ignore[no-any-return]
+            self._look_in(self._by_spelling, self._observer is not None)
+
+    def _gather(self) -> None:
+        self._counts.memory += self._take_count()
+
+    def _missed(self, args: tuple[Any, ...], kwargs: dict[str, Any], spelling: bytes | None) -> _R:
+        """A call that was not answered by how it is written, or is not plain enough to be looked up so."""
         core = self._core
         call = core.call(args, kwargs)
         if call is None:
@@ -228,7 +232,7 @@ class AsyncCached(_Controls, Generic[_P, _R]):
 
     async def __call__(self, *args: _P.args, **kwargs: _P.kwargs) -> _R:
         core = self._core
-        spelling = spelled_call(args, kwargs) if self._is_spelled else None
+        spelling = _native.spelled(args, kwargs) if self._is_spelled else None
         if spelling is not None:
             entry = self._by_spelling.get(spelling)
             if entry is not None:

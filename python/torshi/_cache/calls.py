@@ -1,8 +1,8 @@
 """Arguments of a call into its key: the same for each way to write the same call.
 
-A `Signature` puts arguments into the order of the parameters, with defaults filled in; their digest is the key. For
-calls with nothing but plain values there is a spelling, from which the key was computed once and which is only looked
-up from then on. Nothing here keeps results.
+A `Signature` puts arguments into the order of the parameters, with defaults filled in; their digest is the key. How a
+call was written, by which one with nothing but plain values is found from then on, is the native module's to say.
+Nothing here keeps results.
 """
 
 from __future__ import annotations
@@ -13,51 +13,10 @@ from typing import Any, Final
 
 from torshi._digest import digest
 
-__all__ = ["PLAIN", "Signature", "spelled", "spelled_call"]
+__all__ = ["Signature"]
 
 _ABSENT: Final = object()
-# Equal values of these are the same argument. Floats are not of them, for 0.0 == -0.0, nor is anything with a method.
-PLAIN: Final = frozenset({int, str, bytes, bool, type(None)})
-# Nor are floats looked up by themselves if one is zero. NaN equals none but itself, and is found by the digest.
-_NUMBERS: Final = PLAIN | {float}
 _POSITIONAL: Final = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-
-
-def spelled(value: object) -> object:
-    """A value and its types as something to look up by, or None if it is not plain.
-
-    Example:
-        >>> spelled(1) == spelled(True), spelled((1, "a")) == spelled((1, "a")), spelled([1])
-        (False, True, None)
-    """
-    kind = type(value)
-    if kind in PLAIN:
-        return (kind, value)
-    if kind is float:
-        # The digits of a float tell zeros apart; NaN, which equals nothing, would never be found again.
-        return (float, float.hex(value)) if value == value else None  # type: ignore[arg-type]
-    if kind is tuple:
-        items = tuple(map(spelled, value))  # type: ignore[call-overload]
-        return None if None in items else (tuple, items)
-    return None
-
-
-def spelled_call(args: tuple[Any, ...], kwargs: dict[str, Any]) -> object:
-    """Arguments as something to look up by, or None if one of them is not plain.
-
-    What is made of arguments by position alone, of those with names, and the slow way of either, differ in length or in
-    what stands first, so that none is taken for another.
-    """
-    kinds = tuple(map(type, args))
-    are_plain = PLAIN.issuperset(kinds) or (_NUMBERS.issuperset(kinds) and 0.0 not in args)
-    if not kwargs:
-        return (kinds, args) if are_plain else spelled(args)
-    values = tuple(kwargs.values())
-    more = tuple(map(type, values))
-    if are_plain and (PLAIN.issuperset(more) or (_NUMBERS.issuperset(more) and 0.0 not in values)):
-        return (kinds, args, more, tuple(kwargs.items()))
-    first, second = spelled(args), spelled(values)
-    return None if first is None or second is None else (first, tuple(kwargs), second)
 
 
 class Signature:

@@ -38,17 +38,19 @@ class Lease:
         key: of its row.
         token: what the row has as its value: nobody else's.
         seconds: how long it lasts without a sign of life.
+        process: whose it is; a child that was forked off has only a copy.
         is_over: whether the row is gone, or left to run out.
         is_lost: whether the row is no longer ours: forgotten, or taken over when this process stood still.
     """
 
-    __slots__ = ("__weakref__", "backend", "is_lost", "is_over", "key", "seconds", "token")
+    __slots__ = ("__weakref__", "backend", "is_lost", "is_over", "key", "process", "seconds", "token")
 
     def __init__(self, backend: Backend, key: bytes, token: bytes, seconds: float) -> None:
         self.backend = backend
         self.key = key
         self.token = token
         self.seconds = seconds
+        self.process = os.getpid()
         self.is_lost = False
         self.is_over = False
 
@@ -74,6 +76,8 @@ class Lease:
     def release(self) -> None:
         """Removes it without a result. A store that cannot be written to leaves it to run out."""
         self.is_over = True
+        if self.process != os.getpid():
+            return  # of a parent, who is still at it
         _heart.remove(self)
         try:
             row = self.backend.get(self.key)

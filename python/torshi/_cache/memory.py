@@ -17,8 +17,6 @@ __all__ = ["Entry", "Memory"]
 
 # How many ways to write one call lead to its entry directly; a program uses few.
 _SPELLINGS: Final = 8
-# Characters or items of an argument that is looked up as it was written.
-_LONG: Final = 1_000
 
 
 class Entry:
@@ -79,7 +77,7 @@ class Entry:
         self.used = self.seen = time.monotonic()
         self.weight = weight
         self.tags = tags
-        self.spellings: list[object] = []
+        self.spellings: list[bytes] = []
 
 
 class Memory:
@@ -94,7 +92,7 @@ class Memory:
         self.max_bytes = max_bytes
         self.max_entries = max_entries
         self.by_key: dict[bytes, Entry] = {}
-        self.by_spelling: dict[object, Entry] = {}
+        self.by_spelling: dict[bytes, Entry] = {}
         self.bytes = 0
         self.renew_lock()
 
@@ -119,10 +117,8 @@ class Memory:
             self._shrink()
         return True
 
-    def spell(self, entry: Entry, spelling: object) -> None:
+    def spell(self, entry: Entry, spelling: bytes) -> None:
         """Lets an entry be found by how its call was written."""
-        if _is_long(spelling):
-            return
         with self._lock:
             if self.by_key.get(entry.key) is entry and len(entry.spellings) < _SPELLINGS:
                 if spelling not in self.by_spelling:
@@ -176,13 +172,6 @@ class Memory:
             key = heapq.heappop(waiting)[2]
             if key != newest.key:
                 self._drop(key)
-
-
-def _is_long(spelling: object) -> bool:
-    """Whether a spelling would keep more in memory than it is worth: long texts are digested each time."""
-    if isinstance(spelling, (str, bytes)):
-        return len(spelling) > _LONG
-    return isinstance(spelling, tuple) and (len(spelling) > _LONG or any(map(_is_long, spelling)))
 
 
 def _used(entry: Entry) -> float:

@@ -76,6 +76,8 @@ class Stat:
         used: when it was last read or put, as far as the backend keeps that.
         expires: when it is no longer there; None for never.
         tags: what it can be evicted by.
+        version: of the value that all this is of, as a `Row` has it; None where it is not known, and a change that is
+            made for what stands here may be one of another value.
     """
 
     key: bytes
@@ -84,6 +86,7 @@ class Stat:
     used: float
     expires: float | None
     tags: tuple[str, ...]
+    version: Version | None = None
 
 
 class Side(NamedTuple):
@@ -191,8 +194,11 @@ class Backend(Protocol):
     def usage(self) -> tuple[int, int]:
         """How many rows there are, and how many bytes their values have together."""
 
-    def least_used(self, prefix: bytes, count: int) -> list[bytes]:
-        """Keys of the `count` rows that were not read or put for the longest time, the first to evict first."""
+    def least_used(self, prefix: bytes, count: int) -> list[tuple[bytes, Version]]:
+        """Keys and versions of the `count` rows not read or put for the longest time, the first to evict first.
+
+        Rows that are put meanwhile may be missing.
+        """
 
     def sweep(self) -> int:
         """Removes expired rows; how many."""

@@ -8,7 +8,6 @@ compared. Never shows the secrets of a bucket, and never writes without a condit
 from __future__ import annotations
 
 import json
-import os
 import re
 import secrets
 import time
@@ -32,8 +31,6 @@ _RETRIES: Final = {"max_retries": 4, "retry_timeout": timedelta(seconds=20)}
 # What `urlsplit` finds, and obstore has a store for that can compare and set.
 _SCHEMES: Final = ("s3", "s3a", "gs", "az", "azure", "abfs", "abfss", "memory")
 _MISSING: Final = re.compile(r"NoSuchBucket|ContainerNotFound|bucket does not exist", re.IGNORECASE)
-# The process whose threads obstore has: none of them lives on in one that is forked off, which would wait for ever.
-_process: int | None = None
 _CONFLICT: Final = re.compile(r"\b409 Conflict|ConditionalRequestConflict|\b412 Precondition")
 
 
@@ -85,15 +82,10 @@ class Bucket:
         self.ordered = parts.scheme != "memory"
 
     def _asked(self) -> Any:
-        global _process
-        if _process is None:
-            _process = os.getpid()
-        elif _process != os.getpid():
-            raise StoreError(
-                f"{self.where}: obstore does not work in a process that was forked off one that had used it: start "
-                "processes by multiprocessing's 'spawn' or 'forkserver', and open the store there"
-            )
-        return obstore()
+        try:
+            return obstore()
+        except StoreError as error:
+            raise StoreError(f"{self.where}: {error}") from None
 
     def _said(self, error: Exception) -> StoreError:
         known = obstore().exceptions

@@ -1,7 +1,8 @@
 """Objects into the values of rows, and back: pickled, sealed with the place they stand at, loaded under a policy.
 
 A value is a head of two bytes (format, flags), a proof if it is sealed, the names that the pickle uses beyond the
-default policy, and the pickle; or instead of that, the digest of a side file's manifest and its name. The proof is over
+default policy, and the pickle; or instead of that, the digest of a side file's manifest, its name, and a proof of its
+pickle, which is quicker to compare than digests. The proof is over
 all of it, the store's id and the row's key: a value that was forged, changed, or brought from another key or store is
 refused before anything of it is read. A sealed value may use the names it lists, and these alone: whoever wrote it had
 the reader's own key.
@@ -43,6 +44,10 @@ _TAGGED: Final = 8
 _KNOWN: Final = _SEALED | _NAMES | _SIDE | _TAGGED
 _HEAD: Final = 2
 _DIGEST: Final = 32
+# Where in a body a side file's name ends, the salt of its proof, and the proof; a body may end with the name.
+_NAME: Final = _DIGEST + 35
+_SALT: Final = _NAME + 16
+_PROOF: Final = _SALT + 32
 
 _PLAIN_SEALED: Final = bytes([_FORMAT, _SEALED])
 
@@ -170,17 +175,20 @@ class Envelope:
 
     def _pack_beside(self, key: bytes, obj: object, tagged: bool) -> tuple[bytes, Side]:
         assert self._new_side is not None
-        said: list[tuple[bytes, list[str]]] = []
+        said: list[tuple[bytes, list[str], bytes]] = []
+        salt = os.urandom(_SALT - _NAME)
+        prove = None if self._secret is None else (self._secret, salt)
 
         def write(descriptor: int) -> None:
-            length, digest, buffers, names = _native.save_stream(obj, descriptor)
+            saved, proof = _native.save_stream(obj, descriptor, prove=prove)
+            length, digest, buffers, names = saved
             manifest = compose(length, digest, buffers, names, None)
             _write_all(descriptor, _native.render_trailer("plain", length, manifest, b""))
-            said.append((manifest, names))
+            said.append((manifest, names, b"" if proof is None else salt + proof))
 
         side = self._new_side(write)
-        manifest, names = said[0]
-        body = digest_of(manifest) + side.name.encode("ascii")
+        manifest, names, proof = said[0]
+        body = digest_of(manifest) + side.name.encode("ascii") + proof
         return self.wrap(key, body, self._listed(names), tagged=tagged, beside=True), side
 
     def _listed(self, names: Iterable[str] | None) -> list[str]:
@@ -234,14 +242,24 @@ class Envelope:
             raise
 
     def _unpack_other(self, key: bytes, value: bytes, type: Any) -> Any:
-        body, names, beside, _ = self.unwrap(key, value)
+        body, secret = self._opened(key, value)
+        body, names, beside, _ = _parts(value, body)
         policy = self.policy(names, type)
         if beside:
             with self.side_of(key, body) as stored:
                 # Names are lent to what was compared with its digest, all of it.
                 verify = self._verify or bool(names)
                 return stored.load(
-                    policy._inner, self._limits, True, "ASCII", "strict", None, True, verify, self.is_sealed
+                    policy._inner,
+                    self._limits,
+                    True,
+                    "ASCII",
+                    "strict",
+                    None,
+                    True,
+                    verify,
+                    self.is_sealed,
+                    proof=_proof_of(secret, body),
                 )
         return loads(body, trust=policy, limits=self._limits)
 
@@ -252,16 +270,17 @@ class Envelope:
             SealError: the value is not sealed for this place.
             MalformedError: it is none.
         """
-        body = self._opened(key, value)
-        flags = value[1]
-        names = b""
-        if flags & _NAMES:
-            length = int.from_bytes(body[:4], "little")
-            names, body = body[4 : 4 + length], body[4 + length :]
-        return body, names, bool(flags & _SIDE), bool(flags & _TAGGED)
+        return _parts(value, self._opened(key, value)[0])
 
-    def _opened(self, key: bytes, value: bytes) -> bytes:
-        """What stands behind the head and the proof, if it may be believed."""
+    def moved(self, key: bytes, value: bytes, body: bytes, name: str, into: Envelope) -> bytes:
+        """The body of a row of another store that names a copy of the side file that a body here names."""
+        secret = self._opened(key, value)[1]
+        # Who reads it there makes the same proof only by the same secret.
+        proof = body[_NAME:] if secret is not None and secret == into._secret else b""
+        return body[:_DIGEST] + name.encode("ascii") + proof
+
+    def _opened(self, key: bytes, value: bytes) -> tuple[bytes, bytes | None]:
+        """What stands behind the head and the proof, if it may be believed, and the secret that says so."""
         known = len(value) >= _HEAD and value[0] == _FORMAT and value[1] | _KNOWN == _KNOWN
         sealed = known and bool(value[1] & _SEALED)
         if self._secret is None:
@@ -271,12 +290,12 @@ class Envelope:
                 raise SealError(f"the value of {named(key)} is sealed: open the store with its key, not with key=False")
             if value[1] & _NAMES:
                 raise MalformedError(f"the value of {named(key)} lists names, and nobody has sealed it")
-            return value[_HEAD:]
+            return value[_HEAD:], None
         if sealed:
             for secret in self._secrets:
                 body = unseal_row(secret, self._store, key, _HEAD, value)
                 if body is not None:
-                    return body
+                    return body, secret
             raise SealError(
                 f"the value of {named(key)} is not what was sealed for it: it was changed, comes from another key or "
                 "store, or was sealed with a key that is not here"
@@ -300,7 +319,7 @@ class Envelope:
 
     def side_name(self, body: bytes) -> str:
         """The side file that a body names."""
-        return body[_DIGEST:].decode("ascii", "replace")
+        return body[_DIGEST:_NAME].decode("ascii", "replace")
 
     def side_path(self, body: bytes) -> str:
         """Where the side file is that a body names.
@@ -346,6 +365,23 @@ class Envelope:
         with self.side_of(key, body) as stored:
             stored.verify(self.is_sealed)
             return stored.pickle(self._limits, self.is_sealed), listed, tagged
+
+
+def _parts(value: bytes, body: bytes) -> tuple[bytes, bytes, bool, bool]:
+    """What `Envelope.unwrap` gives of a value whose head and proof are known."""
+    flags = value[1]
+    names = b""
+    if flags & _NAMES:
+        length = int.from_bytes(body[:4], "little")
+        names, body = body[4 : 4 + length], body[4 + length :]
+    return body, names, bool(flags & _SIDE), bool(flags & _TAGGED)
+
+
+def _proof_of(secret: bytes | None, body: bytes) -> tuple[bytes, bytes, bytes] | None:
+    """What the pickle of a side file is compared with: secret, salt, proof; None if there is none."""
+    if secret is None or len(body) != _PROOF:
+        return None
+    return secret, body[_NAME:_SALT], body[_SALT:]
 
 
 class _OpenSide:

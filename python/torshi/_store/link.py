@@ -7,8 +7,10 @@ the thread writes, or reads no more for a moment, the transaction ends. So no re
 log grows behind a reader that has gone to sleep. Where that memory cannot be seen, each read is by itself.
 
 SQLite keeps in memory which locks a process has on a file, and a child of a fork gets that memory without the locks. So
-before a fork every connection is closed that no thread is in the middle of using, and threads open theirs anew; a child
-with one that could not be closed does not touch that file.
+before a fork whoever begins to use a connection waits, whoever is at it is waited for, and every connection is closed
+that no thread is in the middle of using; threads open theirs anew. A child with one that could not be closed does not
+touch that file, and one whose parent had a thread within SQLite all the same, none at all: it might hold SQLite's own
+locks, and nobody would ever give them back.
 """
 
 from __future__ import annotations
@@ -18,13 +20,14 @@ import os
 import sqlite3
 import sys
 import threading
+import time
 import types
 import weakref
 from typing import Final
 
 from torshi import _native
 
-__all__ = ["EPOCH", "FORBIDDEN", "GATE", "Link"]
+__all__ = ["EPOCH", "EVERY_FILE", "FORBIDDEN", "GATE", "Link"]
 
 # Reads in a row after which the next are of one snapshot.
 _STREAK: Final = 4
@@ -37,22 +40,55 @@ _PATIENCE: Final = 20
 EPOCH: Final = [0]
 """How many forks lead to this process: asking that takes a tenth of asking for the number of the process."""
 
-GATE: Final = [threading.RLock()]
-"""Held by a thread that opens a connection, and during a fork.
 
-Opening takes locks of SQLite that all files have in common: a child that was forked meanwhile would wait for them for
-ever, whatever it opens.
-"""
+class _Gate:
+    """Held by a thread that opens a connection, and during a fork.
+
+    Opening takes locks of SQLite that all files have in common: a child that was forked meanwhile would wait for them
+    for ever, whatever it opens.
+
+    Attributes:
+        waiting: threads that wait for it, and so are in the middle of nothing.
+    """
+
+    def __init__(self) -> None:
+        self.lock = threading.RLock()
+        self.waiting: set[int] = set()
+
+    def __enter__(self) -> None:
+        if self.lock.acquire(blocking=False):
+            return
+        me = threading.get_ident()
+        self.waiting.add(me)
+        try:
+            self.lock.acquire()
+        finally:
+            self.waiting.discard(me)
+
+    def __exit__(self, *_: object) -> None:
+        self.lock.release()
+
+
+GATE: Final = _Gate()
 
 FORBIDDEN: Final[set[str]] = set()
-"""Files that this process must not open, since it was forked while a thread was in the middle of using them."""
+"""Files that this process must not open, since it was forked while a thread was in the middle of using them; with
+`EVERY_FILE` among them, none."""
+
+EVERY_FILE: Final = "*"
 
 # Connections to files; and those of a parent, which are kept, since to close one could change what the parent does.
 _OPEN: Final[weakref.WeakSet[Link]] = weakref.WeakSet()
 _INHERITED: Final[list[Link]] = []
 
 _RETIRED: Final = -1
-_HERE: Final = os.path.dirname(__file__)
+# Seconds that a fork waits for threads to come out of SQLite; most are in it for some microseconds.
+_WAIT: Final = 2.0
+_stuck = False
+# The code that has connections in its hands; everything else only calls that, and may take its time.
+_HERE: Final = frozenset(
+    os.path.join(os.path.dirname(__file__), name) for name in ("sqlite.py", "sqlite_file.py", "link.py", "foreign.py")
+)
 
 
 class Link:
@@ -66,6 +102,8 @@ class Link:
         "file",
         "gone",
         "is_open",
+        "is_over",
+        "latest",
         "locked",
         "made",
         "path",
@@ -93,6 +131,9 @@ class Link:
         self.made: list[str] = []
         self.gone: list[str] = []
         self.locked: int | None = None
+        # Of the last put: whether there was a row before, and the number of the last one that there was none of.
+        self.is_over = False
+        self.latest: int | None = None
         # Of a snapshot: the file it is of, whether there is one, reads in a row, what the caretaker has seen of them.
         self.path = path
         self.snapshot = False
@@ -160,28 +201,52 @@ class Link:
 
 
 def _is_within(frame: types.FrameType | None) -> bool:
-    """Whether a thread is in the middle of using a store."""
+    """Whether a thread is in the middle of using a connection."""
     while frame is not None:
-        if frame.f_code.co_filename.startswith(_HERE):
+        if _is_here(frame):
             return True
         frame = frame.f_back
     return False
 
 
-def _before_fork() -> None:
-    GATE[0].acquire()  # whose connection is closed now opens another one behind the fork
+def _is_here(frame: types.FrameType) -> bool:
+    """Whether what runs is such code, and so perhaps SQLite, of which there is no frame."""
+    return frame.f_code.co_filename in _HERE
+
+
+def _others() -> list[tuple[int, types.FrameType]]:
+    """What the other threads do, but those that wait for the fork."""
     me = threading.get_ident()
-    busy = {ident for ident, frame in sys._current_frames().items() if ident != me and _is_within(frame)}
-    for link in _OPEN.copy():
-        if not link.is_open and link.thread not in busy:
-            link.close()
+    frames = sys._current_frames().items()
+    return [(ident, frame) for ident, frame in frames if ident != me and ident not in GATE.waiting]
+
+
+def _before_fork() -> None:
+    global _stuck
+    GATE.__enter__()  # whose connection is closed now opens another one behind the fork
+    # First, so that whoever begins from here on finds his connection retired, and waits; and only then a look at who
+    # has begun before. A connection with a transaction is its thread's until that has ended.
+    links = [link for link in _OPEN.copy() if not link.is_open and link.locked is None and link.epoch == EPOCH[0]]
+    for link in links:
+        link.epoch = _RETIRED
+    end = time.monotonic() + _WAIT
+    while (_stuck := any(_is_here(frame) for _, frame in _others())) and time.monotonic() < end:
+        time.sleep(0.0005)
     # To fork with a thread more than the program has would be to be warned of it.
     _CARETAKER.stop()
+    busy = {ident for ident, frame in _others() if _is_within(frame)}
+    for link in links:
+        if link.thread in busy:
+            link.epoch = EPOCH[0]  # it is still used, and goes on being
+        else:
+            link.close()
 
 
 def _in_child() -> None:
-    GATE[0] = threading.RLock()
+    GATE.__init__()  # type: ignore[misc]
     EPOCH[0] += 1
+    if _stuck:
+        FORBIDDEN.add(EVERY_FILE)
     for link in _OPEN.copy():
         if link.epoch != _RETIRED and link.file is not None:
             FORBIDDEN.add(os.path.realpath(link.file))
@@ -190,7 +255,7 @@ def _in_child() -> None:
 
 
 def _in_parent() -> None:
-    GATE[0].release()
+    GATE.__exit__()
     _CARETAKER.resume()
 
 

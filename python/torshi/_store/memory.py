@@ -11,7 +11,7 @@ import threading
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from torshi._store.backend import Change, Row, Side
+from torshi._store.backend import Change, Row, Side, Version
 from torshi._store.link import Link
 from torshi._store.sqlite import SQLite
 from torshi._store.sqlite_file import connect, create_tables
@@ -102,7 +102,7 @@ class Memory(SQLite):
         with self._turn:
             return super().usage()
 
-    def least_used(self, prefix: bytes, count: int) -> list[bytes]:
+    def least_used(self, prefix: bytes, count: int) -> list[tuple[bytes, Version]]:
         with self._turn:
             return super().least_used(prefix, count)
 

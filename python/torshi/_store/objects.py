@@ -29,7 +29,7 @@ from typing import TYPE_CHECKING, Any, Final
 from torshi._errors import StoreError
 from torshi._store import object_care
 from torshi._store import object_rows as rows
-from torshi._store.backend import Change, Delete, Row, Stat
+from torshi._store.backend import Change, Delete, Row, Stat, Version
 from torshi._store.bucket import ABSENT_TAG, Blob, Bucket, Entry, Lease
 from torshi._store.object_changes import ROWS, Changes, holds, live
 from torshi._store.object_names import group_of, is_long, key_of, name_before, name_of
@@ -228,17 +228,23 @@ class ObjectBackend:
             row = live(found)
             if row is not None and (tag is None or tag in row.tags):
                 written = row.written or entry.modified.timestamp()
-                yield Stat(key, max(0, entry.size - row.head), written, written, row.expires, row.tags)
+                yield Stat(key, max(0, entry.size - row.head), written, written, row.expires, row.tags, row.version)
 
     def usage(self) -> tuple[int, int]:
         """How many rows, and how many bytes their objects have: those of values and of what is known of them."""
         sizes = [entry.size for entry in self._entries(b"", None)]
         return len(sizes), sum(sizes)
 
-    def least_used(self, prefix: bytes, count: int) -> list[bytes]:
-        """Keys that were not written for the longest time: who reads leaves no trace in a bucket."""
-        found = sorted(self.listed(prefix, None, False), key=lambda pair: pair[1].modified)
-        return [key for key, _ in found[:count]]
+    def least_used(self, prefix: bytes, count: int) -> list[tuple[bytes, Version]]:
+        """Those that were not written for the longest time: who reads leaves no trace in a bucket."""
+        found = sorted(self.listed(prefix, None, False), key=lambda pair: pair[1].modified)[:count]
+        heads = self.each(lambda pair: self.head(pair[1]), found)
+        # What was written since it was listed is no longer old, and what is known of it may be of either.
+        marks = {entry.name: entry.mark for _, entry in self.listed(prefix, None, False)} if found else {}
+        told = [(key, entry, live(head)) for (key, entry), head in zip(found, heads, strict=True)]
+        return [
+            (key, row.version) for key, entry, row in told if row is not None and marks.get(entry.name) == entry.mark
+        ]
 
     # -- changes
 

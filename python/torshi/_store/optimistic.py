@@ -18,7 +18,7 @@ from dataclasses import replace
 from typing import Final, Protocol, TypeVar
 
 from torshi._errors import ConflictError, StoreError
-from torshi._store.backend import ABSENT, ANY, Backend, Change, Check, Delete, Put, Row, Stat
+from torshi._store.backend import ABSENT, ANY, Backend, Change, Check, Delete, Put, Row, Stat, Version
 from torshi._store.steps import steps
 
 __all__ = ["Lockable", "Transaction"]
@@ -158,7 +158,7 @@ class View:
                 if under is not None:
                     yield under
             elif isinstance(changed, Put) and not _past(changed) and (tag is None or tag in changed.tags):
-                yield Stat(key, len(changed.value), now, now, changed.expires, changed.tags)
+                yield Stat(key, len(changed.value), now, now, changed.expires, changed.tags, self._versions[key])
 
     def _put(self, prefix: bytes, after: bytes | None, reverse: bool) -> list[bytes]:
         """Keys that the block has changed or read, in the order of a scan."""
@@ -197,10 +197,10 @@ class View:
         """Without the changes of the block."""
         return self._backend.usage()
 
-    def least_used(self, prefix: bytes, count: int) -> list[bytes]:
-        """Without what the block has deleted."""
-        gone = [key for key, changed in self._changed.items() if isinstance(changed, Delete)]
-        return [key for key in self._backend.least_used(prefix, count + len(gone)) if key not in gone][:count]
+    def least_used(self, prefix: bytes, count: int) -> list[tuple[bytes, Version]]:
+        """Without what the block has changed."""
+        found = self._backend.least_used(prefix, count + len(self._changed))
+        return [pair for pair in found if pair[0] not in self._changed][:count]
 
     def sweep(self) -> int:
         """Sweeps the backend: no block brings back what has expired."""

@@ -13,7 +13,7 @@ from typing import Any, Final
 from torshi._store.backend import Backend
 from torshi._urls import is_url, local_path
 
-__all__ = ["SCHEMES", "open_place"]
+__all__ = ["SCHEMES", "open_place", "says_all"]
 
 SCHEMES: Final = {
     "redis": "torshi._store.redis",
@@ -25,6 +25,23 @@ SCHEMES: Final = {
     "memory": "torshi._store.objects",
 }
 """Modules with ``open_backend(url, **options)``, by the scheme of the URL."""
+
+
+def says_all(where: str) -> bool:
+    """Whether the name that a store gives of itself leads there: it leaves out logins, and settings behind a ``?``.
+
+    Example:
+        >>> says_all("redis://host/0#jobs"), says_all("redis://:secret@host"), says_all("a@b?.db")
+        (True, False, True)
+    """
+    if not is_url(where) or local_path(where) is not None:
+        return True
+    from urllib.parse import parse_qsl, urlsplit
+
+    parts = urlsplit(where)
+    # Which database a socket has is part of its name.
+    settings = [name for name, _ in parse_qsl(parts.query) if not (parts.scheme == "unix" and name == "db")]
+    return "@" not in parts.netloc and not settings
 
 
 def open_place(

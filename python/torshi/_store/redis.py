@@ -233,22 +233,24 @@ class RedisBackend:
         self._tell_uses()
         pages = self._pages(prefix, after, False) if tag is None else self._tagged(prefix, after, tag)
         for keys in pages:
+            # Versions first: a row that has the same one later had it all the while, and what is read between is of it.
             sizes = self._sizes(keys)
             about, used = self._many(
                 [("HMGET", self._base + b"about", *keys), ("ZMSCORE", self._base + b"used", *keys)]
             )
-            for key, size, text, at in zip(keys, sizes, about, used, strict=True):
+            for key, (size, version), text, at in zip(keys, sizes, about, used, strict=True):
                 known = about_of(text)
                 if size and (tag is None or tag in known.tags):
-                    yield self._stat(key, int(size), known, at)
+                    yield self._stat(key, size, version, known, at)
 
-    def _sizes(self, keys: Sequence[bytes]) -> list[int]:
-        """Bytes of the strings of rows; of what is no string or not there none."""
-        return list(map(int, self._run("sizes", *keys)))
+    def _sizes(self, keys: Sequence[bytes]) -> list[tuple[int, int]]:
+        """Bytes of the strings of rows, and their versions; of what is no string or not there no bytes."""
+        found = self._run("sizes", *keys)
+        return [(int(size), _version_of(head)) for size, head in zip(found[::2], found[1::2], strict=True)]
 
-    def _stat(self, key: bytes, size: int, known: About, used: Any) -> Stat:
+    def _stat(self, key: bytes, size: int, version: int, known: About, used: Any) -> Stat:
         at = known.written if used is None else max(float(used), known.written)
-        return Stat(key, max(0, size - _HEADER.size), known.written, at, known.expires, known.tags)
+        return Stat(key, max(0, size - _HEADER.size), known.written, at, known.expires, known.tags, version)
 
     def _tagged(self, prefix: bytes, after: bytes | None, tag: str) -> Iterator[list[bytes]]:
         name = self._base + b"tag:" + tag.encode("utf-8", "surrogatepass")
@@ -264,18 +266,31 @@ class RedisBackend:
         count, size = self._many([("ZCARD", self._base + b"keys"), ("HGET", self._base + b"meta", "bytes")])
         return int(count), max(0, int(size or 0))
 
-    def least_used(self, prefix: bytes, count: int) -> list[bytes]:
-        """Keys that were not used for the longest time."""
+    def least_used(self, prefix: bytes, count: int) -> list[tuple[bytes, Version]]:
+        """Keys and versions of those that were not used for the longest time."""
         self._tell_uses()
-        found: list[bytes] = []
+        found: list[tuple[bytes, Any]] = []
         start = 0
         while len(found) < count:
-            page = self._one("ZRANGE", self._base + b"used", start, start + _PAGE - 1)
-            found += (key for key in page if key.startswith(prefix))
+            page = self._one("ZRANGE", self._base + b"used", start, start + _PAGE - 1, "WITHSCORES")
+            pairs = _pairs(page)
+            found += (pair for pair in pairs if pair[0].startswith(prefix))
             start += _PAGE
-            if len(page) < _PAGE:
+            if len(pairs) < _PAGE:
                 break
-        return found[:count]
+        if not (found := found[:count]):
+            return []
+        keys = [key for key, _ in found]
+        sizes = self._sizes(keys)
+        # Whoever was used since is no longer among them, and his version may be one that nobody has chosen.
+        scores = self._one("ZMSCORE", self._base + b"used", *keys)
+        self._forget([key for key, (size, _) in zip(keys, sizes, strict=True) if not size])
+        told = zip(found, sizes, scores, strict=True)
+        return [
+            (key, version)
+            for (key, used), (size, version), score in told
+            if size and score is not None and float(score) == float(used)
+        ]
 
     # -- changes
 
@@ -380,7 +395,7 @@ class RedisBackend:
         gone = 0
         for keys in self._pages(b"", None, False):
             sizes = self._sizes(keys)
-            gone += self._forget([key for key, size in zip(keys, sizes, strict=True) if not size])
+            gone += self._forget([key for key, (size, _) in zip(keys, sizes, strict=True) if not size])
         counted = int(self._run("count"))
         done = [(len(strayed), "put {} keys of the index into their order")]
         done += [(listed, "listed {} rows that the index lacked"), (gone, "took {} rows from the index that were gone")]
@@ -434,3 +449,18 @@ def _argument(step: Step, version: int) -> tuple[bytes | str, ...]:
     known = About(len(effect.value), time.time(), effect.expires, effect.tags, effect.name)
     header = _HEADER.pack(FORMAT, version, effect.expires or 0.0)
     return step.key, expected, known.text(), header + effect.value
+
+
+def _version_of(head: bytes) -> int:
+    """The version of a row that begins so; -1 of what was not put."""
+    if len(head) < _HEADER.size or head[0] != FORMAT:
+        return -1
+    version: int = _HEADER.unpack_from(head)[1]
+    return version
+
+
+def _pairs(page: Sequence[Any]) -> list[tuple[bytes, Any]]:
+    """Members with their scores, which clients give as pairs or one after the other."""
+    if page and not isinstance(page[0], bytes):
+        return [(member, score) for member, score in page]
+    return list(zip(page[::2], page[1::2], strict=True))

@@ -147,14 +147,16 @@ return #keys
 """
 )
 
-# Keys. How long the strings of their rows are; nothing of what is no string.
+# Keys. How long the strings of their rows are, and how they begin; nothing of what is no string.
 _SIZES: Final = """
-local sizes = {}
+local found = {}
 for at, key in ipairs(ARGV) do
   local size = redis.pcall('STRLEN', KEYS[1] .. 'row:' .. key)
-  sizes[at] = type(size) == 'number' and size or 0
+  local is_string = type(size) == 'number'
+  found[2 * at - 1] = is_string and size or 0
+  found[2 * at] = is_string and redis.call('GETRANGE', KEYS[1] .. 'row:' .. key, 0, 16) or ''
 end
-return sizes
+return found
 """
 
 # Keys. Puts rows into the index that are there and not in it; how many.

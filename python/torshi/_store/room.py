@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from torshi._store.backend import Backend, Delete
+from torshi._store.backend import Backend, Delete, Version
 from torshi._store.keys import DATA
 
 __all__ = ["Room"]
@@ -45,14 +45,15 @@ class Room:
             return
         backend.sweep()
         while backend.usage()[1] > self._most * _REMAINS:
-            keys = backend.least_used(DATA, _AT_ONCE)
-            if not keys:
+            # What expires meanwhile goes by a sweep alone. If nothing goes, others are at work on all of it.
+            if not self._evict(backend, backend.least_used(DATA, _AT_ONCE)) and not backend.sweep():
                 return
-            self._evict(backend, keys)
 
-    def _evict(self, backend: Backend, keys: list[bytes]) -> None:
-        """Removes rows, the least used first, until there is room."""
-        for key in keys:
-            backend.apply([Delete(key)])
+    def _evict(self, backend: Backend, found: list[tuple[bytes, Version]]) -> int:
+        """Removes rows, the least used first, until there is room; how many. One that was put again meanwhile stays."""
+        count = 0
+        for key, version in found:
+            count += backend.apply([Delete(key, version)])
             if backend.usage()[1] <= self._most * _REMAINS:
-                return
+                break
+        return count

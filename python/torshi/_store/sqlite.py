@@ -15,11 +15,11 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, TypeAlias, TypeVar
 
 from torshi._errors import StoreError
-from torshi._store.backend import ABSENT, ANY, Change, Check, Put, Row, Side, Stat
-from torshi._store.link import EPOCH, FORBIDDEN, GATE, Link
+from torshi._store.backend import ABSENT, ANY, Change, Check, Put, Row, Side, Stat, Version
+from torshi._store.link import EPOCH, EVERY_FILE, FORBIDDEN, GATE, Link
 from torshi._store.sides import SideFiles
 from torshi._store.sqlite_file import DURABILITY, connect, prepare, store_error
 
@@ -38,6 +38,12 @@ _SWAP = (
     "UPDATE rows SET key = ?, name = ?, version = ?, size = ?, written = ?, used = ?, expires = ?, tags = ?, side = ?, "
     "value = ? WHERE key = ? AND version = ? AND (expires IS NULL OR expires > ?)"
 )
+# Over a row that has neither expiry, tags nor side file by one of the same kind, which most are: nothing else of the
+# row changes, so that no index and no watch has to be looked at. A name follows from its key.
+_OVER = (
+    "UPDATE rows SET version = ?, size = ?, written = ?, used = ?, value = ? "
+    "WHERE key = ? AND expires IS NULL AND tags = '' AND side IS NULL"
+)
 _VALUE = "SELECT value, expires FROM rows WHERE key = ?"
 _GET = "SELECT key, value, version, expires FROM rows WHERE key = ?"
 _LIVE = "(expires IS NULL OR expires > ?)"
@@ -45,7 +51,7 @@ _SCAN = f"SELECT key, value, version, expires FROM rows WHERE key >= ? AND key <
 _SCAN_BACK = _SCAN.replace("ORDER BY key", "ORDER BY key DESC")
 _KEYS = _SCAN.replace("key, value, version, expires", "key")
 _KEYS_BACK = _SCAN_BACK.replace("key, value, version, expires", "key")
-_STATS = _SCAN.replace("key, value, version, expires", "key, size, written, used, expires, tags")
+_STATS = _SCAN.replace("key, value, version, expires", "key, size, written, used, expires, tags, version")
 _TAGGED = _STATS.replace("WHERE", "WHERE tags <> '' AND instr(tags, ?) AND")
 
 # Rows of a page: few at first, since some callers want one.
@@ -54,7 +60,10 @@ _PAGE: Final = 1024
 # Times of use that are kept in memory, and for how long.
 _USES: Final = 512
 _USES_SECONDS: Final = 5.0
+# Seconds that SQLite itself waits for others who write, before it is asked anew.
+_TURN: Final = 0.05
 
+_T = TypeVar("_T")
 _Values: TypeAlias = tuple[bytes, str, int, int, float, float, float | None, str, str | None, bytes]
 
 
@@ -118,11 +127,11 @@ class SQLite:
         self.store_id = self._prepare()
 
     def _prepare(self) -> bytes:
-        with GATE[0]:
+        self._demand_untangled()
+        with GATE:
             identity = prepare(self.where, self._timeout)
         if self._uses is not None:
-            with self._reported():
-                self._link().execute("CREATE INDEX IF NOT EXISTS rows_by_use ON rows (used, key, size)").close()
+            self._ask("CREATE INDEX IF NOT EXISTS rows_by_use ON rows (used, key, size)")
         return identity
 
     # Connections
@@ -153,12 +162,8 @@ class SQLite:
     def _connected(self) -> Link:
         if self._is_closed:
             raise StoreError(f"store {self.where}: it is closed")
-        if FORBIDDEN and self.where != ":memory:" and os.path.realpath(self.where) in FORBIDDEN:
-            raise StoreError(
-                f"store {self.where}: this process was forked in the middle of a transaction, or while another thread "
-                "was using the store: start processes before, or with the methods spawn or forkserver"
-            )
-        with GATE[0]:
+        self._demand_untangled()
+        with GATE:
             try:
                 connection = self._connection()
             except sqlite3.Error as error:
@@ -172,8 +177,16 @@ class SQLite:
             self._links.add(link)
         return link
 
+    def _demand_untangled(self) -> None:
+        """Raises in a child whose parent was in the middle of using this file, or SQLite, when it forked."""
+        if FORBIDDEN and (EVERY_FILE in FORBIDDEN or os.path.realpath(self.where) in FORBIDDEN):
+            raise StoreError(
+                f"store {self.where}: this process was forked in the middle of a transaction, or while another thread "
+                "was using the store: start processes before, or with the methods spawn or forkserver"
+            )
+
     def _connection(self) -> sqlite3.Connection:
-        return connect(self.where, self._timeout, self._durable)
+        return connect(self.where, min(self._timeout, _TURN), self._durable)
 
     @contextlib.contextmanager
     def _reported(self) -> Iterator[None]:
@@ -187,6 +200,35 @@ class SQLite:
         if not link.is_open:
             self._settle(link, committed=False)
         return store_error(self.where, error)
+
+    def _again(self, link: Link, error: sqlite3.Error, action: Callable[[], _T]) -> _T:
+        """What comes of doing something once more, and again, as long as others are writing.
+
+        SQLite looks for its turn at first after a millisecond, and then ever more seldom, so that whoever has waited
+        for long would wait for longest. From here it begins anew each time.
+
+        Raises:
+            StoreError: it is another error, or others have been writing for too long.
+        """
+        end = time.monotonic() + self._timeout
+        while _is_busy(error) and not link.is_open and time.monotonic() < end:
+            try:
+                return action()
+            except sqlite3.Error as again:
+                error = again
+        raise self._failed(link, error) from error
+
+    def _ask(self, statement: str, *values: object) -> list[Any]:
+        """All rows of a statement.
+
+        Raises:
+            StoreError: it cannot be run.
+        """
+        link = self._link()
+        try:
+            return link.execute(statement, values).fetchall()
+        except sqlite3.Error as error:
+            return self._again(link, error, lambda: link.execute(statement, values).fetchall())
 
     def _settle(self, link: Link, *, committed: bool) -> None:
         """After a change: of the side files that no row names now, none is left."""
@@ -242,7 +284,7 @@ class SQLite:
         try:
             row = link.read(_VALUE, key)
         except sqlite3.Error as error:
-            raise self._failed(link, error) from error
+            row = self._again(link, error, lambda: link.read(_VALUE, key))
         if row is None:
             return None
         value, expires = row
@@ -257,7 +299,7 @@ class SQLite:
         try:
             found = link.run(_GET, (key,)).fetchone()
         except sqlite3.Error as error:
-            raise self._failed(link, error) from error
+            found = self._again(link, error, lambda: link.run(_GET, (key,)).fetchone())
         if found is None or (found[3] is not None and found[3] <= time.time()):
             return None
         if self._uses is not None:
@@ -268,11 +310,7 @@ class SQLite:
         return [self.get(key) for key in keys]
 
     def _page(self, statement: str, before: tuple[Any, ...], lower: bytes, upper: bytes, size: int) -> list[Any]:
-        link = self._link()
-        try:
-            return link.execute(statement, (*before, lower, upper, time.time(), size)).fetchall()
-        except sqlite3.Error as error:
-            raise self._failed(link, error) from error
+        return self._ask(statement, *before, lower, upper, time.time(), size)
 
     def _pages(
         self,
@@ -308,19 +346,17 @@ class SQLite:
     def stats(self, prefix: bytes, *, after: bytes | None = None, tag: str | None = None) -> Iterator[Stat]:
         self._flush_uses()
         statement, before = (_STATS, ()) if tag is None else (_TAGGED, (f"\n{tag}\n",))
-        for key, size, written, used, expires, tags in self._pages(
+        for key, size, written, used, expires, tags, version in self._pages(
             (statement, statement), prefix, after, False, before
         ):
-            yield Stat(key, size, written, used, expires, tuple(tags.split("\n")[1:-1]))
+            yield Stat(key, size, written, used, expires, tuple(tags.split("\n")[1:-1]), version)
 
     def count(self, prefix: bytes) -> int:
         """How many rows there are below a prefix."""
         bounds = (prefix, behind(prefix))
-        with self._reported():
-            link = self._link()
-            (count,) = link.execute("SELECT COUNT(*) FROM rows WHERE key >= ? AND key < ?", bounds).fetchone()
-            expired = "SELECT COUNT(*) FROM rows WHERE expires <= ? AND key >= ? AND key < ?"
-            (less,) = link.execute(expired, (time.time(), *bounds)).fetchone()
+        ((count,),) = self._ask("SELECT COUNT(*) FROM rows WHERE key >= ? AND key < ?", *bounds)
+        expired = "SELECT COUNT(*) FROM rows WHERE expires <= ? AND key >= ? AND key < ?"
+        ((less,),) = self._ask(expired, time.time(), *bounds)
         return int(count) - int(less)
 
     # Writing
@@ -344,12 +380,18 @@ class SQLite:
         """What `apply` does with one `Put` of which nothing is expected."""
         link = self._link()
         now = time.time()
-        size, file = (len(value), None) if side is None else (len(value) + side.size, side.name)
-        marks = joined(tags) if tags else ""
         try:
-            link.run(_PUT, (key, name, next(self._versions), size, now, now, expires, marks, file, value))
+            is_plain = link.is_over and expires is None and side is None and not tags
+            if is_plain and link.run(_OVER, (next(self._versions), len(value), now, now, value, key)).rowcount:
+                return
+            size, file = (len(value), None) if side is None else (len(value) + side.size, side.name)
+            marks = joined(tags) if tags else ""
+            made = link.run(_PUT, (key, name, next(self._versions), size, now, now, expires, marks, file, value))
+            # Who has put over a row is likely to do so again. A row that was put anew has another number.
+            link.is_over = made.lastrowid == link.latest
+            link.latest = made.lastrowid
         except sqlite3.Error as error:
-            raise self._failed(link, error) from error
+            self._again(link, error, lambda: link.run(_PUT, self._values(key, value, name, expires, tags, side)))
         if not link.is_open and (link.gone or link.made):
             self._settle(link, committed=True)
 
@@ -372,7 +414,7 @@ class SQLite:
         try:
             count = link.run(statement, values).rowcount
         except sqlite3.Error as error:
-            raise self._failed(link, error) from error
+            count = self._again(link, error, lambda: link.run(statement, values).rowcount)
         if not link.is_open and link.gone:
             self._settle(link, committed=True)
         return count
@@ -394,7 +436,7 @@ class SQLite:
             try:
                 done = self._change(link, changes[0])
             except sqlite3.Error as error:
-                raise self._failed(link, error) from error
+                done = self._again(link, error, lambda: self._change(link, changes[0]))
             if link.gone or link.made:
                 self._settle(link, committed=done)
             return done
@@ -459,8 +501,10 @@ class SQLite:
         link = self._link()
         if link.is_open:
             raise StoreError(f"store {self.where}: a transaction of this thread is open already")
-        with self._reported():
+        try:
             link.run("BEGIN IMMEDIATE")
+        except sqlite3.Error as error:
+            self._again(link, error, lambda: link.run("BEGIN IMMEDIATE"))
         link.is_open = True
         committed = False
         try:
@@ -501,15 +545,13 @@ class SQLite:
                 link.connection.executemany(update, times)
 
     def usage(self) -> tuple[int, int]:
-        with self._reported():
-            count, size = self._link().execute("SELECT COUNT(*), TOTAL(size) FROM rows").fetchone()
+        ((count, size),) = self._ask("SELECT COUNT(*), TOTAL(size) FROM rows")
         return count, int(size)
 
-    def least_used(self, prefix: bytes, count: int) -> list[bytes]:
+    def least_used(self, prefix: bytes, count: int) -> list[tuple[bytes, Version]]:
         self._flush_uses()
-        statement = "SELECT key FROM rows WHERE key >= ? AND key < ? ORDER BY used LIMIT ?"
-        with self._reported():
-            return [key for (key,) in self._link().execute(statement, (prefix, behind(prefix), count))]
+        statement = "SELECT key, version FROM rows WHERE key >= ? AND key < ? ORDER BY used LIMIT ?"
+        return self._ask(statement, prefix, behind(prefix), count)
 
     def sweep(self) -> int:
         swept = 0
@@ -522,39 +564,33 @@ class SQLite:
 
     def check(self) -> list[str]:
         try:
-            lines = self._link().execute("PRAGMA integrity_check").fetchall()
-        except sqlite3.DatabaseError as error:
-            return [str(store_error(self.where, error))]
+            lines = self._ask("PRAGMA integrity_check")
+        except StoreError as error:
+            return [str(error)]
         return [line for (line,) in lines if line != "ok"]
 
     def repair(self) -> list[str]:
         if not self.check():
             return []
-        with self._reported():
-            self._link().execute("REINDEX").close()
+        self._ask("REINDEX")
         rest = self.check()
         return ["indexes were made anew", *(f"not mended: {line}" for line in rest)]
 
     def side_of(self, key: bytes) -> Side | None:
         """The side file of a row."""
-        with self._reported():
-            row = self._link().execute("SELECT side, size - length(value) FROM rows WHERE key = ?", (key,)).fetchone()
-        return Side(*row) if row is not None and row[0] is not None else None
+        rows = self._ask("SELECT side, size - length(value) FROM rows WHERE key = ? AND side IS NOT NULL", key)
+        return Side(*rows[0]) if rows else None
 
     def side_names(self) -> set[str]:
         """The side files that rows name."""
-        with self._reported():
-            rows = self._link().execute("SELECT side FROM rows WHERE side IS NOT NULL")
-            return {name for (name,) in rows}
+        return {name for (name,) in self._ask("SELECT side FROM rows WHERE side IS NOT NULL")}
 
     def compact(self) -> int:
         self.sweep()
         before = self._size()
         freed = self.sides.collect(self.side_names)[1] if self.sides is not None else 0
-        with self._reported():
-            link = self._link()
-            link.execute("VACUUM").close()
-            link.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+        self._ask("VACUUM")
+        self._ask("PRAGMA wal_checkpoint(TRUNCATE)")
         return max(0, before - self._size()) + freed
 
     def _size(self) -> int:
@@ -577,6 +613,10 @@ class SQLite:
         for link in links:
             link.close()
         self._local = threading.local()
+
+
+def _is_busy(error: sqlite3.Error) -> bool:
+    return (getattr(error, "sqlite_errorname", None) or "").startswith("SQLITE_BUSY")
 
 
 class _UnmetError(Exception):

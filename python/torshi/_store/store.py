@@ -11,11 +11,12 @@ import contextlib
 import itertools
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
-from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar, cast, overload
+from typing import TYPE_CHECKING, Any, Final, Generic, NamedTuple, TypeVar, cast, overload
 
 from torshi._store import upkeep
-from torshi._store.backend import ABSENT, Backend, Change, Delete, Put, Version
+from torshi._store.backend import ABSENT, ANY, Backend, Change, Delete, Put, Stat, Version
 from torshi._store.keys import DATA, QUEUE, Key, encode, encode_prefix
+from torshi._store.places import says_all
 from torshi._store.rows import MISSING, Place, Rows, TimeToLive, deadline, name_of, tags_of
 from torshi._store.upkeep import Problem, StoreStat, StoreStats
 from torshi._store.views import StoreItems, StoreKeys, StoreValues
@@ -28,6 +29,9 @@ if TYPE_CHECKING:
     from torshi._store.queue import Queue
 
 __all__ = ["Entry", "Place", "Store"]
+
+# Values with a tag that are removed in one change where there are no locks.
+_EVICTED: Final = 64
 
 _T = TypeVar("_T")
 _D = TypeVar("_D")
@@ -95,21 +99,6 @@ class Store(Rows[_T], MutableMapping[Key, _T]):
 
     @overload
     def __init__(
-        self: Store[Any],
-        where: Place,
-        *,
-        type: None = None,
-        trust: Trust = None,
-        key: KeyChoice | bytes = None,
-        limits: Limits | None = None,
-        max_bytes: int | None = None,
-        durable: str = "process",
-        timeout: float = 60.0,
-        verify: bool = True,
-        storage_options: Mapping[str, Any] | None = None,
-    ) -> None: ...
-    @overload
-    def __init__(
         self,
         where: Place,
         *,
@@ -164,6 +153,7 @@ class Store(Rows[_T], MutableMapping[Key, _T]):
             "storage_options": storage_options,
         }
         super().__init__(where, **self._options)
+        self._is_named = not isinstance(where, (str, os.PathLike)) or says_all(os.fsdecode(where))
 
     def __repr__(self) -> str:
         return f"<torshi.Store {self.where}>"
@@ -178,6 +168,12 @@ class Store(Rows[_T], MutableMapping[Key, _T]):
         if self.where == ":memory:" or isinstance(self._options["key"], (bytes, bytearray)):
             raise TypeError(
                 "a store in memory, or with a secret of its own, is not pickled: open it where it is needed"
+            )
+        if not self._is_named:
+            raise TypeError(
+                f"the store {self.where} is not pickled, since its URL has a login or settings, which no pickle should "
+                "hold and without which it is not reached: open it where it is needed, with a URL from there, or give "
+                "them as storage_options=, which stand in the pickle"
             )
         return _reopened, (self.where, self._options)
 
@@ -581,11 +577,19 @@ class Store(Rows[_T], MutableMapping[Key, _T]):
         return self.stat(key).tags
 
     def evict(self, tag: str) -> int:
-        """Removes all values that have a tag; how many."""
-        with self.transaction():
-            changes: list[Change] = [Delete(stat.key) for stat in self._now().stats(DATA, tag=tag)]
-            self._now().apply(changes)
-        return len(changes)
+        """Removes all values that have a tag; how many. One that is put again meanwhile stays."""
+        if self._here.view is not None or getattr(self._backend, "locks", False):
+            with self.transaction():
+                found = [_removal(stat) for stat in self._now().stats(DATA, tag=tag)]
+                self._now().apply(found)
+            return len(found)
+        count, stats = 0, self._backend.stats(DATA, tag=tag)
+        while page := [_removal(stat) for stat in itertools.islice(stats, _EVICTED)]:
+            if self._backend.apply(page):
+                count += len(page)
+            else:  # one of them was put again, or is gone
+                count += sum(self._backend.apply([change]) for change in page)
+        return count
 
     def stat(self, key: Key) -> StoreStat:
         """What is known of a value without loading it.
@@ -717,6 +721,11 @@ class Store(Rows[_T], MutableMapping[Key, _T]):
 
 
 Store.__module__ = "torshi"
+
+
+def _removal(stat: Stat) -> Change:
+    """What removes the value that a backend has told of, and none that was put in its place."""
+    return Delete(stat.key, ANY if stat.version is None else stat.version)
 
 
 def _reopened(where: str, options: dict[str, Any]) -> Store[Any]:

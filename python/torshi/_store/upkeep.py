@@ -20,7 +20,7 @@ from torshi._errors import (
     ValidationError,
 )
 from torshi._store.backend import ABSENT, ANY, Backend, Delete, Put, Row, Side
-from torshi._store.envelope import Envelope, MissingSideError, digest_of
+from torshi._store.envelope import Envelope, MissingSideError
 from torshi._store.keys import DATA, LONGEST, QUEUE, Key, decode, lost_key, named
 from torshi._store.sqlite import SQLite
 
@@ -240,7 +240,8 @@ def copy(source: Backend, reading: Envelope, target: Backend, writing: Envelope,
         listed = names.decode().split("\n") if names else []
         side = None
         if beside and isinstance(target, SQLite) and target.sides is not None:
-            body, side = _copy_side(reading, row.key, body, target)
+            side = _copy_side(reading, row.key, body, target)
+            body = reading.moved(row.key, row.value, body, side.name, writing)
         elif beside:
             body, beside = reading.stream(row.key, row.value)[0], False
         value = writing.wrap(row.key, body, listed, tagged=tagged, beside=beside)
@@ -256,8 +257,8 @@ def copy(source: Backend, reading: Envelope, target: Backend, writing: Envelope,
     return count + len(page)
 
 
-def _copy_side(reading: Envelope, key: bytes, body: bytes, target: SQLite) -> tuple[bytes, Side]:
-    """A side file in another store, and the body that names it."""
+def _copy_side(reading: Envelope, key: bytes, body: bytes, target: SQLite) -> Side:
+    """A side file in another store."""
     with reading.side_of(key, body) as stored:
         stored.verify(reading.is_sealed)
         path = reading.side_path(body)
@@ -269,6 +270,4 @@ def _copy_side(reading: Envelope, key: bytes, body: bytes, target: SQLite) -> tu
                     while view:
                         view = view[os.write(descriptor, view) :]
 
-        side = target.new_side(write)
-        manifest = stored.manifest or b""
-    return digest_of(manifest) + side.name.encode("ascii"), side
+        return target.new_side(write)

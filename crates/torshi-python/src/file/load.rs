@@ -21,6 +21,7 @@ use torshi_file::compress::Unpacker;
 use torshi_file::digest::{digest_of, Digest, StreamDigest};
 use torshi_file::layout::{find, Container, Problem, Trailer, ALIGNMENT, HEAD};
 use torshi_file::manifest::Manifest;
+use torshi_file::proof::{self, StreamProof, PROOF, SALT};
 use torshi_file::seal::{self, message, Seal};
 
 /// Bytes read at a time: too few for a large buffer to be whole before it is seen.
@@ -105,7 +106,9 @@ impl StoredFile {
     }
 
     /// The stream, with its large buffers apart.
-    fn stream<'py>(&self, py: Python<'py>, limits: &Limits, mmap: bool, vouched: bool) -> PyResult<Fetched<'py>> {
+    fn stream<'py>(
+        &self, py: Python<'py>, limits: &Limits, mmap: bool, vouched: bool, proven: bool,
+    ) -> PyResult<Fetched<'py>> {
         let bound = self.bound(py, limits, vouched)?;
         let span = Span { py, place: &self.place, at: 0, end: self.trailer.end };
         let mut source = Unpacker::new(self.trailer.container, span).map_err(|error| unreadable(py, error))?;
@@ -135,17 +138,18 @@ impl StoredFile {
                             digests.push(None);
                         }
                         None => {
-                            let digest = read_payload(py, &mut source, opcode, start, size(length)?, &mut stream)?;
-                            digests.push(Some(digest));
+                            let length = size(length)?;
+                            digests.push(read_payload(py, &mut source, opcode, start, length, &mut stream, !proven)?);
                         }
                     }
                 }
                 _ => {
                     let before = stream.data.len();
-                    if stream.data.try_reserve(PIECE).is_err() {
+                    let piece = self.ahead(&source, stream.len());
+                    if stream.data.try_reserve(piece).is_err() {
                         return Err(PyMemoryError::new_err(()));
                     }
-                    stream.data.resize(before + PIECE, 0);
+                    stream.data.resize(before + piece, 0);
                     let read = source.read(&mut stream.data[before..]).map_err(|error| unreadable(py, error))?;
                     stream.data.truncate(before + read);
                     if read == 0 {
@@ -160,6 +164,14 @@ impl StoredFile {
                 }
             }
         }
+    }
+
+    /// How many bytes to read next: no more than there are before the next large buffer, which may stay where it is.
+    fn ahead(&self, source: &Unpacker<Span<'_, '_>>, read: u64) -> usize {
+        let (Unpacker::Plain(span), Some(manifest)) = (source, &self.manifest) else { return PIECE };
+        let next = manifest.buffers.partition_point(|buffer| buffer.offset <= read);
+        let until = manifest.buffers.get(next).map_or(u64::MAX, |buffer| buffer.offset - read);
+        until.min(span.end - span.at).min(PIECE as u64) as usize
     }
 
     fn too_long(&self, py: Python<'_>, bound: u64) -> PyErr {
@@ -205,9 +217,36 @@ impl StoredFile {
         Ok(Some(payload))
     }
 
+    /// Compares the stream with its proof, all of it, and its buffers with the table of the manifest.
+    fn prove(&self, py: Python<'_>, fetched: &Fetched<'_>, proven: &Proven) -> PyResult<()> {
+        let Some(manifest) = &self.manifest else { return Err(damaged(py, "it has no manifest")) };
+        let mut proof = StreamProof::new(&proven.secret, &proven.salt);
+        let mut buffers = manifest.buffers.iter();
+        let mut from = 0;
+        let stream = &fetched.stream;
+        let data = stream.as_slice();
+        if let Stream::Parted(parted) = stream {
+            for (gap, (offset, payload)) in parted.gaps().iter().zip(parted.payloads()) {
+                proof.part(&data[from..gap.at]);
+                from = gap.at;
+                let listed =
+                    buffers.next().is_some_and(|known| (known.offset, known.length) == (offset, gap.length as u64));
+                if !listed {
+                    return Err(damaged(py, TABLE));
+                }
+                let content = payload.as_slice();
+                py.detach(|| proof.part(content));
+            }
+        }
+        proof.part(&data[from..]);
+        match buffers.next().is_none() && stream_length(stream) == manifest.stream && proof.is(&proven.proof) {
+            true => Ok(()),
+            false => Err(damaged(py, "the pickle is not as it was written: its proof is another")),
+        }
+    }
+
     /// Compares the stream with the manifest; mapped buffers only where that is asked for.
     fn compare(&self, py: Python<'_>, fetched: &Fetched<'_>, verify: bool) -> PyResult<()> {
-        const TABLE: &str = "the table of buffers is not that of the stream";
         let Some(manifest) = &self.manifest else { return Ok(()) };
         let mut digest = StreamDigest::default();
         let mut buffers = manifest.buffers.iter();
@@ -245,6 +284,15 @@ impl StoredFile {
     }
 }
 
+const TABLE: &str = "the table of buffers is not that of the stream";
+
+/// What a stream is compared with instead of its digests, if the processor is quick at it.
+struct Proven {
+    secret: [u8; 32],
+    salt: [u8; SALT],
+    proof: [u8; PROOF],
+}
+
 /// A stream as it was read, and the digests of its large buffers that were.
 struct Fetched<'py> {
     stream: Stream<'py>,
@@ -262,24 +310,25 @@ fn size(length: u64) -> PyResult<usize> {
     usize::try_from(length).map_err(|_| PyMemoryError::new_err(()))
 }
 
-/// Reads a payload, of which the stream may have a part, into the object it will be; its digest.
+/// Reads a payload, of which the stream may have a part, into the object it will be; its digest, if that is wanted.
 fn read_payload<'py>(
     py: Python<'py>, source: &mut impl Read, opcode: Opcode, start: usize, length: usize, stream: &mut Parted<'py>,
-) -> PyResult<Digest> {
+    digested: bool,
+) -> PyResult<Option<Digest>> {
     let mut blank = match opcode {
         Opcode::Bytearray8 => Blank::bytearray(py, length)?,
         _ => Blank::bytes(py, length)?,
     };
-    let mut digest = StreamDigest::default();
+    let mut digest = digested.then(StreamDigest::default);
     blank.put(&stream.data[start..]);
-    digest.part(&stream.data[start..]);
+    digest.iter_mut().for_each(|digest| digest.part(&stream.data[start..]));
     stream.data.truncate(start);
     let mut piece = vec![0; PIECE];
     loop {
         blank = match blank.finish() {
             Ok(payload) => {
                 stream.push(payload);
-                return Ok(digest.finish());
+                return Ok(digest.map(|digest| digest.finish()));
             }
             Err(blank) => blank,
         };
@@ -289,7 +338,7 @@ fn read_payload<'py>(
             return Err(damaged(py, "the stream ends within a buffer"));
         }
         blank.put(&piece[..read]);
-        digest.part(&piece[..read]);
+        digest.iter_mut().for_each(|digest| digest.part(&piece[..read]));
     }
 }
 
@@ -396,18 +445,23 @@ impl StoredFile {
         Ok(seal.is_by(&key_of(key)?, &message(manifest, &self.trailer.manifest, &self.seals[..place])))
     }
 
-    /// Checks and builds the object. With `verify` mapped buffers are digested as well; `vouched`: a compressed stream
-    /// may have any length.
-    #[pyo3(signature = (policy, limits, fix_imports, encoding, errors, buffers, mmap, verify, vouched=false, placeholders=false))]
-    #[allow(clippy::too_many_arguments)] // the settings of a load, and four
+    /// Checks and builds the object. With `verify` mapped buffers are compared as well, all of the stream by `proof` if
+    /// there is one: secret, salt and proof. `vouched`: a compressed stream may have any length.
+    #[pyo3(signature = (policy, limits, fix_imports, encoding, errors, buffers, mmap, verify, vouched=false, placeholders=false, proof=None))]
+    #[allow(clippy::too_many_arguments)] // the settings of a load, and five
     fn load<'py>(
         &self, py: Python<'py>, policy: &PyPolicy, limits: Option<&Bound<'py, PyAny>>, fix_imports: bool,
         encoding: &str, errors: &str, buffers: Option<Bound<'py, PyAny>>, mmap: bool, verify: bool, vouched: bool,
-        placeholders: bool,
+        placeholders: bool, proof: Option<([u8; 32], [u8; SALT], [u8; PROOF])>,
     ) -> PyResult<Bound<'py, PyAny>> {
         let limits = limits_of(limits)?;
-        let mut fetched = self.stream(py, &limits, mmap, vouched)?;
-        self.compare(py, &fetched, verify)?;
+        let proven = proof.filter(|_| verify && proof::is_quick());
+        let proven = proven.map(|(secret, salt, proof)| Proven { secret, salt, proof });
+        let mut fetched = self.stream(py, &limits, mmap, vouched, proven.is_some())?;
+        match &proven {
+            Some(proven) => self.prove(py, &fetched, proven)?,
+            None => self.compare(py, &fetched, verify)?,
+        }
         let codec = TextCodec { encoding: Cow::Borrowed(encoding), errors: Cow::Borrowed(errors) };
         let request = Request {
             policy: &policy.inner,
@@ -426,7 +480,7 @@ impl StoredFile {
     /// Compares all of the file with the manifest.
     #[pyo3(signature = (vouched=false))]
     fn verify(&self, py: Python<'_>, vouched: bool) -> PyResult<()> {
-        let fetched = self.stream(py, &Limits::default(), true, vouched)?;
+        let fetched = self.stream(py, &Limits::default(), true, vouched, false)?;
         self.compare(py, &fetched, true)
     }
 
@@ -435,7 +489,7 @@ impl StoredFile {
     fn pickle<'py>(
         &self, py: Python<'py>, limits: Option<&Bound<'py, PyAny>>, vouched: bool,
     ) -> PyResult<Bound<'py, PyBytes>> {
-        let mut fetched = self.stream(py, &limits_of(limits)?, false, vouched)?;
+        let mut fetched = self.stream(py, &limits_of(limits)?, false, vouched, false)?;
         self.compare(py, &fetched, true)?;
         fetched.stream.join()?;
         Ok(PyBytes::new(py, fetched.stream.as_slice()))

@@ -14,6 +14,7 @@ use std::rc::Rc;
 use torshi_file::compress::Way;
 use torshi_file::digest::to_hex;
 use torshi_file::layout::{render, Container};
+use torshi_file::proof::{self, StreamProof, SALT};
 
 /// The protocol of files: any Python since 3.8 reads it, and large buffers stand in it as they are.
 const PROTOCOL: u8 = 5;
@@ -21,14 +22,19 @@ const PROTOCOL: u8 = 5;
 /// Length, digest, large buffers and names of a stream in a file.
 pub type Saved = (u64, String, Vec<(u64, u64, String, bool)>, Vec<String>);
 
-/// Writes the stream of an object; its length, digest, large buffers and names.
+/// Writes the stream of an object; its length, digest, large buffers and names, and with a secret and salt a proof,
+/// where that takes little.
 #[pyfunction]
-#[pyo3(signature = (obj, file, container="plain", level=None, progress=None, by_value=false))]
+#[pyo3(signature = (obj, file, container="plain", level=None, progress=None, by_value=false, prove=None))]
+#[allow(clippy::too_many_arguments)] // the settings of a save
 fn save_stream<'py>(
     py: Python<'py>, obj: &Bound<'py, PyAny>, file: &Bound<'py, PyAny>, container: &str, level: Option<i32>,
-    progress: Option<Py<PyAny>>, by_value: bool,
-) -> PyResult<Saved> {
-    let sink = Rc::new(RefCell::new(FileSink::new(target(file), way(container, level)?, progress)?));
+    progress: Option<Py<PyAny>>, by_value: bool, prove: Option<([u8; 32], [u8; SALT])>,
+) -> PyResult<(Saved, Option<Bound<'py, PyBytes>>)> {
+    let prove = prove.filter(|_| proof::is_quick());
+    let proof = prove.map(|(secret, salt)| StreamProof::new(&secret, &salt));
+    let sink = FileSink::new(target(file), way(container, level)?, progress)?.proving(proof);
+    let sink = Rc::new(RefCell::new(sink));
     let writer = Writer::saving(Rc::clone(&sink));
     let mut hooks = hooks(py, PROTOCOL, None, by_value)?;
     hooks.stand_ins = Some(stand_ins(py)?);
@@ -36,7 +42,8 @@ fn save_stream<'py>(
     let names = sink.borrow().names();
     encoder.telling(names).dump_once(obj).map_err(|failed| raised(py, failed, "pickling"))?;
     let mut sink = sink.borrow_mut();
-    saved(&mut sink)
+    let saved = saved(&mut sink)?;
+    Ok((saved, sink.proof().map(|proof| PyBytes::new(py, &proof))))
 }
 
 /// Who says which objects are written as calls that stand for them: one for each stream.

@@ -15,6 +15,7 @@ use torshi_core::reader::APART;
 use torshi_file::compress::{is_worth_compressing, Packer, Way};
 use torshi_file::digest::{digest_of, Digest, StreamDigest};
 use torshi_file::layout::ALIGNMENT;
+use torshi_file::proof::{StreamProof, PROOF};
 
 /// Bytes that are copied, digested and written at a time: they stay in the processor's own memory meanwhile.
 const PIECE: usize = 1 << 20;
@@ -102,6 +103,7 @@ impl Output {
 pub struct FileSink {
     output: Output,
     digest: StreamDigest,
+    proof: Option<StreamProof>,
     written: u64,
     buffers: Vec<Entry>,
     names: Names,
@@ -124,6 +126,7 @@ impl FileSink {
         Ok(FileSink {
             output,
             digest: StreamDigest::default(),
+            proof: None,
             written: 0,
             buffers: Vec::new(),
             names: Names::default(),
@@ -131,6 +134,17 @@ impl FileSink {
             reported: 0,
             begun: 0,
         })
+    }
+
+    /// Has a proof of the stream be made in the same pass.
+    pub fn proving(mut self, proof: Option<StreamProof>) -> Self {
+        self.proof = proof;
+        self
+    }
+
+    /// The proof of what was written, if one was made.
+    pub fn proof(&mut self) -> Option<[u8; PROOF]> {
+        self.proof.take().map(StreamProof::finish)
     }
 
     /// Where the names of the stream are put down.
@@ -149,9 +163,10 @@ impl FileSink {
 
     /// Bytes of the stream that nobody can change.
     pub fn part(&mut self, py: Python<'_>, bytes: &[u8]) -> PyResult<()> {
-        let (digest, output) = (&mut self.digest, &mut self.output);
+        let (digest, proof, output) = (&mut self.digest, &mut self.proof, &mut self.output);
         py.detach(|| {
             digest.part(bytes);
+            proof.iter_mut().for_each(|proof| proof.part(bytes));
             output.write_all(bytes)
         })
         .map_err(raised)?;
@@ -195,10 +210,11 @@ impl FileSink {
     }
 
     fn piece(&mut self, py: Python<'_>, piece: &[u8]) -> PyResult<()> {
-        let output = &mut self.output;
+        let (proof, output) = (&mut self.proof, &mut self.output);
         let (begun, ahead) = (self.begun, self.written + piece.len() as u64);
         let store = ahead - begun >= STORE;
         py.detach(|| {
+            proof.iter_mut().for_each(|proof| proof.part(piece));
             output.write_all(piece)?;
             if store {
                 output.begin_to_store(begun, ahead - begun);
