@@ -41,32 +41,34 @@ pub struct Source<'a> {
 impl Source<'_> {
     /// The bytes of a range into a hasher, by way of `scratch` if they have to be changed.
     fn feed(&self, hasher: &mut Hasher, range: Range<usize>, scratch: &mut [u8]) {
-        match &self.bytes {
-            Bytes::InOrder(bytes) if self.is_plain() => {
-                hasher.update(&bytes[range]);
-            }
-            Bytes::InOrder(bytes) => {
-                for block in bytes[range].chunks(BLOCK) {
-                    if self.swapped == 0 && !self.floats.any_nan(block) {
-                        hasher.update(block);
-                        continue;
-                    }
-                    let copy = &mut scratch[..block.len()];
-                    copy.copy_from_slice(block);
-                    swap(copy, self.swapped);
-                    same_nan(copy, self.floats);
-                    hasher.update(copy);
-                }
-            }
+        let (bytes, blocks) = match &self.bytes {
+            Bytes::InOrder(bytes) => (&bytes[range], scratch),
             Bytes::Strided(strided) => {
-                let made = &mut scratch[..range.len()];
+                let (made, blocks) = scratch.split_at_mut(range.len());
                 strided.gather(range.start, made);
-                self.mend(made);
-                hasher.update(made);
+                (&*made, blocks)
             }
+        };
+        if self.is_plain() {
+            hasher.update(bytes);
+            return;
+        }
+        let (turned, mended) = blocks.split_at_mut(BLOCK);
+        for mut block in bytes.chunks(BLOCK) {
+            let len = block.len();
+            if self.swapped != 0 {
+                swap(block, &mut turned[..len], self.swapped);
+                block = &turned[..len];
+            }
+            if self.floats.any_nan(block) {
+                same_nan(block, &mut mended[..len], self.floats);
+                block = &mended[..len];
+            }
+            hasher.update(block);
         }
     }
 
+    /// Are its numbers digested as they lie?
     fn is_plain(&self) -> bool {
         self.swapped == 0 && self.floats == Floats::No
     }
@@ -77,14 +79,11 @@ impl Source<'_> {
             Bytes::InOrder(bytes) => out.copy_from_slice(bytes),
             Bytes::Strided(strided) => strided.gather(0, out),
         }
-        self.mend(out);
-    }
-
-    /// Bytes in C order as they are digested.
-    fn mend(&self, bytes: &mut [u8]) {
-        swap(bytes, self.swapped);
-        if self.floats.any_nan(bytes) {
-            same_nan(bytes, self.floats);
+        if self.swapped != 0 {
+            swap(&out.to_vec(), out, self.swapped);
+        }
+        if self.floats.any_nan(out) {
+            same_nan(&out.to_vec(), out, self.floats);
         }
     }
 
@@ -95,12 +94,10 @@ impl Source<'_> {
         }
     }
 
+    /// Memory that a thread needs for pieces of this size.
     fn scratch(&self, piece: usize) -> usize {
-        match &self.bytes {
-            Bytes::InOrder(_) if self.is_plain() => 0,
-            Bytes::InOrder(_) => BLOCK,
-            Bytes::Strided(_) => piece,
-        }
+        let made = if let Bytes::Strided(_) = self.bytes { piece } else { 0 };
+        made + if self.is_plain() { 0 } else { 2 * BLOCK }
     }
 }
 
@@ -223,8 +220,8 @@ mod tests {
         for at in [0, 8 * 70_000, 8 * 499_999] {
             bytes[at..at + 8].copy_from_slice(&f64::from_bits(0xfff8_0000_0000_0001).to_le_bytes());
         }
-        let mut plain = bytes.clone();
-        same_nan(&mut plain, Floats::Double);
+        let mut plain = vec![0; bytes.len()];
+        same_nan(&bytes, &mut plain, Floats::Double);
         assert_ne!(plain, bytes);
         let expected: Value = blake3::hash(&plain).into();
         assert_eq!(digest(&bytes, Floats::Double, PIECE, STRIDE), expected);

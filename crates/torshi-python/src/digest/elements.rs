@@ -1,5 +1,5 @@
 //! Numbers into the one way in which they are digested: little-endian, and every NaN the same. Nothing here hashes.
-use crate::ffi::wide::{wide, Loop};
+use crate::ffi::wide::{change, wide, Change, Loop};
 
 /// How the bytes are read to find NaNs.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -41,14 +41,14 @@ macro_rules! nans {
                 all > MOST
             }
 
-            #[inline(always)]
-            pub fn same(bytes: &mut [u8]) {
-                for place in bytes.chunks_exact_mut(SIZE) {
-                    if let Ok(place) = <&mut [u8; SIZE]>::try_from(place) {
-                        let number = <$bits>::from_le_bytes(*place);
-                        let mask = (sum(number) >> (<$bits>::BITS - 1)).wrapping_neg();
-                        *place = ((number & !mask) | ($nan & mask)).to_le_bytes();
-                    }
+            pub struct Same;
+
+            impl super::Change<SIZE> for Same {
+                #[inline(always)]
+                fn change(number: [u8; SIZE]) -> [u8; SIZE] {
+                    let number = <$bits>::from_le_bytes(number);
+                    let mask = (sum(number) >> (<$bits>::BITS - 1)).wrapping_neg();
+                    ((number & !mask) | ($nan & mask)).to_le_bytes()
                 }
             }
         }
@@ -65,9 +65,40 @@ impl Floats {
     }
 }
 
-/// Every NaN as the positive quiet one without payload.
-pub fn same_nan(bytes: &mut [u8], floats: Floats) {
-    wide(Same(bytes, floats));
+/// Numbers with every NaN as the positive quiet one without payload.
+pub fn same_nan(bytes: &[u8], out: &mut [u8], floats: Floats) {
+    match floats {
+        Floats::No => out.copy_from_slice(bytes),
+        Floats::Half => change::<2, half::Same>(bytes, out),
+        Floats::Single => change::<4, single::Same>(bytes, out),
+        Floats::Double => change::<8, double::Same>(bytes, out),
+    }
+}
+
+struct Turned;
+
+impl<const N: usize> Change<N> for Turned {
+    #[inline(always)]
+    fn change(number: [u8; N]) -> [u8; N] {
+        let mut turned = number;
+        let mut i = 0;
+        while i < N {
+            turned[i] = number[N - 1 - i];
+            i += 1;
+        }
+        turned
+    }
+}
+
+/// Numbers of `size` bytes, the other way round.
+pub fn swap(bytes: &[u8], out: &mut [u8], size: usize) {
+    match size {
+        2 => change::<2, Turned>(bytes, out),
+        4 => change::<4, Turned>(bytes, out),
+        8 => change::<8, Turned>(bytes, out),
+        16 => change::<16, Turned>(bytes, out),
+        _ => out.copy_from_slice(bytes),
+    }
 }
 
 struct Any<'a>(&'a [u8], Floats);
@@ -86,55 +117,6 @@ impl Loop for Any<'_> {
     }
 }
 
-struct Same<'a>(&'a mut [u8], Floats);
-
-impl Loop for Same<'_> {
-    type Out = ();
-
-    #[inline(always)]
-    fn run(self) {
-        match self.1 {
-            Floats::No => {}
-            Floats::Half => half::same(self.0),
-            Floats::Single => single::same(self.0),
-            Floats::Double => double::same(self.0),
-        }
-    }
-}
-
-/// Numbers of `size` bytes, the other way round; as they are, if that is 0.
-pub fn swap(bytes: &mut [u8], size: usize) {
-    wide(Swap(bytes, size));
-}
-
-struct Swap<'a>(&'a mut [u8], usize);
-
-impl Loop for Swap<'_> {
-    type Out = ();
-
-    #[inline(always)]
-    fn run(self) {
-        match self.1 {
-            2 => reverse::<2>(self.0),
-            4 => reverse::<4>(self.0),
-            8 => reverse::<8>(self.0),
-            16 => reverse::<16>(self.0),
-            _ => {}
-        }
-    }
-}
-
-#[inline(always)]
-fn reverse<const N: usize>(bytes: &mut [u8]) {
-    for number in bytes.chunks_exact_mut(N) {
-        if let Ok(number) = <&mut [u8; N]>::try_from(number) {
-            let mut turned = *number;
-            turned.reverse();
-            *number = turned;
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -142,10 +124,11 @@ mod tests {
     #[test]
     fn nans_of_every_size_are_the_quiet_one_and_infinities_are_not() {
         let halves = [0xfe01u16, 0x7c01, 0x7e00, 0x7c00, 0xfc00, 0x8000, 0x7bff];
-        let mut bytes: Vec<u8> = halves.iter().flat_map(|n| n.to_le_bytes()).collect();
-        same_nan(&mut bytes, Floats::Half);
+        let bytes: Vec<u8> = halves.iter().flat_map(|n| n.to_le_bytes()).collect();
+        let mut out = vec![1; bytes.len()];
+        same_nan(&bytes, &mut out, Floats::Half);
         let same = [0x7e00u16, 0x7e00, 0x7e00, 0x7c00, 0xfc00, 0x8000, 0x7bff];
-        assert_eq!(bytes, same.iter().flat_map(|n| n.to_le_bytes()).collect::<Vec<u8>>());
+        assert_eq!(out, same.iter().flat_map(|n| n.to_le_bytes()).collect::<Vec<u8>>());
         for (number, is_nan) in [(f32::NAN, true), (-f32::NAN, true), (f32::INFINITY, false), (f32::MIN, false)] {
             assert_eq!(Floats::Single.any_nan(&[[0; 4], number.to_le_bytes()].concat()), is_nan);
             assert_eq!(Floats::Double.any_nan(&f64::from(number).to_le_bytes()), is_nan);
@@ -155,9 +138,10 @@ mod tests {
     #[test]
     fn numbers_are_turned_round_one_by_one() {
         for size in [2, 4, 8, 16] {
-            let mut bytes: Vec<u8> = (0..=255).collect();
-            swap(&mut bytes, size);
-            assert!(bytes.iter().enumerate().all(|(i, &byte)| byte as usize == i / size * size + (size - 1 - i % size)));
+            let bytes: Vec<u8> = (0..=255).collect();
+            let mut out = vec![0; bytes.len()];
+            swap(&bytes, &mut out, size);
+            assert!(out.iter().enumerate().all(|(i, &byte)| byte as usize == i / size * size + (size - 1 - i % size)));
         }
     }
 }
