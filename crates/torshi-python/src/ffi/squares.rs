@@ -5,6 +5,8 @@
 use super::wide::{wide, Loop};
 
 const LINE: usize = 64;
+/// How many columns before they are read memory is asked for them.
+const AHEAD: usize = 16;
 /// As many lines as a line has units are used: four of sixteen bytes, or sixty-four of one.
 pub type Square = [[u8; LINE]; LINE];
 pub const BLANK: Square = [[0; LINE]; LINE];
@@ -68,7 +70,7 @@ unsafe fn fill_squares<const N: usize>(plane: &Plane, square: &mut Square, out: 
             let (row, height) = stretch(top, plane.height, side);
             top = row + height;
             let from = plane.place(row, column);
-            for next in left..plane.width.min(left + side) {
+            for next in left + AHEAD..plane.width.min(left + AHEAD + side) {
                 fetch(plane.place(row, next));
             }
             // SAFETY: the square is within the plane.

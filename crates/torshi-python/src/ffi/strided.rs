@@ -78,10 +78,10 @@ fn along(axes: &[Axis]) -> Option<usize> {
 }
 
 impl Strided<'_> {
-    /// How long a stretch has to be to have all of what is read with its first elements.
+    /// How long a stretch should be for what memory gives at once, and what it gives next, to be used while it is near.
     pub fn span(&self) -> usize {
         let Some(axis) = self.along.map(|along| &self.axes[along]) else { return 0 };
-        let together = (2 * LINE / axis.step.unsigned_abs()).min(axis.extent);
+        let together = (4 * LINE / axis.step.unsigned_abs()).min(axis.extent);
         axis.inner.saturating_mul(self.unit).saturating_mul(together)
     }
 
