@@ -1,4 +1,4 @@
-"""`torshi.digest` beside `joblib.hash`: arrays however they lie, records, frames, arguments of a call; in turn, in one process.
+"""`torshi.digest` beside `joblib.hash`: arrays however they lie, records, frames, arguments; in turn, in one process.
 
 Times are of the clock on the wall: both may use threads, and torshi does for large arrays. `--cpu` counts the time of
 all threads instead, which says more on a machine that has other things to do.

@@ -1,8 +1,8 @@
 """numpy's dtypes into descriptions, and arrays that do not lie as they are digested into pieces that do.
 
 An array is digested by its description, its shape and its elements in C order, little-endian. The native module reads
-numbers and text where they are, however they lie; of long doubles it asks for pieces, a few megabytes at a time, of others
-for their parts. Never imports numpy: what it is given is of numpy.
+numbers and text where they are, however they lie; of long doubles it asks for pieces, a few megabytes at a time, of
+others for their parts. Never imports numpy: what it is given is of numpy.
 """
 
 from __future__ import annotations
