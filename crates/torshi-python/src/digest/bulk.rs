@@ -80,10 +80,12 @@ impl Source<'_> {
             Bytes::Strided(strided) => strided.gather(0, out),
         }
         if self.swapped != 0 {
-            swap(&out.to_vec(), out, self.swapped);
+            let lying = out.to_vec();
+            swap(&lying, out, self.swapped);
         }
         if self.floats.any_nan(out) {
-            same_nan(&out.to_vec(), out, self.floats);
+            let strange = out.to_vec();
+            same_nan(&strange, out, self.floats);
         }
     }
 

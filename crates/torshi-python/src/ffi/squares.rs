@@ -126,9 +126,7 @@ fn fetch(place: *const u8) {
 ///
 /// The units can be read.
 #[inline(always)]
-unsafe fn pick<const N: usize>(
-    from: *const u8, plane: &Plane, (height, width): (usize, usize), square: &mut Square,
-) {
+unsafe fn pick<const N: usize>(from: *const u8, plane: &Plane, (height, width): (usize, usize), square: &mut Square) {
     for column in 0..width {
         let top = from.wrapping_offset(column as isize * plane.right);
         let mut row = 0;
@@ -221,26 +219,24 @@ unsafe fn turn_by<const N: usize, const C: usize>(from: *const u8, right: isize,
 /// rows are columns.
 #[cfg(target_arch = "x86_64")]
 #[inline(always)]
-fn shuffled<const N: usize, const C: usize>(
-    rows: &[std::arch::x86_64::__m128i; C],
-) -> [std::arch::x86_64::__m128i; C] {
+fn shuffled<const N: usize, const C: usize>(rows: &[std::arch::x86_64::__m128i; C]) -> [std::arch::x86_64::__m128i; C] {
     use std::arch::x86_64::*;
+
     let mut next = *rows;
     let mut i = 0;
     while i < C / 2 {
         let (one, other) = (rows[i], rows[i + C / 2]);
+        // Until Rust 1.87 these are unsafe.
+        #[allow(unused_unsafe)]
         // SAFETY: every x86-64 has these instructions.
-        #[allow(unused_unsafe)] // until Rust 1.87 they are unsafe
-        let (low, high) = unsafe {
-            match N {
+        unsafe {
+            (next[2 * i], next[2 * i + 1]) = match N {
                 1 => (_mm_unpacklo_epi8(one, other), _mm_unpackhi_epi8(one, other)),
                 2 => (_mm_unpacklo_epi16(one, other), _mm_unpackhi_epi16(one, other)),
                 4 => (_mm_unpacklo_epi32(one, other), _mm_unpackhi_epi32(one, other)),
                 _ => (_mm_unpacklo_epi64(one, other), _mm_unpackhi_epi64(one, other)),
-            }
-        };
-        next[2 * i] = low;
-        next[2 * i + 1] = high;
+            };
+        }
         i += 1;
     }
     next
