@@ -53,7 +53,7 @@ impl Source<'_> {
             hasher.update(bytes);
             return;
         }
-        let (turned, mended) = blocks.split_at_mut(BLOCK);
+        let (turned, mended) = blocks.split_at_mut(blocks.len() / 2);
         for mut block in bytes.chunks(BLOCK) {
             let len = block.len();
             if self.swapped != 0 {
@@ -99,7 +99,7 @@ impl Source<'_> {
     /// Memory that a thread needs for pieces of this size.
     fn scratch(&self, piece: usize) -> usize {
         let made = if let Bytes::Strided(_) = self.bytes { piece } else { 0 };
-        made + if self.is_plain() { 0 } else { 2 * BLOCK }
+        made + if self.is_plain() { 0 } else { 2 * BLOCK.min(piece) }
     }
 }
 
