@@ -1,8 +1,8 @@
 """numpy's dtypes into descriptions, and arrays that do not lie as they are digested into pieces that do.
 
 An array is digested by its description, its shape and its elements in C order, little-endian. The native module reads
-arrays that lie so where they are; of others it asks for pieces, a few megabytes at a time. Never imports numpy: what it
-is given is of numpy.
+numbers and text where they are, however they lie; of long doubles it asks for pieces, a few megabytes at a time, of
+others for their parts. Never imports numpy: what it is given is of numpy.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
-# Bytes of one piece: memory that a strided array needs while it is digested.
+# Bytes of one piece: memory that an array of long doubles needs while it is digested.
 _PIECE = 8 << 20
 
 # Where the bytes of a number stand for nothing but it. Others are told by their elements.
@@ -24,21 +24,23 @@ def _numpy() -> Any:
     return sys.modules["numpy"]
 
 
-def facts(dtype: Any) -> tuple[object, int, int, int]:
+def facts(dtype: Any) -> tuple[object, int, int, int, int]:
     """What the native module has to know of a dtype.
 
     Returns:
         Its description, the size of an item in bytes, which floats it is made of (0 none, 1 halves, 2 singles, 3
-        doubles), and what there is to be read: bytes as they lie, bytes in pieces, objects, or an array a field.
+        doubles), what there is to be read (bytes as they lie, bytes in pieces, objects, or an array a field), and
+        the bytes of a number if they lie the other way round, else 0.
     """
-    content = _PIECES
+    content = _DIRECT
     if dtype.names is not None:
         content = _FIELDS
     elif dtype.kind not in _PLAIN_KINDS or dtype.hasobject:
         content = _OBJECTS
-    elif not _is_extended(dtype) and (dtype.byteorder in "<|" or (dtype.byteorder == "=" and _is_little())):
-        content = _DIRECT
-    return _description(dtype, ordered=False), dtype.itemsize, _FLOATS.get((dtype.kind, dtype.itemsize), 0), content
+    elif _is_extended(dtype):
+        content = _PIECES
+    floats = _FLOATS.get((dtype.kind, dtype.itemsize), 0)
+    return _description(dtype, ordered=False), dtype.itemsize, floats, content, _swapped(dtype)
 
 
 def described(dtype: Any) -> object:
@@ -60,8 +62,11 @@ def _description(dtype: Any, ordered: bool) -> object:
     return text if ordered else text[1:]
 
 
-def _is_little() -> bool:
-    return sys.byteorder == "little"
+def _swapped(dtype: Any) -> int:
+    """The bytes of a number that is not little-endian, else 0."""
+    little = dtype.byteorder in "<|" or (dtype.byteorder == "=" and sys.byteorder == "little")
+    # Complex numbers are two, and text is a number for each character.
+    return 0 if little else {"c": int(dtype.itemsize) // 2, "U": 4}.get(dtype.kind, int(dtype.itemsize))
 
 
 def _is_extended(dtype: Any) -> bool:
@@ -102,9 +107,8 @@ def _pieces(array: Any) -> Iterator[Any]:
 
 
 def _ordered(array: Any) -> Any:
+    """The bytes of long doubles that mean something."""
     numpy = _numpy()
-    if not _is_extended(array.dtype):
-        return numpy.array(array, dtype=array.dtype.newbyteorder("<"), order="C", copy=True)
     numbers = numpy.array(array, dtype=array.dtype.newbyteorder("="), order="C", copy=True)
     numbers = numbers.reshape(-1).view(numpy.longdouble)
     numbers[numpy.isnan(numbers)] = numpy.nan

@@ -46,7 +46,22 @@ def _noted(holder: Any) -> tuple[object, ...]:
 
 
 def _frame(frame: Any) -> object:
-    return frame.index, frame.columns, [_values(column) for _, column in frame.items()], *_noted(frame)
+    return frame.index, frame.columns, _columns_of(frame), *_noted(frame)
+
+
+def _columns_of(frame: Any) -> list[Any]:
+    """The array behind each column, as `_values` has it."""
+    # A series made of each column would take longer than the digest of some thousand numbers.
+    array_at = getattr(frame, "_get_column_array", None)
+    if array_at is None:
+        return [_values(column) for _, column in frame.items()]
+    ndarray = sys.modules["numpy"].ndarray
+    arrays = map(array_at, range(len(frame.columns)))
+    return [array if type(array) is ndarray else _values_of(array) for array in arrays]
+
+
+def _values_of(array: Any) -> Any:
+    return array.to_numpy() if isinstance(array.dtype, sys.modules["numpy"].dtype) else array
 
 
 def _series(series: Any) -> object:

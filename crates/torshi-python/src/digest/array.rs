@@ -1,14 +1,16 @@
 //! numpy's arrays and scalars: what their dtype is called, their shape, and their elements in C order, little-endian.
 //!
-//! An array that lies so in memory is read where it is, piece by piece, and looked at again after each; of any other
-//! `torshi._canonical` makes such pieces.
-use super::bulk::{self, Floats};
+//! Arrays are read where they are, however they lie, a stride at a time, and looked at again after each; only of long
+//! doubles `torshi._canonical` makes what is digested.
+use super::bulk::{Bytes, Run, Source};
 use super::class::Class;
+use super::elements::Floats;
 use super::form::{tag, Open, INLINE};
 use super::walk::Walker;
 use crate::encoder::failure::{Done, Failed};
 use crate::ffi::call;
 use crate::ffi::peek::{self, Int};
+use crate::ffi::strided::strided;
 use crate::ffi::value;
 use pyo3::prelude::*;
 use rustc_hash::FxHashMap;
@@ -17,7 +19,7 @@ use std::sync::{Arc, Mutex};
 /// What the elements of an array are.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Content {
-    /// Bytes that can be read as they lie, if the array is in C order.
+    /// Bytes that can be read as they lie.
     Direct,
     /// Bytes, of which pieces have to be made.
     Pieces,
@@ -33,6 +35,15 @@ struct Dtype {
     item_size: usize,
     floats: Floats,
     content: Content,
+    /// Bytes of a number whose bytes lie the other way round, or 0.
+    swapped: usize,
+}
+
+impl Dtype {
+    /// Are its numbers digested otherwise than they lie?
+    fn is_mended(&self) -> bool {
+        self.floats != Floats::No || self.swapped != 0
+    }
 }
 
 /// By address.
@@ -60,8 +71,9 @@ impl<'py> Walker<'py> {
             small(peek::tuple_item(&answer, 1)),
             small(peek::tuple_item(&answer, 2)),
             small(peek::tuple_item(&answer, 3)),
+            small(peek::tuple_item(&answer, 4)),
         );
-        let (Some(name), Some(item_size), Some(floats), Some(content)) = parts else {
+        let (Some(name), Some(item_size), Some(floats), Some(content), Some(swapped)) = parts else {
             return Err(self.refuse("a dtype that cannot be described"));
         };
         let (start, count) = (self.forms.len(), self.count);
@@ -75,6 +87,7 @@ impl<'py> Walker<'py> {
             item_size,
             floats: [Floats::No, Floats::Half, Floats::Single, Floats::Double][floats.min(3)],
             content: [Content::Direct, Content::Pieces, Content::Objects, Content::Fields][content.min(3)],
+            swapped,
         });
         if let Ok(mut known) = DTYPES.try_lock() {
             let known = known.get_or_insert_default();
@@ -107,107 +120,70 @@ impl<'py> Walker<'py> {
         if !value::is_array(array) {
             return Err(self.refuse(&format!("{} is no array", peek::type_name(array))));
         }
-        let Some(view) = value::array(array) else {
+        let Some(view) = value::any_array(array) else {
             return self.put_made(array, tag, open);
         };
         let dtype = self.dtype(&view.dtype)?;
-        // Describing the dtype may have run anything.
-        let Some(view) = value::array(array).filter(|view| view.dtype.is(&dtype._dtype)) else {
-            return Err(self.changed("array"));
-        };
-        let by_columns = !view.is_c_order && view.shape.len() == 2 && matches!(dtype.item_size, 1 | 2 | 4 | 8 | 16);
-        if dtype.content != Content::Direct || !(view.is_c_order || by_columns) {
+        if dtype.content != Content::Direct {
             return self.put_made(array, tag, open);
         }
+        // Describing the dtype may have run anything.
+        let Some(view) = value::any_array(array).filter(|view| view.dtype.is(&dtype._dtype)) else {
+            return Err(self.changed("array"));
+        };
         self.forms.tag(tag)?;
         self.forms.put(&dtype.form)?;
         self.forms.number(view.shape.len() as u64)?;
         for &extent in view.shape {
             self.forms.number(extent as u64)?;
         }
-        match view.bytes(dtype.item_size) {
-            Some(bytes) => {
-                let (at, len) = (bytes.as_ptr(), bytes.len());
-                if by_columns {
-                    let height = view.shape.first().map_or(0, |&height| height as usize);
-                    return self.run(|walker, run| walker.put_columns(array, (at, len), height, &dtype, run));
-                }
-                if len <= INLINE {
-                    return self.short_data(bytes, dtype.floats);
-                }
-                self.run(|walker, run| walker.put_long(array, (at, len), &dtype, run))
-            }
-            None => Err(self.changed("array")),
+        self.put_numbers(array, &dtype)
+    }
+
+    fn put_numbers(&mut self, array: &Bound<'py, PyAny>, dtype: &Dtype) -> Done {
+        let view = value::any_array(array);
+        let Some((view, len)) = view.as_ref().and_then(|view| Some((view, view.size(dtype.item_size)?))) else {
+            return Err(self.changed("array"));
+        };
+        if len > INLINE {
+            return self.put_long(array, len, dtype);
         }
-    }
-
-    /// What an array holds, if it still lies at this place.
-    fn still<'a>(
-        view: Option<&'a value::Array<'a, 'py>>, (at, len): (*const u8, usize), dtype: &Dtype,
-    ) -> Option<&'a [u8]> {
-        let view = view.filter(|view| view.dtype.is(&dtype._dtype))?;
-        view.bytes(dtype.item_size).filter(|bytes| bytes.as_ptr() == at && bytes.len() == len)
-    }
-
-    /// A matrix that lies column by column: its rows, a few megabytes at a time.
-    fn put_columns(
-        &mut self, array: &Bound<'py, PyAny>, place: (*const u8, usize), height: usize, dtype: &Dtype, run: &mut Open,
-    ) -> Done {
-        let row = place.1 / height.max(1);
-        let most = (bulk::STRIDE / row.max(1)).clamp(1, height.max(1)) * row;
-        let mut rows = Vec::new();
-        rows.try_reserve_exact(most).map_err(|_| Failed::from(call::no_memory(self.py)))?;
-        let crew = bulk::crew(place.1);
-        let mut done = 0;
-        while done < place.1 {
-            if done > 0 {
-                self.pause()?;
-            }
-            rows.resize(most.min(place.1 - done), 0);
-            let view =
-                value::array(array).filter(|view| !view.is_c_order && view.shape.first() == Some(&(height as isize)));
-            match Self::still(view.as_ref(), place, dtype) {
-                Some(bytes)
-                    if bulk::gather(bytes, dtype.item_size, height, done / row, &mut rows, row, crew.as_ref()) => {}
-                _ => return Err(self.changed("array")),
-            }
-            if place.1 <= INLINE {
-                return self.short_data(&rows, dtype.floats);
-            }
-            bulk::feed(self.forms.spill(run), &rows, dtype.floats, crew.as_ref());
-            done += rows.len();
+        let mut copy = [0; INLINE];
+        let copy = &mut copy[..len];
+        match source(view, dtype) {
+            Some(source) => source.short(copy),
+            None if len == 0 => {}
+            None => return Err(self.changed("array")),
         }
-        Ok(())
+        self.forms.put(copy)
     }
 
-    /// Bytes that stand where they are, or as their digest.
-    fn run(&mut self, put: impl FnOnce(&mut Self, &mut Open) -> Done) -> Done {
-        let mut run = self.forms.open();
-        put(self, &mut run)?;
-        self.costly = self.forms.close(run)?.is_some();
-        Ok(())
-    }
-
-    /// A long array in C order. Between two pieces anything may happen to it, so it is looked at each time.
-    fn put_long(
-        &mut self, array: &Bound<'py, PyAny>, place: (*const u8, usize), dtype: &Dtype, run: &mut Open,
-    ) -> Done {
-        let len = place.1;
-        let crew = bulk::crew(len);
-        let mut done = 0;
-        while done < len {
-            if done > 0 {
-                self.pause()?;
-            }
-            let view = value::array(array).filter(|view| view.is_c_order);
-            match Self::still(view.as_ref(), place, dtype) {
-                Some(bytes) => {
-                    let piece = &bytes[done..len.min(done + bulk::STRIDE)];
-                    bulk::feed(self.forms.spill(run), piece, dtype.floats, crew.as_ref());
-                    done += piece.len();
+    /// Between two strides anything may happen to the array, so it is looked at each time.
+    fn put_long(&mut self, array: &Bound<'py, PyAny>, len: usize, dtype: &Dtype) -> Done {
+        let mut begun: Option<(Vec<isize>, Run)> = None;
+        loop {
+            let view = value::any_array(array).filter(|view| view.dtype.is(&dtype._dtype));
+            let Some((view, source)) = view.as_ref().and_then(|view| Some((view, source(view, dtype)?))) else {
+                return Err(self.changed("array"));
+            };
+            let (place, run) = match &mut begun {
+                Some(begun) => begun,
+                None => {
+                    let run = Run::new(len, &source).ok_or_else(|| Failed::from(call::no_memory(self.py)))?;
+                    begun.insert((view.place(), run))
                 }
-                _ => return Err(self.changed("array")),
+            };
+            if *place != view.place() {
+                return Err(self.changed("array"));
             }
+            if run.advance(&source) {
+                break;
+            }
+            self.pause()?;
+        }
+        if let Some((_, run)) = begun {
+            self.forms.put_digest(&run.finish())?;
+            self.costly = true;
         }
         Ok(())
     }
@@ -231,12 +207,12 @@ impl<'py> Walker<'py> {
         let parts = call::call1(&self.canonical("parts")?, array)?;
         let parts = call::iterate(&parts)?;
         if let Content::Direct | Content::Pieces = dtype.content {
-            return self.run(|walker, run| {
-                while let Some(part) = call::advance(&parts)? {
-                    walker.put_piece(&part, run)?;
-                }
-                Ok(())
-            });
+            let mut run = self.forms.open();
+            while let Some(part) = call::advance(&parts)? {
+                self.put_piece(&part, &mut run)?;
+            }
+            self.costly = self.forms.close(run)?.is_some();
+            return Ok(());
         }
         let mut i = 0;
         while let Some(part) = call::advance(&parts)? {
@@ -255,10 +231,23 @@ impl<'py> Walker<'py> {
         let dtype = self.dtype(&call::attribute(piece, self.imports.names.dtype.bind(self.py))?)?;
         let view = value::array(piece).filter(|view| view.is_c_order && view.dtype.is(&dtype._dtype));
         match view.as_ref().and_then(|view| view.bytes(dtype.item_size)) {
-            Some(_) if dtype.content != Content::Direct => Err(self.changed("array")),
-            Some(bytes) if bytes.len() <= INLINE => self.short_data(bytes, dtype.floats),
-            Some(bytes) => self.put_long(piece, (bytes.as_ptr(), bytes.len()), &dtype, run),
+            Some(_) if dtype.content != Content::Direct || dtype.is_mended() => Err(self.changed("array")),
+            Some(bytes) if bytes.len() <= INLINE => self.forms.put(bytes),
+            Some(bytes) => {
+                self.forms.spill(run).update(bytes);
+                Ok(())
+            }
             None => Err(self.changed("array")),
         }
     }
+}
+
+/// What there is to be read of an array; None if it is nothing, or cannot be told.
+fn source<'a>(view: &'a value::Array<'_, '_>, dtype: &Dtype) -> Option<Source<'a>> {
+    let bytes = if view.is_c_order {
+        Bytes::InOrder(view.bytes(dtype.item_size)?)
+    } else {
+        Bytes::Strided(strided(view, dtype.item_size)?)
+    };
+    Some(Source { bytes, floats: dtype.floats, swapped: dtype.swapped })
 }

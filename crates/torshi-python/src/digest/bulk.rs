@@ -1,212 +1,231 @@
-//! Long runs of bytes into a hasher: in pieces, with threads, and with every NaN the same.
+//! Long runs of bytes into their BLAKE3 digest: in pieces, by several threads, with every NaN the same.
 //!
-//! The threads live as long as the run and are never kept, since a process that forks would wait for them for ever.
-//! They see nothing but bytes. Nothing here copies a run, save the pieces of it in which there are NaNs.
+//! A piece is a subtree of BLAKE3's tree, so threads take one after the other and hash them in whatever order; what lies
+//! otherwise than it is digested is brought into order in the cache of the thread that hashes it, a piece at a time. The
+//! threads live as long as a stride and are never kept, since a process that forks would wait for them for ever. They see
+//! nothing but bytes.
+use super::elements::{same_nan, swap, Floats};
+use crate::ffi::strided::Strided;
+use blake3::hazmat::{merge_subtrees_non_root, merge_subtrees_root, HasherExt, Mode};
 use blake3::Hasher;
-use rayon::prelude::*;
-use rayon::{ThreadPool, ThreadPoolBuilder};
+use std::ops::Range;
+use std::sync::{Mutex, OnceLock, PoisonError};
 
-/// How the bytes are read to find NaNs.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Floats {
-    No,
-    Half,
-    Single,
-    Double,
-}
-
-/// Bytes between two looks for signals and other threads; and a multiple of `PIECE`.
-pub const STRIDE: usize = 16 << 20;
-/// Bytes looked through before they are hashed, so that they are in the cache by then.
-const PIECE: usize = 1 << 17;
-/// What several threads look through before they hash it.
-const BATCH: usize = 2 << 20;
-/// From here on starting threads takes less time than they save.
+/// Bytes between two looks for signals and other threads.
+const STRIDE: usize = 16 << 20;
+/// What a thread takes at once; in the second cache it has room beside what it is made of. Powers of two.
+const PIECE: usize = 1 << 16;
+const LONGEST_PIECE: usize = 4 << 20;
+/// Bytes that are changed before they are hashed, in the first cache.
+const BLOCK: usize = 1 << 14;
+/// From here on starting a thread takes less time than it saves.
 const LONG: usize = 4 << 20;
 const MOST_THREADS: usize = 8;
 
-/// Threads for one run of `len` bytes, if they are worth it.
-pub fn crew(len: usize) -> Option<ThreadPool> {
-    if len < LONG {
-        return None;
-    }
-    // Asks the system, which takes some time.
-    let cores = std::thread::available_parallelism().map_or(1, |cores| cores.get().min(MOST_THREADS));
-    if cores < 2 {
-        return None;
-    }
-    ThreadPoolBuilder::new().num_threads(cores).build().ok()
+type Value = [u8; 32];
+
+/// The bytes of a run as they lie.
+pub enum Bytes<'a> {
+    InOrder(&'a [u8]),
+    Strided(Strided<'a>),
 }
 
-/// Hashes `bytes`; each of them is read once from far memory.
-pub fn feed(hasher: &mut Hasher, bytes: &[u8], floats: Floats, crew: Option<&ThreadPool>) {
-    match crew {
-        Some(crew) if floats == Floats::No => {
-            crew.install(|| hasher.update_rayon(bytes));
-        }
-        Some(crew) => crew.install(|| {
-            let mut scratch = Vec::new();
-            for batch in bytes.chunks(BATCH) {
-                if !batch.par_chunks(PIECE).any(|piece| has_nan(piece, floats)) {
-                    hasher.update_rayon(batch);
-                    continue;
-                }
-                scratch.resize(batch.len(), 0);
-                scratch.par_chunks_mut(PIECE).zip(batch.par_chunks(PIECE)).for_each(|(copy, piece)| {
-                    copy.copy_from_slice(piece);
-                    same_nan(copy, floats);
-                });
-                hasher.update_rayon(&scratch);
+/// What is to be digested.
+pub struct Source<'a> {
+    pub bytes: Bytes<'a>,
+    pub floats: Floats,
+    /// Bytes of a number whose bytes lie the other way round, or 0.
+    pub swapped: usize,
+}
+
+impl Source<'_> {
+    /// The bytes of a range into a hasher, by way of `scratch` if they have to be changed.
+    fn feed(&self, hasher: &mut Hasher, range: Range<usize>, scratch: &mut [u8]) {
+        let (bytes, blocks) = match &self.bytes {
+            Bytes::InOrder(bytes) => (&bytes[range], scratch),
+            Bytes::Strided(strided) => {
+                let (made, blocks) = scratch.split_at_mut(range.len());
+                strided.gather(range.start, made);
+                (&*made, blocks)
             }
-        }),
-        _ if floats == Floats::No => {
+        };
+        if self.is_plain() {
             hasher.update(bytes);
+            return;
         }
-        _ => feed_pieces(hasher, bytes, floats),
-    }
-}
-
-fn feed_pieces(hasher: &mut Hasher, bytes: &[u8], floats: Floats) {
-    let mut scratch = Vec::new();
-    for piece in bytes.chunks(PIECE) {
-        if has_nan(piece, floats) {
-            scratch.clear();
-            scratch.extend_from_slice(piece);
-            same_nan(&mut scratch, floats);
-            hasher.update(&scratch);
-        } else {
-            hasher.update(piece);
-        }
-    }
-}
-
-/// Finds NaNs among little-endian numbers, and makes them all the positive quiet one without payload. A NaN is what is
-/// more than infinity without its sign: then a sum reaches the highest bit. Every processor adds many numbers at once; not
-/// every one can compare them.
-macro_rules! nans {
-    ($module:ident, $bits:ty, $infinity:literal, $nan:literal) => {
-        mod $module {
-            const SIZE: usize = size_of::<$bits>();
-            const MOST: $bits = <$bits>::MAX >> 1;
-
-            #[inline(always)]
-            fn read(number: &[u8]) -> $bits {
-                number.try_into().map_or(0, <$bits>::from_le_bytes)
+        let (turned, mended) = blocks.split_at_mut(blocks.len() / 2);
+        for mut block in bytes.chunks(BLOCK) {
+            let len = block.len();
+            if self.swapped != 0 {
+                swap(block, &mut turned[..len], self.swapped);
+                block = &turned[..len];
             }
-
-            #[inline(always)]
-            fn sum(number: $bits) -> $bits {
-                (number & MOST) + (MOST - $infinity)
+            if self.floats.any_nan(block) {
+                same_nan(block, &mut mended[..len], self.floats);
+                block = &mended[..len];
             }
-
-            pub fn any(bytes: &[u8]) -> bool {
-                bytes.chunks_exact(SIZE).fold(0, |all, number| all | sum(read(number))) > MOST
-            }
-
-            pub fn same(bytes: &mut [u8]) {
-                for place in bytes.chunks_exact_mut(SIZE) {
-                    if let Ok(place) = <&mut [u8; SIZE]>::try_from(place) {
-                        let number = <$bits>::from_le_bytes(*place);
-                        let mask = (sum(number) >> (<$bits>::BITS - 1)).wrapping_neg();
-                        *place = ((number & !mask) | ($nan & mask)).to_le_bytes();
-                    }
-                }
-            }
+            hasher.update(block);
         }
-    };
-}
-nans!(half, u16, 0x7c00, 0x7e00);
-nans!(single, u32, 0x7f80_0000, 0x7fc0_0000);
-nans!(double, u64, 0x7ff0_0000_0000_0000, 0x7ff8_0000_0000_0000);
+    }
 
-fn has_nan(bytes: &[u8], floats: Floats) -> bool {
-    match floats {
-        Floats::No => false,
-        Floats::Half => half::any(bytes),
-        Floats::Single => single::any(bytes),
-        Floats::Double => double::any(bytes),
+    /// Are its numbers digested as they lie?
+    fn is_plain(&self) -> bool {
+        self.swapped == 0 && self.floats == Floats::No
+    }
+
+    /// All there is, into memory of just that size.
+    pub fn short(&self, out: &mut [u8]) {
+        match &self.bytes {
+            Bytes::InOrder(bytes) => out.copy_from_slice(bytes),
+            Bytes::Strided(strided) => strided.gather(0, out),
+        }
+        if self.swapped != 0 {
+            let lying = out.to_vec();
+            swap(&lying, out, self.swapped);
+        }
+        if self.floats.any_nan(out) {
+            let strange = out.to_vec();
+            same_nan(&strange, out, self.floats);
+        }
+    }
+
+    fn piece(&self) -> usize {
+        match &self.bytes {
+            Bytes::InOrder(_) => PIECE,
+            Bytes::Strided(strided) => strided.span().clamp(PIECE, LONGEST_PIECE).next_power_of_two(),
+        }
+    }
+
+    /// Memory that a thread needs for pieces of this size.
+    fn scratch(&self, piece: usize) -> usize {
+        let made = if let Bytes::Strided(_) = self.bytes { piece } else { 0 };
+        made + if self.is_plain() { 0 } else { 2 * BLOCK.min(piece) }
     }
 }
 
-/// Every NaN as the positive quiet one without payload.
-pub fn same_nan(bytes: &mut [u8], floats: Floats) {
-    match floats {
-        Floats::No => {}
-        Floats::Half => half::same(bytes),
-        Floats::Single => single::same(bytes),
-        Floats::Double => double::same(bytes),
+/// A run of which one stride after the other is digested.
+pub struct Run {
+    len: usize,
+    done: usize,
+    stride: usize,
+    piece: usize,
+    threads: usize,
+    /// As much for each thread.
+    scratch: Vec<u8>,
+    /// Of each stride that is done.
+    values: Vec<Value>,
+}
+
+impl Run {
+    /// A run of `len` bytes; None if there is no memory for it.
+    pub fn new(len: usize, source: &Source<'_>) -> Option<Self> {
+        let piece = source.piece();
+        let threads = if len < LONG { 1 } else { cores().min(len.div_ceil(piece)) };
+        let room = threads * source.scratch(piece.min(len.next_power_of_two()));
+        let (mut scratch, mut values) = (Vec::new(), Vec::new());
+        scratch.try_reserve_exact(room).ok()?;
+        scratch.resize(room, 0);
+        let stride = STRIDE.max(piece * threads.next_power_of_two());
+        values.try_reserve_exact(len.div_ceil(stride)).ok()?;
+        Some(Run { len, done: 0, stride, piece, threads, scratch, values })
+    }
+
+    /// Digests the next stride, of which there must be one; whether it was the last.
+    pub fn advance(&mut self, source: &Source<'_>) -> bool {
+        let range = self.done..self.len.min(self.done + self.stride);
+        self.done = range.end;
+        let is_root = range.len() == self.len;
+        let mut values = vec![Value::default(); range.len().div_ceil(self.piece)];
+        let alone = is_root && values.len() == 1;
+        let pieces = Mutex::new(values.iter_mut().zip(range.clone().step_by(self.piece)));
+        let piece = self.piece;
+        let work = &|scratch: &mut [u8]| loop {
+            let next = pieces.lock().unwrap_or_else(PoisonError::into_inner).next();
+            let Some((value, start)) = next else { return };
+            let mut hasher = Hasher::new();
+            hasher.set_input_offset(start as u64);
+            source.feed(&mut hasher, start..range.end.min(start + piece), scratch);
+            *value = if alone { hasher.finalize().into() } else { hasher.finalize_non_root() };
+        };
+        let room = self.scratch.len() / self.threads;
+        let (own, others) = self.scratch.split_at_mut(room);
+        std::thread::scope(|scope| {
+            let mut left = others;
+            for _ in 1..self.threads {
+                let (scratch, behind) = std::mem::take(&mut left).split_at_mut(room);
+                left = behind;
+                // Without it the others take its pieces.
+                let _ = std::thread::Builder::new().spawn_scoped(scope, move || work(scratch));
+            }
+            work(own);
+        });
+        self.values.push(merged(&values, is_root));
+        self.done == self.len
+    }
+
+    /// The digest of the whole.
+    pub fn finish(self) -> Value {
+        // One stride was the root of the tree already.
+        merged(&self.values, true)
     }
 }
 
-/// Rows and columns gathered at once, by way of a square that stays in the nearest cache: rows and columns of some sizes
-/// would drive each other out of it.
-const SIDE: usize = 32;
-
-/// Rows of a matrix that lies column by column, `height` items each, from `first` on, into `out`, of which they fill the
-/// whole. False if items of that size are not known here.
-pub fn gather(
-    columns: &[u8], item: usize, height: usize, first: usize, out: &mut [u8], row: usize, crew: Option<&ThreadPool>,
-) -> bool {
-    let rows = match item {
-        1 => gather_rows::<1>,
-        2 => gather_rows::<2>,
-        4 => gather_rows::<4>,
-        8 => gather_rows::<8>,
-        16 => gather_rows::<16>,
-        _ => return false,
-    };
-    match crew {
-        Some(crew) => crew.install(|| {
-            let blocks = out.par_chunks_mut(row * SIDE).enumerate();
-            blocks.for_each(|(i, block)| rows(columns, height, first + i * SIDE, block, row));
-        }),
-        None => {
-            let blocks = out.chunks_mut(row * SIDE).enumerate();
-            blocks.for_each(|(i, block)| rows(columns, height, first + i * SIDE, block, row));
-        }
-    }
-    true
-}
-
-fn gather_rows<const N: usize>(columns: &[u8], height: usize, first: usize, out: &mut [u8], row: usize) {
-    let mut square = [[0; N]; SIDE * SIDE];
-    let (width, rows) = (row / N, out.len() / row);
-    for start in (0..width).step_by(SIDE) {
-        let end = width.min(start + SIDE);
-        for j in start..end {
-            let at = (j * height + first) * N;
-            let items = columns[at..at + rows * N].chunks_exact(N);
-            for (item, place) in items.zip(square[j - start..].iter_mut().step_by(SIDE)) {
-                if let Ok(item) = item.try_into() {
-                    *place = item;
-                }
+/// The value of a tree whose leaves are subtrees of one size, save the last, which may be smaller.
+fn merged(values: &[Value], is_root: bool) -> Value {
+    match values {
+        [] => Value::default(), // there is no run without a stride
+        [one] => *one,
+        _ => {
+            let (left, right) = values.split_at(1 << (values.len() - 1).ilog2());
+            let (left, right) = (merged(left, false), merged(right, false));
+            if is_root {
+                merge_subtrees_root(&left, &right, Mode::Hash).into()
+            } else {
+                merge_subtrees_non_root(&left, &right, Mode::Hash)
             }
         }
-        for (i, line) in out.chunks_exact_mut(row).enumerate() {
-            let from = i * SIDE;
-            line[start * N..end * N].copy_from_slice(square[from..from + end - start].as_flattened());
-        }
     }
+}
+
+/// How many threads may run at once. Asking the system takes longer than a small array.
+fn cores() -> usize {
+    static CORES: OnceLock<usize> = OnceLock::new();
+    *CORES.get_or_init(|| std::thread::available_parallelism().map_or(1, |cores| cores.get().min(MOST_THREADS)))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn digest(bytes: &[u8], floats: Floats, piece: usize, stride: usize) -> Value {
+        let source = Source { bytes: Bytes::InOrder(bytes), floats, swapped: 0 };
+        let mut run = Run::new(bytes.len(), &source).unwrap();
+        (run.piece, run.stride) = (piece, stride);
+        while !run.advance(&source) {}
+        run.finish()
+    }
+
     #[test]
-    fn threads_pieces_and_nans_hash_what_one_thread_would() {
-        let numbers: Vec<f64> = (0..1_000_000).map(f64::from).collect();
-        let mut bytes: Vec<u8> = numbers.iter().flat_map(|n| n.to_le_bytes()).collect();
-        for at in [0, 8 * 70_000] {
-            let mut plain = bytes.clone();
-            plain[at..at + 8].copy_from_slice(&f64::to_le_bytes(f64::from_bits(0x7ff8 << 48)));
-            bytes[at..at + 8].copy_from_slice(&f64::from_bits(0xfff8_0000_0000_0001).to_le_bytes());
-            same_nan(&mut plain, Floats::Double);
-            for crew in [crew(bytes.len()), None] {
-                let mut hasher = Hasher::new();
-                feed(&mut hasher, &bytes, Floats::Double, crew.as_ref());
-                assert_eq!(hasher.finalize(), blake3::hash(&plain));
+    fn pieces_strides_and_threads_hash_what_blake3_does() {
+        let bytes: Vec<u8> = (0..3_000_000u32).map(|i| (i * 7 + (i >> 11)) as u8).collect();
+        for len in [1, 1024, 1025, 4096, 65_535, 65_536, 65_537, 131_073, 262_144, 1_500_001, 2_097_152, 2_999_999] {
+            for (piece, stride) in [(1024, 8192), (PIECE, 1 << 17), (PIECE, STRIDE)] {
+                let expected: Value = blake3::hash(&bytes[..len]).into();
+                assert_eq!(digest(&bytes[..len], Floats::No, piece, stride), expected, "{len} {piece} {stride}");
             }
         }
+    }
+
+    #[test]
+    fn nans_are_hashed_as_the_one_there_is() {
+        let mut bytes: Vec<u8> = (0..500_000).flat_map(|n| f64::from(n).to_le_bytes()).collect();
+        for at in [0, 8 * 70_000, 8 * 499_999] {
+            bytes[at..at + 8].copy_from_slice(&f64::from_bits(0xfff8_0000_0000_0001).to_le_bytes());
+        }
+        let mut plain = vec![0; bytes.len()];
+        same_nan(&bytes, &mut plain, Floats::Double);
+        assert_ne!(plain, bytes);
+        let expected: Value = blake3::hash(&plain).into();
+        assert_eq!(digest(&bytes, Floats::Double, PIECE, STRIDE), expected);
     }
 }

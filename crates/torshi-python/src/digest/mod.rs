@@ -2,10 +2,11 @@
 //!
 //! An object is walked into a form (`form`), whose BLAKE3 digest it is. `walk` knows what was met before and writes builtin
 //! values, `unordered` sets and dicts, `class` and `instance` everything else, `array` numpy's arrays, `bulk` hashes
-//! long runs of bytes. `docs/digest.md` has the forms, which are frozen. Nothing here makes a pickle stream.
+//! long runs of bytes, in which `elements` makes numbers the same everywhere. `docs/digest.md` has the forms, which are frozen. Nothing here makes a pickle stream.
 mod array;
 mod bulk;
 mod class;
+mod elements;
 mod form;
 mod instance;
 mod unordered;

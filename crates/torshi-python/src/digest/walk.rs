@@ -2,7 +2,8 @@
 //!
 //! Two objects of equal content have equal forms, however often and by whom else they are referred to. An object on the
 //! way to itself, or one that leads back to what is still being walked, stands as a number of steps back.
-use super::bulk::{self, Floats};
+use super::bulk::{Bytes, Run, Source};
+use super::elements::Floats;
 use super::form::{tag, Forms, Open, INLINE};
 use super::instance::Recent;
 use super::unordered::Shapes;
@@ -243,26 +244,12 @@ impl<'py> Walker<'py> {
         if bytes.len() <= INLINE {
             return self.forms.put(bytes);
         }
-        let mut run = self.forms.open();
-        let crew = bulk::crew(bytes.len());
-        for (i, piece) in bytes.chunks(bulk::STRIDE).enumerate() {
-            if i > 0 {
-                self.pause()?;
-            }
-            bulk::feed(self.forms.spill(&mut run), piece, Floats::No, crew.as_ref());
+        let source = Source { bytes: Bytes::InOrder(bytes), floats: Floats::No, swapped: 0 };
+        let mut run = Run::new(bytes.len(), &source).ok_or_else(|| Failed::from(call::no_memory(self.py)))?;
+        while !run.advance(&source) {
+            self.pause()?;
         }
-        self.forms.close(run).map(drop)
-    }
-
-    pub(super) fn short_data(&mut self, bytes: &[u8], floats: Floats) -> Done {
-        if floats == Floats::No {
-            return self.forms.put(bytes);
-        }
-        let mut copy = [0; INLINE];
-        let copy = &mut copy[..bytes.len()];
-        copy.copy_from_slice(bytes);
-        bulk::same_nan(copy, floats);
-        self.forms.put(copy)
+        self.forms.put_digest(&run.finish())
     }
 
     /// Lets signal handlers and other threads run.

@@ -5,7 +5,8 @@
 //! memory runs out), `attribute` sets attributes, `held` owns the references of a memo, `make` makes and fills objects, `gc`
 //! pauses the cyclic collector, `arena` has memory for many objects, `blank` has objects that files fill, `fresh` copies
 //! into new memory, `shape` fills dicts whose keys are known, `text` makes strings, `descriptor` writes to and reads from files
-//! that Python opened, `mapping` has their bytes without reading them.
+//! that Python opened, `mapping` has their bytes without reading them, `strided` (with `squares`) brings the elements of arrays
+//! into order, `wide` runs loops on the widest registers.
 
 pub mod arena;
 pub mod attribute;
@@ -21,6 +22,9 @@ pub mod mapping;
 pub mod output;
 pub mod peek;
 pub mod shape;
+mod squares;
+pub mod strided;
 pub mod text;
 pub mod value;
 pub mod watched;
+pub mod wide;

@@ -89,44 +89,63 @@ const F_CONTIGUOUS: i32 = 2;
 const WRITEABLE: i32 = 0x400;
 const WARN_ON_WRITE: i32 = i32::MIN;
 
-/// An ndarray in one run of memory.
+/// An ndarray.
 pub struct Array<'a, 'py> {
-    data: *const u8,
+    pub(super) data: *const u8,
     pub shape: &'a [isize],
+    pub(super) strides: &'a [isize],
     pub dtype: Bound<'py, PyAny>,
     pub is_c_order: bool,
+    is_contiguous: bool,
     pub is_readonly: bool,
 }
 
 /// What `numpy.ndarray` holds, if it lies in one run of memory.
 pub fn array<'a, 'py>(object: &'a Bound<'py, PyAny>) -> Option<Array<'a, 'py>> {
-    // SAFETY: `recognize` or `is_array` has found the object to be one of numpy's ndarray, of at least this size; `shape` has
-    // as many entries as there are dimensions and is not changed while no other code runs.
+    any_array(object).filter(|array| array.is_contiguous)
+}
+
+/// What `numpy.ndarray` holds, however it lies.
+pub fn any_array<'a, 'py>(object: &'a Bound<'py, PyAny>) -> Option<Array<'a, 'py>> {
+    // SAFETY: `recognize` or `is_array` has found the object to be one of numpy's ndarray, of at least this size; `shape` and
+    // `strides` have as many entries as there are dimensions and are not changed while no other code runs.
     unsafe {
         let layout = object.as_ptr().cast::<ArrayLayout>();
         let flags = (*layout).flags;
-        if flags & (C_CONTIGUOUS | F_CONTIGUOUS) == 0 || (*layout).dtype.is_null() || (*layout).data.is_null() {
+        let count = (*layout).dimensions as usize;
+        let is_missing = |list: *const isize| count > 0 && list.is_null();
+        if (*layout).dtype.is_null() || (*layout).data.is_null() || is_missing((*layout).strides) {
             return None;
         }
-        let count = (*layout).dimensions as usize;
-        let shape = if count == 0 { &[][..] } else { std::slice::from_raw_parts((*layout).shape, count) };
+        let list = |at: *const isize| if count == 0 { &[][..] } else { std::slice::from_raw_parts(at, count) };
         Some(Array {
             data: (*layout).data,
-            shape,
+            shape: list((*layout).shape),
+            strides: list((*layout).strides),
             dtype: Bound::from_borrowed_ptr(object.py(), (*layout).dtype),
             is_c_order: flags & C_CONTIGUOUS != 0,
+            is_contiguous: flags & (C_CONTIGUOUS | F_CONTIGUOUS) != 0,
             is_readonly: flags & WRITEABLE == 0 || flags & WARN_ON_WRITE != 0,
         })
     }
 }
 
 impl Array<'_, '_> {
-    /// The elements, `item_size` bytes each (as the dtype says).
+    /// How many bytes there are, `item_size` each element (as the dtype says).
+    pub fn size(&self, item_size: usize) -> Option<usize> {
+        let extents = self.shape.iter().map(|&extent| usize::try_from(extent).ok());
+        extents.into_iter().try_fold(item_size, |size, extent| size.checked_mul(extent?))
+    }
+
+    /// Where the elements lie: two that are equal are of the same ones, if of one dtype.
+    pub fn place(&self) -> Vec<isize> {
+        let data = self.data as isize;
+        std::iter::once(data).chain(self.shape.iter().copied()).chain(self.strides.iter().copied()).collect()
+    }
+
+    /// The elements, if they lie in one run of memory.
     pub fn bytes(&self, item_size: usize) -> Option<&[u8]> {
-        let mut size = item_size;
-        for &extent in self.shape {
-            size = size.checked_mul(usize::try_from(extent).ok()?)?;
-        }
+        let size = self.size(item_size).filter(|_| self.is_contiguous)?;
         // SAFETY: a contiguous array holds exactly the product of its shape and its dtype's size at `data`, and it
         // is borrowed while this is.
         Some(unsafe { std::slice::from_raw_parts(self.data, size) })
