@@ -76,6 +76,11 @@ static NUMBERS: [Number; 256] = {
     numbers
 };
 
+/// Whether an opcode may be among these bytes: as an instruction, or as a byte of something else.
+pub fn may_hold(data: &[u8], opcode: Opcode) -> bool {
+    memchr(opcode as u8, data).is_some()
+}
+
 /// A cursor over a complete stream.
 #[derive(Clone, Debug)]
 pub struct Reader<'a> {

@@ -77,33 +77,36 @@ impl Keys {
         if utf8.len() > self.longest || utf8.len() < self.shortest {
             return make::text(py, utf8);
         }
-        self.look_up(py, utf8)
-    }
-
-    fn look_up<'py>(&mut self, py: Python<'py>, utf8: &[u8]) -> PyResult<Object<'py>> {
-        if self.slots.is_empty() {
-            let text = make::text(py, utf8)?;
-            return Ok(self.first_interned(text, utf8));
-        }
-        let ends = Ends::of(utf8);
-        let slot = &mut self.slots[ends.place()];
-        if slot.ends == ends {
-            if let Some(known) = &slot.text {
-                let known = known.bind(py);
-                if ends.length <= 16 || make::is_ascii_text(known, utf8) {
-                    self.patience += 1;
-                    return Ok(known.clone());
+        if utf8.len() > 1 {
+            let ends = Ends::of(utf8);
+            match self.slots.get(ends.place()) {
+                Some(Slot { ends: known, text: Some(text) }) if *known == ends => {
+                    let text = text.bind(py);
+                    if ends.length <= 16 || make::is_ascii_text(text, utf8) {
+                        self.patience += 1;
+                        return Ok(text.clone());
+                    }
                 }
+                _ => {}
             }
         }
+        self.met_anew(py, utf8)
+    }
+
+    /// Text that is not known: kept, or interned where a load keeps strings apart.
+    #[inline(never)]
+    fn met_anew<'py>(&mut self, py: Python<'py>, utf8: &[u8]) -> PyResult<Object<'py>> {
         let made = make::text(py, utf8)?;
+        if self.slots.is_empty() {
+            return Ok(self.first_interned(made, utf8));
+        }
         self.patience -= 1;
         if self.patience == 0 {
             self.longest = 0; // no more texts are looked up
         }
         if utf8.is_ascii() {
-            slot.ends = ends;
-            slot.text = Some(made.clone().unbind());
+            let ends = Ends::of(utf8);
+            self.slots[ends.place()] = Slot { ends, text: Some(made.clone().unbind()) };
         }
         Ok(made)
     }

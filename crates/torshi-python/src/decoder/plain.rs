@@ -14,6 +14,7 @@ use torshi_core::error::{FaultBox, Site};
 use torshi_core::machine::Machine;
 use torshi_core::memo::Memo;
 use torshi_core::opcode::Opcode;
+use torshi_core::reader::may_hold;
 
 /// Longest stream read so. No default limit but that on unfolding can be reached within it.
 pub const LONGEST: usize = 4096;
@@ -40,9 +41,7 @@ const PROTO: u8 = Opcode::Proto as u8;
 
 /// Whether a stream is worth trying: from protocol 4 on, hardly an instance goes without a STACK_GLOBAL.
 pub fn is_likely(data: &[u8]) -> bool {
-    // All bytes are looked at: there is mostly none, and a walk that may not end early goes by many at once.
-    let has_names = |data: &[u8]| data.iter().fold(false, |found, &byte| found | (byte == Opcode::StackGlobal as u8));
-    data.len() <= LONGEST && matches!(data, [PROTO, 4 | 5, ..]) && !has_names(data)
+    data.len() <= LONGEST && matches!(data, [PROTO, 4 | 5, ..]) && !may_hold(data, Opcode::StackGlobal)
 }
 
 /// The value of a stream of plain data and where it ends; `None` of any other.
