@@ -16,6 +16,7 @@ mod mock;
 pub mod pattern;
 mod row;
 pub mod rules;
+mod said;
 mod selector;
 mod syntax;
 mod table;
@@ -207,6 +208,15 @@ impl Policy {
     }
 
     fn look(&self, module: &str, name: &str) -> Result<(&'static Row, Matched), Denial> {
+        if let Some(said) = said::recall(&self.inner, module, name) {
+            return Ok(said);
+        }
+        let said = self.look_anew(module, name)?;
+        said::note(&self.inner, module, name, &said);
+        Ok(said)
+    }
+
+    fn look_anew(&self, module: &str, name: &str) -> Result<(&'static Row, Matched), Denial> {
         let other = crate::compat::moved(module);
         let spellings = || {
             let moved = other.as_deref().map(|module| (module, name));

@@ -70,8 +70,8 @@ pub struct GlobalUse {
     pub module: String,
     /// Qualified name in it.
     pub qualname: String,
-    /// The names as the stream spells them, for `find_class` overrides.
-    pub spelled: (String, String),
+    /// The names as the stream spells them, where that is otherwise.
+    respelled: Option<(String, String)>,
     /// Its row, if the policy allows it.
     pub row: Option<&'static Row>,
     /// Why not, if not.
@@ -101,16 +101,28 @@ impl GlobalUse {
         format!("{}.{}", self.module, self.qualname)
     }
 
+    /// Module and name as the stream spells them, for `find_class` overrides.
+    pub fn spelled(&self) -> (&str, &str) {
+        match &self.respelled {
+            Some((module, name)) => (module, name),
+            None => (&self.module, &self.qualname),
+        }
+    }
+
     /// Whether the user vouches for it by name.
     pub fn trusted(&self) -> bool {
         self.row.is_some_and(|row| row.trusted)
     }
 }
 
+/// Globals that are looked through one by one: most streams have no more.
+const FEW: usize = 8;
+
 /// All globals of a stream, by first use.
 #[derive(Default)]
 pub struct Globals {
     all: Vec<GlobalUse>,
+    /// By name, once there are more than a few.
     ids: FxHashMap<Vec<u8>, u32>,
     key: Vec<u8>,
 }
@@ -121,17 +133,31 @@ impl Globals {
         &mut self, by: (&Policy, Option<&Renamed<'_>>), module: &str, name: &str, python2: bool, origin: Origin,
         site: Site,
     ) -> (u32, bool) {
-        self.key.clear();
-        for part in [module.as_bytes(), b"\0", name.as_bytes(), &[0, python2.into(), origin as u8]] {
-            self.key.extend_from_slice(part);
-        }
-        if let Some(&id) = self.ids.get(&self.key) {
+        if let Some(id) = self.known(module, name, python2, origin) {
             return (id, false);
         }
         let id = self.all.len() as u32;
-        self.ids.insert(self.key.clone(), id);
         self.all.push(judge(by, module, name, python2, origin, site));
+        if self.all.len() > FEW {
+            let first = if self.ids.is_empty() { 0 } else { id as usize };
+            for (id, global) in self.all.iter().enumerate().skip(first) {
+                let (module, name) = global.spelled();
+                set_key(&mut self.key, module, name, global.python2, global.origin);
+                self.ids.insert(self.key.clone(), id as u32);
+            }
+        }
         (id, true)
+    }
+
+    fn known(&mut self, module: &str, name: &str, python2: bool, origin: Origin) -> Option<u32> {
+        if self.all.len() <= FEW {
+            let is_it = |known: &GlobalUse| {
+                (known.spelled(), known.python2, known.origin) == ((module, name), python2, origin)
+            };
+            return self.all.iter().position(is_it).map(|id| id as u32);
+        }
+        set_key(&mut self.key, module, name, python2, origin);
+        self.ids.get(&self.key).copied()
     }
 
     /// One of them.
@@ -149,6 +175,13 @@ impl Globals {
     /// Takes all of them, by first use.
     pub fn take(&mut self) -> Vec<GlobalUse> {
         std::mem::take(&mut self.all)
+    }
+}
+
+fn set_key(key: &mut Vec<u8>, module: &str, name: &str, python2: bool, origin: Origin) {
+    key.clear();
+    for part in [module.as_bytes(), b"\0", name.as_bytes(), &[0, python2.into(), origin as u8]] {
+        key.extend_from_slice(part);
     }
 }
 
@@ -171,7 +204,7 @@ fn judge(
     (policy, renamed): (&Policy, Option<&Renamed<'_>>), module: &str, name: &str, python2: bool, origin: Origin,
     site: Site,
 ) -> GlobalUse {
-    let spelled = (module.to_owned(), name.to_owned());
+    let spelled = (module, name);
     let (module, name) = if python2 { modern(module, name) } else { (module, name) };
     let (mut said, mut renamed_from) = (find(policy, module, name), None);
     let moved = renamed.and_then(|renamed| renamed(module, name, said.row.is_some()));
@@ -192,7 +225,7 @@ fn judge(
     GlobalUse {
         module: module.to_owned(),
         qualname: name.to_owned(),
-        spelled,
+        respelled: (spelled != (module, name)).then(|| (spelled.0.to_owned(), spelled.1.to_owned())),
         row,
         denial,
         site,

@@ -668,6 +668,9 @@ impl<'a> Domain<'a> for Symbolic<'a, '_> {
     }
 
     fn stack_global(&mut self, module: Symbol, name: Symbol, python2: bool, site: Site) -> Result<Symbol, FaultBox> {
+        if let (Some(module), Some(name)) = (self.literal_text(module), self.literal_text(name)) {
+            return self.named(module, name, python2, Origin::Named, site);
+        }
         match (self.known_text(module), self.known_text(name)) {
             (Some(module), Some(name)) => {
                 let (module, name) = (module.to_owned(), name.to_owned());

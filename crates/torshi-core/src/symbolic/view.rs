@@ -8,6 +8,16 @@ use crate::opcode::Opcode;
 use crate::policy::{Shape, View};
 use crate::reader::{Argument, Atoms, Reader};
 
+impl<'a> Symbolic<'a, '_> {
+    /// Text that stands literally in the stream, for as long as the stream is there.
+    pub(super) fn literal_text(&self, symbol: Symbol) -> Option<&'a str> {
+        match symbol {
+            Symbol::Text(span) => std::str::from_utf8(span.get(self.data)?).ok(),
+            _ => None,
+        }
+    }
+}
+
 impl Symbolic<'_, '_> {
     /// Text whose characters are known.
     pub(super) fn known_text(&self, symbol: Symbol) -> Option<&str> {

@@ -91,7 +91,8 @@ impl<'py, 'l> Names<'py, 'l> {
         };
         shortcuts.note(&global.module, &global.qualname, &object);
         if global.origin == Origin::Named {
-            self.set_key(&global.spelled.0, &global.spelled.1, global.python2);
+            let (module, name) = global.spelled();
+            self.set_key(module, name, global.python2);
             self.found.insert(self.key.clone(), object);
         }
         Ok(true)
@@ -121,7 +122,8 @@ impl<'py, 'l> Names<'py, 'l> {
 fn check_states(py: Python<'_>, plan: &Plan, names: &Names<'_, '_>) -> PyResult<()> {
     for (id, site) in &plan.dunder_states {
         let global = &plan.globals[*id as usize];
-        let (module, name) = (global.spelled.0.as_bytes(), global.spelled.1.as_bytes());
+        let (module, name) = global.spelled();
+        let (module, name) = (module.as_bytes(), name.as_bytes());
         let class = match &names.hook {
             // The application's own classes are asked for now, where they decide whether anything is built.
             Some(hook) if global.origin == Origin::Named => {
