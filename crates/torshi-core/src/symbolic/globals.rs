@@ -151,9 +151,8 @@ impl Globals {
 
     fn known(&mut self, module: &str, name: &str, python2: bool, origin: Origin) -> Option<u32> {
         if self.all.len() <= FEW {
-            let is_it = |known: &GlobalUse| {
-                (known.spelled(), known.python2, known.origin) == ((module, name), python2, origin)
-            };
+            let is_it =
+                |known: &GlobalUse| (known.spelled(), known.python2, known.origin) == ((module, name), python2, origin);
             return self.all.iter().position(is_it).map(|id| id as u32);
         }
         set_key(&mut self.key, module, name, python2, origin);
