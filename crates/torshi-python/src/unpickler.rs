@@ -1,14 +1,16 @@
 //! `load`, `loads`, `check` and the base class of `torshi.Unpickler`: arguments in, one load done.
 //! An unpickler in use (a hook of its own load calls it, or another thread does) refuses.
 
-use crate::decoder::{build, check_whole, find_class, wants_placeholders, Request, Stream, TextCodec};
+use crate::decoder::{
+    build, build_checked, check_whole, find_class, plain_of_bytes, wants_placeholders, Request, Stream, TextCodec,
+};
 use crate::ffi::make;
 use crate::policy::{limits as limits_of, resolve};
 use crate::source::{stream_of, FileHooks};
 use pyo3::exceptions::{PyRuntimeError, PyTypeError, PyValueError};
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyTuple};
+use pyo3::types::{PyBytes, PyDict, PyTuple};
 use std::borrow::Cow;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -76,6 +78,14 @@ fn loads<'py>(
     errors: &str, buffers: Option<Bound<'py, PyAny>>, trust: Option<&Bound<'py, PyAny>>,
     limits: Option<&Bound<'py, PyAny>>, missing: &str,
 ) -> PyResult<Bound<'py, PyAny>> {
+    // Where nothing else is said, a short message of plain data needs nothing of what follows.
+    let plainly = r#type.is_none() && trust.is_none() && limits.is_none() && missing == "error";
+    let tried = plainly && data.is_instance_of::<PyBytes>();
+    if tried {
+        if let Some(value) = plain_of_bytes(py, data) {
+            return Ok(value);
+        }
+    }
     let placeholders = wants_placeholders(missing)?;
     let codec = TextCodec { encoding: Cow::Borrowed(encoding), errors: Cow::Borrowed(errors) };
     let (policy, limits) = (resolve(py, trust, r#type)?, limits_of(limits)?);
@@ -84,7 +94,10 @@ fn loads<'py>(
     if let Some(what) = row_of_pickles(stream.as_slice()) {
         return Err(crate::errors::not_one_pickle(py, what));
     }
-    let (value, _) = build(py, &mut stream, options.request(), None)?;
+    let (value, _) = match tried {
+        true => build_checked(py, &mut stream, options.request(), None)?,
+        false => build(py, &mut stream, options.request(), None)?,
+    };
     validated(value, r#type)
 }
 

@@ -205,6 +205,13 @@ pub fn build<'py>(
             return Ok(built);
         }
     }
+    build_checked(py, stream, request, shared)
+}
+
+/// The same of a stream that is not to be tried for plain data, or was.
+pub fn build_checked<'py>(
+    py: Python<'py>, stream: &mut Stream<'py>, request: Request<'_, 'py>, shared: Option<&mut Memo<Py<PyAny>>>,
+) -> PyResult<(Object<'py>, usize)> {
     let mut moves = Moves::now(py);
     let mut plan;
     let (names, shortcuts) = loop {

@@ -27,8 +27,9 @@ use std::borrow::Cow;
 use torshi_core::domain::{Constant, Domain, Items, Kind};
 use torshi_core::error::{Fault, FaultBox, Site};
 
-pub use load::{build, check_whole, extension_names, vet, within, Extensions, Request};
+pub use load::{build, build_checked, check_whole, extension_names, vet, within, Extensions, Request};
 pub use placeholder::{is_placeholder, register, wants_placeholders};
+pub use plain::of_bytes as plain_of_bytes;
 pub use resolve::find_class;
 pub use stream::{Parted, Stream};
 

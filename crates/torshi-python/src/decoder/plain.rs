@@ -8,7 +8,7 @@ use super::habit::Learnt;
 use super::{constants, is_atom, kind_of, Object};
 use crate::ffi::make;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyList, PySet};
+use pyo3::types::{PyBytes, PyDict, PyList, PySet};
 use torshi_core::domain::{Constant, Domain, Items, Kind};
 use torshi_core::error::{FaultBox, Site};
 use torshi_core::machine::Machine;
@@ -42,6 +42,15 @@ const PROTO: u8 = Opcode::Proto as u8;
 /// Whether a stream is worth trying: from protocol 4 on, hardly an instance goes without a STACK_GLOBAL.
 pub fn is_likely(data: &[u8]) -> bool {
     data.len() <= LONGEST && matches!(data, [PROTO, 4 | 5, ..]) && !may_hold(data, Opcode::StackGlobal)
+}
+
+/// The value of a `bytes` object that is a stream of plain data and worth trying; `None` of anything else.
+pub fn of_bytes<'py>(py: Python<'py>, object: &Object<'py>) -> Option<Object<'py>> {
+    let data = object.cast::<PyBytes>().ok()?.as_bytes();
+    if !is_likely(data) {
+        return None;
+    }
+    build(py, data).map(|(value, _)| value)
 }
 
 /// The value of a stream of plain data and where it ends; `None` of any other.
