@@ -9,10 +9,20 @@ use crate::ffi::output::{utf8_len, Payload};
 use crate::ffi::peek::{self, Text};
 use pyo3::prelude::*;
 
+/// Objects in the memo of a dump that is not short.
+const LONG: usize = 32;
+
 impl<'py> Encoder<'py> {
     #[inline(always)]
     pub(super) fn save_str(&mut self, object: &Bound<'py, PyAny>, ways: Ways) -> Done {
         let shared = ways != Ways::Counted || peek::references(object) != 2;
+        // In a long dump most text that others hold was met before; in a short one hardly any, and is looked for once.
+        if shared && self.memo.len() >= LONG {
+            if let Some(index) = self.memo.get(object) {
+                self.get(index);
+                return Ok(());
+            }
+        }
         match (self.protocol, peek::text(object)) {
             (4.., Some(Text::Ascii(bytes))) if bytes.len() < 256 && !self.fast => {
                 return self.save_short(object, bytes, ways, shared);
