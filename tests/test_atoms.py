@@ -151,3 +151,20 @@ def test_text_of_a_row_that_is_not_utf8() -> None:
         pickle.loads(data)
     with pytest.raises(UnicodeDecodeError):
         torshi.loads(data)
+
+
+@pytest.mark.parametrize("end", [b"e.", b"t.", b""])
+@pytest.mark.parametrize("padding", [0, 5000])
+def test_short_rows_of_memo_reads(padding: int, end: bytes) -> None:
+    """A few reads in a row are taken in another way than many: one of a slot that is not there must fail in both."""
+    head = b"\x80\x04X" + padding.to_bytes(4, "little") + bytes(padding) + b"0](X\x01\0\0\0aq\x00K\x07q\x01"
+    for count in range(1, 8):
+        for missing in (*range(count), None):
+            slots = [9 if place == missing else place % 2 for place in range(count)]
+            reads = (b"h" + bytes([slot]) if slot else b"j" + slot.to_bytes(4, "little") for slot in slots)
+            data = head + b"".join(reads) + end
+            if missing is None and end:
+                assert torshi.loads(data) == pickle.loads(data), data
+            else:
+                with pytest.raises(pickle.UnpicklingError):
+                    torshi.loads(data)
