@@ -243,6 +243,7 @@ pub fn build_checked<'py>(
     }
     let domain = Objects {
         py,
+        stream: data,
         codec: request.codec,
         names,
         persistent_load: request.persistent_load,

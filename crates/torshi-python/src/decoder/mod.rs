@@ -68,6 +68,7 @@ pub struct TextCodec<'r> {
 /// What a building machine may use.
 pub struct Objects<'py, 'l> {
     py: Python<'py>,
+    stream: &'l [u8],
     codec: &'l TextCodec<'l>,
     names: resolve::Names<'py, 'l>,
     persistent_load: Option<Object<'py>>,
@@ -178,7 +179,10 @@ impl<'a, 'py> Domain<'a> for Objects<'py, '_> {
 
     #[inline(always)]
     fn text(&mut self, utf8: &'a [u8]) -> Built<Object<'py>> {
-        Ok(self.learnt.keys.text(self.py, utf8)?)
+        match self.learnt.keys.text(self.py, utf8, self.stream) {
+            Some(text) => Ok(text),
+            None => Err(PyErr::fetch(self.py).into()),
+        }
     }
 
     fn text_escaped(&mut self, raw: &'a [u8], _: Site) -> Built<Object<'py>> {

@@ -58,7 +58,7 @@ pub fn build<'py>(py: Python<'py>, data: &[u8]) -> Option<(Object<'py>, usize)> 
     let mut learnt = Learnt::take(data.len());
     let slots = std::mem::take(&mut learnt.slots);
     let marks = std::mem::take(&mut learnt.marks);
-    let plain = Plain { py, constants: constants(py), learnt, shares: false };
+    let plain = Plain { py, stream: data, constants: constants(py), learnt, shares: false };
     let mut machine = Machine::new(data, plain, Memo::keeping_all().in_memory_of(slots), false);
     machine.set_memory(Vec::with_capacity(32), marks);
     let built = machine.run();
@@ -72,8 +72,9 @@ pub fn build<'py>(py: Python<'py>, data: &[u8]) -> Option<(Object<'py>, usize)> 
     Some((built.ok()?, end))
 }
 
-struct Plain<'py> {
+struct Plain<'py, 'a> {
     py: Python<'py>,
+    stream: &'a [u8],
     /// None, False and True, in the order of `Constant`.
     constants: [Object<'py>; 3],
     learnt: Box<Learnt>,
@@ -81,7 +82,7 @@ struct Plain<'py> {
     shares: bool,
 }
 
-impl<'a, 'py> Domain<'a> for Plain<'py> {
+impl<'a, 'py> Domain<'a> for Plain<'py, 'a> {
     type Value = Object<'py>;
     type Slot = Py<PyAny>;
     type Error = Beyond;
@@ -129,7 +130,10 @@ impl<'a, 'py> Domain<'a> for Plain<'py> {
 
     #[inline(always)]
     fn text(&mut self, utf8: &'a [u8]) -> Made<Object<'py>> {
-        Ok(self.learnt.keys.text(self.py, utf8)?)
+        match self.learnt.keys.text(self.py, utf8, self.stream) {
+            Some(text) => Ok(text),
+            None => Err(PyErr::fetch(self.py).into()),
+        }
     }
 
     #[inline(always)]

@@ -4,7 +4,8 @@
 //! constructs with every failure handed back as an error (pyo3's own constructors panic when
 //! memory runs out), `attribute` sets attributes, `held` owns the references of a memo, `make` makes and fills objects, `gc`
 //! pauses the cyclic collector, `arena` has memory for many objects, `blank` has objects that files fill, `fresh` copies
-//! into new memory, `shape` fills dicts whose keys are known, `text` makes strings, `descriptor` writes to and reads from files
+//! into new memory, `shape` fills dicts whose keys are known, `text` makes strings, `short`
+//! most of them, `descriptor` writes to and reads from files
 //! that Python opened, `mapping` has their bytes without reading them, `strided` (with `squares`) brings the elements of arrays
 //! into order, `wide` runs loops on the widest registers.
 
@@ -22,6 +23,7 @@ pub mod mapping;
 pub mod output;
 pub mod peek;
 pub mod shape;
+pub mod short;
 mod squares;
 pub mod strided;
 pub mod text;
