@@ -16,7 +16,6 @@ mod mock;
 pub mod pattern;
 mod row;
 pub mod rules;
-mod said;
 mod selector;
 mod syntax;
 mod table;
@@ -202,21 +201,23 @@ impl Policy {
         }
     }
 
+    /// Whether it is this very policy.
+    pub(crate) fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.inner, &other.inner)
+    }
+
+    /// Where it is, as long as it is there.
+    pub(crate) fn address(&self) -> usize {
+        Arc::as_ptr(&self.inner) as usize
+    }
+
     /// By what a global is allowed.
     pub fn matched(&self, module: &str, name: &str) -> Matched {
         self.look(module, name).map_or(Matched::Denied, |(_, matched)| matched)
     }
 
-    fn look(&self, module: &str, name: &str) -> Result<(&'static Row, Matched), Denial> {
-        if let Some(said) = said::recall(&self.inner, module, name) {
-            return Ok(said);
-        }
-        let said = self.look_anew(module, name)?;
-        said::note(&self.inner, module, name, &said);
-        Ok(said)
-    }
-
-    fn look_anew(&self, module: &str, name: &str) -> Result<(&'static Row, Matched), Denial> {
+    /// By which row a global is allowed and by what, or why it is not.
+    pub(crate) fn look(&self, module: &str, name: &str) -> Result<(&'static Row, Matched), Denial> {
         let other = crate::compat::moved(module);
         let spellings = || {
             let moved = other.as_deref().map(|module| (module, name));

@@ -2,7 +2,8 @@
 //! what the row does not say is a finding. The result of a call is never callable.
 
 use super::arena::NodeKind;
-use super::globals::{usage, Origin};
+use super::globals::usage;
+use super::judged::Origin;
 use super::value::Symbol;
 use super::{Symbolic, NO_GLOBAL};
 use crate::error::{FaultBox, Site};

@@ -1,7 +1,7 @@
 //! Costs: what keys take to hash, what calls allocate, how deep values nest that are freed
 //! recursively. Everything is reckoned before it is done; nothing is believed that a stream declares.
 
-use super::globals::Cost;
+use super::judged::Cost;
 use super::value::Symbol;
 use super::Symbolic;
 use crate::error::{Fault, FaultBox, Site};

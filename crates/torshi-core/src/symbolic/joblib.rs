@@ -3,7 +3,7 @@
 //! the numpy array that joblib makes of them. How many bytes there are is reckoned from a checked dtype.
 
 use super::arena::{Arena, NodeKind, NO_GLOBAL};
-use super::globals::Origin;
+use super::judged::Origin;
 use super::value::Symbol;
 use super::{Outcome, Plan, Settings, Symbolic};
 use crate::domain::Domain;

@@ -9,6 +9,7 @@ mod expansion;
 mod fill;
 mod globals;
 mod joblib;
+mod judged;
 mod lent;
 mod value;
 mod view;
@@ -31,9 +32,10 @@ use std::cell::{Cell, RefCell};
 use value::{Span, Symbol};
 
 pub(crate) use crate::literal::{raw_unicode_escape, unescape};
-pub(crate) use globals::modern;
-pub use globals::{moved, usage, GlobalUse, Origin};
+pub use globals::{usage, GlobalUse};
 pub use joblib::{is_wrapper, verify_joblib, Contents, Laid};
+pub(crate) use judged::modern;
+pub use judged::{judged, Judged, Origin};
 
 /// Findings kept: enough to show a person, few enough to bound memory.
 const MOST_FINDINGS: usize = 200;

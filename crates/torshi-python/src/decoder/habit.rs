@@ -2,8 +2,10 @@
 //! of message again and again. Nothing here changes what a load gives.
 
 use super::keys::Keys;
+use super::locate::Places;
 use super::records::Records;
 use super::shapes::Shapes;
+use super::state::StateWays;
 use pyo3::prelude::*;
 use std::sync::Mutex;
 
@@ -11,8 +13,10 @@ use std::sync::Mutex;
 #[derive(Default)]
 pub struct Learnt {
     pub keys: Keys,
+    pub places: Places,
     pub shapes: Shapes,
     pub records: Records,
+    pub states: StateWays,
     /// Memory for the marks of the machine.
     pub marks: Vec<usize>,
     /// Memory for the memo of a short load.
@@ -27,8 +31,16 @@ impl Learnt {
     pub fn take(stream: usize) -> Box<Self> {
         let mut learnt = SPARE.try_lock().ok().and_then(|mut spare| spare.take()).unwrap_or_default();
         learnt.keys.begin(stream);
-        learnt.records.begin();
+        if learnt.states.are_past() || learnt.records.are_too_many() {
+            (learnt.states, learnt.records) = Default::default(); // the ones lead to the others
+        }
         learnt
+    }
+
+    /// Where what is known of how an object takes state is.
+    #[inline(always)]
+    pub fn way_of(&mut self, object: &Bound<'_, PyAny>) -> PyResult<usize> {
+        self.states.of(&mut self.records, object)
     }
 
     /// Leaves it to the next load.

@@ -3,16 +3,18 @@
 
 use super::habit::Learnt;
 use super::lent::Lent;
+use super::locate::Places;
 use super::named::NamedTuples;
 use super::resolve::Names;
-use super::{constants, fill, plain, state, Failure, Object, Objects, Stream, TextCodec};
+use super::shortcut::Shortcuts;
+use super::{constants, fill, plain, Failure, Object, Objects, Stream, TextCodec};
 use crate::errors;
 use crate::ffi::arena::Room;
 use crate::ffi::gc::Pause;
 use crate::ffi::{make, output};
 use crate::renames::Moves;
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyDict, PyFloat, PyInt, PyList, PySet, PyString, PyTuple, PyType};
+use pyo3::types::{PyBytes, PyDict, PyFloat, PyInt, PyIterator, PyList, PySet, PyString, PyTuple, PyType};
 use rustc_hash::FxHashMap;
 use std::cell::RefCell;
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -187,7 +189,16 @@ pub fn vet(py: Python<'_>, data: &[u8], request: &Request<'_, '_>, joblib: bool)
             false => check_moved(py, data, request, None, &moves)?,
         };
         let there = plan.dunder_states.is_empty()
-            || Names::resolve(py, &plan, request.policy, None, extensions, &mut moves, false)?.is_some();
+            || Names::resolve(
+                py,
+                &plan,
+                request.policy,
+                None,
+                extensions,
+                (&mut moves, &mut Places::default()),
+                false,
+            )?
+            .is_some();
         if there {
             return Ok(plan.end);
         }
@@ -208,36 +219,60 @@ pub fn build<'py>(
     build_checked(py, stream, request, shared)
 }
 
-/// The same of a stream that is not to be tried for plain data, or was.
-pub fn build_checked<'py>(
-    py: Python<'py>, stream: &mut Stream<'py>, request: Request<'_, 'py>, shared: Option<&mut Memo<Py<PyAny>>>,
-) -> PyResult<(Object<'py>, usize)> {
+/// All that a checked stream is built with.
+struct Ready<'py, 'r> {
+    plan: Plan,
+    names: Names<'py, 'r>,
+    shortcuts: Shortcuts<'py>,
+    lent: Lent<'py>,
+    buffers: Option<Bound<'py, PyIterator>>,
+}
+
+/// Checks a stream and imports what it names.
+fn ready<'py, 'r>(
+    py: Python<'py>, stream: &mut Stream<'py>, request: &Request<'r, 'py>, shared: Option<&Memo<Py<PyAny>>>,
+    places: &mut Places,
+) -> PyResult<Ready<'py, 'r>> {
     let mut moves = Moves::now(py);
-    let mut plan;
-    let (names, shortcuts) = loop {
-        let checked = check(py, stream, &request, shared.as_deref(), &moves)?;
-        plan = checked.0;
+    let (mut plan, (names, shortcuts)) = loop {
+        let (plan, extensions) = check(py, stream, request, shared, &moves)?;
         if let Some(protocol) = request.protocol {
             protocol.store(plan.protocol, Ordering::Relaxed);
         }
         let hook = request.find_class.clone();
-        let found = Names::resolve(py, &plan, request.policy, hook, checked.1, &mut moves, request.placeholders)?;
+        let found =
+            Names::resolve(py, &plan, request.policy, hook, extensions, (&mut moves, places), request.placeholders)?;
         if let Some(found) = found {
-            break found;
+            break (plan, found);
         }
     };
     // An application's own class, or a placeholder, may keep what it is given.
     let is_known = request.find_class.is_none() && names.placeholders.is_none();
     let lent = Lent::of(stream, if is_known { std::mem::take(&mut plan.lent) } else { Vec::new() })?;
-    let payloads = stream.take_payloads();
-    let (data, gaps) = (stream.as_slice(), stream.gaps());
-    let (end, reads, rows) = (plan.end, std::mem::take(&mut plan.reads), std::mem::take(&mut plan.rows));
-    drop(plan);
     let buffers = match &request.buffers {
         Some(buffers) if !buffers.is_none() => Some(buffers.try_iter()?),
         _ => None,
     };
-    let mut learnt = Learnt::take(end);
+    Ok(Ready { plan, names, shortcuts, lent, buffers })
+}
+
+/// The same of a stream that is not to be tried for plain data, or was.
+pub fn build_checked<'py>(
+    py: Python<'py>, stream: &mut Stream<'py>, request: Request<'_, 'py>, shared: Option<&mut Memo<Py<PyAny>>>,
+) -> PyResult<(Object<'py>, usize)> {
+    let mut learnt = Learnt::take(stream.as_slice().len());
+    let Ready { mut plan, names, shortcuts, lent, buffers } =
+        match ready(py, stream, &request, shared.as_deref(), &mut learnt.places) {
+            Ok(ready) => ready,
+            Err(error) => {
+                learnt.give_back();
+                return Err(error);
+            }
+        };
+    let payloads = stream.take_payloads();
+    let (data, gaps) = (stream.as_slice(), stream.gaps());
+    let (end, reads, rows) = (plan.end, std::mem::take(&mut plan.reads), std::mem::take(&mut plan.rows));
+    drop(plan);
     if names.placeholders.is_some() {
         learnt.keys.keep_apart();
     }
@@ -250,7 +285,6 @@ pub fn build_checked<'py>(
         buffers,
         payloads,
         lent,
-        states: state::StateWays::default(),
         collisions: fill::Collisions::new(request.limits.collisions),
         constants: constants(py),
         learnt,

@@ -6,6 +6,7 @@ mod habit;
 mod keys;
 mod lent;
 mod load;
+mod locate;
 mod named;
 mod placeholder;
 mod plain;
@@ -76,7 +77,6 @@ pub struct Objects<'py, 'l> {
     /// What fills the gaps of the stream.
     payloads: Vec<Option<Object<'py>>>,
     lent: lent::Lent<'py>,
-    states: state::StateWays,
     collisions: fill::Collisions,
     /// None, False and True, in the order of `Constant`.
     constants: [Object<'py>; 3],

@@ -67,7 +67,8 @@ pub fn build<'py>(py: Python<'py>, data: &[u8]) -> Option<(Object<'py>, usize)> 
     let Plain { mut learnt, .. } = machine.domain;
     learnt.marks = marks;
     learnt.slots = machine.memo.take_parts().0;
-    learnt.slots.clear();
+    // Bound to the interpreter, each is let go of without asking whether there is one.
+    learnt.slots.drain(..).flatten().for_each(|slot| drop(slot.into_bound(py)));
     learnt.give_back();
     Some((built.ok()?, end))
 }

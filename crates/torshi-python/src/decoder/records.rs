@@ -55,11 +55,9 @@ impl Records {
         Ok(place)
     }
 
-    /// Forgets all classes, if they are too many; between loads.
-    pub fn begin(&mut self) {
-        if self.places.len() > MOST_CLASSES {
-            *self = Records::default();
-        }
+    /// Whether these are too many classes, which are to be forgotten between loads.
+    pub fn are_too_many(&self) -> bool {
+        self.places.len() > MOST_CLASSES
     }
 
     /// Whether the keys of a state are all fields of a record, by what was so last time.

@@ -1,25 +1,30 @@
-//! Names to objects: importing the globals that a check allowed, and looking at each again once it is
-//! there, since only then is it known what a name leads to. Nothing is imported that the policy does
-//! not allow; an application's own `find_class` may stand in its place.
+//! The names of a stream to objects: those that a check allowed are found before anything is built, and given to the
+//! builder as it comes to them. An application's own `find_class` may stand in the place of finding them.
 
 use super::load::ExtensionNames;
+use super::locate::{find, is_missing, Places};
 use super::placeholder::Placeholders;
 use super::shortcut::Shortcuts;
 use super::{Built, Object, Objects};
 use crate::errors;
 use crate::ffi::make;
 use crate::renames::Moves;
-use pyo3::exceptions::{PyAttributeError, PyImportError};
 use pyo3::prelude::*;
-use pyo3::types::{PyModule, PyString, PyType};
+use pyo3::types::PyType;
 use rustc_hash::FxHashMap;
+use std::sync::Arc;
 use torshi_core::compat;
-use torshi_core::policy::{Matched, Policy, Verdict};
-use torshi_core::symbolic::{moved, GlobalUse, Origin, Plan};
+use torshi_core::policy::Policy;
+use torshi_core::symbolic::{judged, GlobalUse, Judged, Origin, Plan};
+
+/// Names that are looked through one by one: most streams have no more.
+const FEW: usize = 8;
 
 /// Where a building machine finds the objects its stream names.
 pub struct Names<'py, 'l> {
-    found: FxHashMap<Vec<u8>, Object<'py>>,
+    found: Vec<(Arc<Judged>, Object<'py>)>,
+    /// Places in `found` by spelling, once there are more than a few.
+    places: FxHashMap<Vec<u8>, usize>,
     key: Vec<u8>,
     hook: Option<Object<'py>>,
     extensions: ExtensionNames,
@@ -32,16 +37,17 @@ pub struct Names<'py, 'l> {
 }
 
 impl<'py, 'l> Names<'py, 'l> {
-    /// Imports what the plan names, unless the application finds classes itself. Nothing, if a name is not there and a
+    /// Finds what the plan names, unless the application finds classes itself. Nothing, if a name is not there and a
     /// library says where it went: `moves` knows that now, and the stream is to be checked again. `replaces`: what is not
     /// there anywhere is replaced by a placeholder.
     pub fn resolve(
         py: Python<'py>, plan: &Plan, policy: &'l Policy, hook: Option<Object<'py>>, extensions: ExtensionNames,
-        moves: &mut Moves<'py>, replaces: bool,
+        (moves, known): (&mut Moves<'py>, &mut Places), replaces: bool,
     ) -> PyResult<Option<(Self, Shortcuts<'py>)>> {
         let mut shortcuts = Shortcuts::default();
         let mut names = Names {
-            found: FxHashMap::default(),
+            found: Vec::new(),
+            places: FxHashMap::default(),
             key: Vec::new(),
             hook,
             extensions,
@@ -52,7 +58,7 @@ impl<'py, 'l> Names<'py, 'l> {
         };
         if names.hook.is_none() {
             for global in &plan.globals {
-                if !names.add(py, global, &mut shortcuts, moves)? {
+                if !names.add(py, global, &mut shortcuts, moves, known)? {
                     return Ok(None);
                 }
             }
@@ -63,6 +69,7 @@ impl<'py, 'l> Names<'py, 'l> {
 
     fn add(
         &mut self, py: Python<'py>, global: &GlobalUse, shortcuts: &mut Shortcuts<'py>, moves: &mut Moves<'py>,
+        known: &mut Places,
     ) -> PyResult<bool> {
         match global.origin {
             Origin::Implied => return Ok(true),
@@ -71,12 +78,9 @@ impl<'py, 'l> Names<'py, 'l> {
             _ => {}
         }
         let dotted = self.dotted || global.origin == Origin::Attribute;
-        let (module, name) = match &global.old {
-            Some((module, name)) => (module, name),
-            None => (&global.module, &global.qualname),
-        };
-        let object = match resolve(py, self.policy, module, name, dotted) {
+        let object = match known.find(py, &global.judged, dotted) {
             Err(error) if is_missing(py, &error) => {
+                let (module, name) = global.asked();
                 if moves.note_gone(module, name)? {
                     return Ok(false);
                 }
@@ -84,16 +88,19 @@ impl<'py, 'l> Names<'py, 'l> {
                     return Err(error);
                 }
                 // It is written back by the name that the stream has.
-                let (module, name) = global.renamed.as_ref().map_or((module, name), |(module, name)| (module, name));
-                self.placeholder(py, module, name)?
+                match &global.renamed {
+                    Some((module, name)) => self.placeholder(py, module, name)?,
+                    None => self.placeholder(py, module, name)?,
+                }
             }
             found => found?,
         };
         shortcuts.note(&global.module, &global.qualname, &object);
         if global.origin == Origin::Named {
-            let (module, name) = global.spelled();
-            self.set_key(module, name, global.python2);
-            self.found.insert(self.key.clone(), object);
+            self.found.push((global.judged.clone(), object));
+            if self.found.len() > FEW {
+                self.sort_in();
+            }
         }
         Ok(true)
     }
@@ -103,6 +110,25 @@ impl<'py, 'l> Names<'py, 'l> {
             self.placeholders = Some(Box::new(Placeholders::new(py)?));
         }
         self.placeholders.as_ref().map_or_else(|| Ok(py.None().into_bound(py)), |known| known.of(module, name))
+    }
+
+    /// Notes by their spelling the names that are not yet.
+    fn sort_in(&mut self) {
+        for place in self.places.len()..self.found.len() {
+            let judged = self.found[place].0.clone();
+            let (module, name) = judged.spelled();
+            self.set_key(module, name, judged.python2);
+            self.places.insert(self.key.clone(), place);
+        }
+    }
+
+    fn named(&mut self, module: &str, name: &str, python2: bool) -> Option<Object<'py>> {
+        if self.found.len() <= FEW {
+            let is_it = |found: &&(Arc<Judged>, Object<'py>)| found.0.is_of(module, name, python2, Origin::Named);
+            return self.found.iter().find(is_it).map(|found| found.1.clone());
+        }
+        self.set_key(module, name, python2);
+        self.places.get(&self.key).map(|place| self.found[*place].1.clone())
     }
 
     fn set_key(&mut self, module: &str, name: &str, python2: bool) {
@@ -123,16 +149,14 @@ fn check_states(py: Python<'_>, plan: &Plan, names: &Names<'_, '_>) -> PyResult<
     for (id, site) in &plan.dunder_states {
         let global = &plan.globals[*id as usize];
         let (module, name) = global.spelled();
-        let (module, name) = (module.as_bytes(), name.as_bytes());
         let class = match &names.hook {
             // The application's own classes are asked for now, where they decide whether anything is built.
             Some(hook) if global.origin == Origin::Named => {
-                Some(hook.call1((make::text(py, module)?, make::text(py, name)?))?)
+                Some(hook.call1((make::text(py, module.as_bytes())?, make::text(py, name.as_bytes())?))?)
             }
             _ => {
-                let spelled = [module, b"\0", name].concat();
-                let is_it = |key: &[u8]| key.starts_with(&spelled) && key.len() == spelled.len() + 1;
-                names.found.iter().find(|(key, _)| is_it(key)).map(|(_, class)| class.clone())
+                let found = names.found.iter().find(|(judged, _)| judged.spelled() == (module, name));
+                found.map(|(_, class)| class.clone())
             }
         };
         let own = match class {
@@ -157,9 +181,8 @@ impl<'py> Objects<'py, '_> {
             let (module, name) = (make::text(self.py, module.as_bytes())?, make::text(self.py, name.as_bytes())?);
             return Ok(hook.call1((module, name))?);
         }
-        self.names.set_key(module, name, python2);
-        match self.names.found.get(&self.names.key) {
-            Some(object) => Ok(object.clone()),
+        match self.names.named(module, name, python2) {
+            Some(object) => Ok(object),
             // Only an unrestricted stream may compute names, so only there one can be new.
             None => {
                 let replaces = self.names.replaces;
@@ -184,15 +207,15 @@ pub fn find_class<'py>(
     };
     let mut moves = Moves::now(py);
     loop {
-        let new = moved(policy, &|module, name, listed| moves.find(module, name, listed), module, name);
+        let renamed = |module: &str, name: &str, listed| moves.find(module, name, listed);
+        let judged = judged((policy, Some(&renamed)), module, name, false, Origin::Named);
         moves.settle()?;
-        let (new_module, new_name) =
-            new.as_ref().map_or((module, name), |(module, name)| (module.as_str(), name.as_str()));
-        if let Verdict::Denied(denial) = policy.find(new_module, new_name) {
+        let (new_module, new_name) = judged.asked();
+        if let Some(denial) = &judged.denial {
             let full = format!("{new_module}.{new_name}");
             return Err(errors::untrusted_name(&format!("{full} is {denial}"), new_module, new_name));
         }
-        match resolve(py, policy, new_module, new_name, dotted) {
+        match find(py, &judged, dotted) {
             Err(error) if is_missing(py, &error) => {
                 if moves.note_gone(new_module, new_name)? {
                     continue;
@@ -202,93 +225,4 @@ pub fn find_class<'py>(
             found => return found,
         }
     }
-}
-
-fn resolve<'py>(py: Python<'py>, policy: &Policy, module: &str, qualname: &str, dotted: bool) -> PyResult<Object<'py>> {
-    make::audit_find_class(&make::text(py, module.as_bytes())?, &make::text(py, qualname.as_bytes())?)?;
-    let present = compat::present(module, qualname).map(|(module, name)| locate(py, module, name, dotted));
-    let today = || -> PyResult<Option<(Object<'py>, bool)>> {
-        let Some((package, module)) = compat::today(module) else { return Ok(None) };
-        // What has to be there for the name is there once its package is: looking for more would take each load its time.
-        make::import(&make::text(py, package.as_bytes())?)?;
-        let found = make::imported(&make::text(py, module.as_bytes())?)?;
-        Ok(found.and_then(|found| walk(&found, qualname, dotted).ok()))
-    };
-    let located = || match today() {
-        Ok(Some(found)) => Ok(found),
-        Ok(None) => locate(py, module, qualname, dotted),
-        Err(error) => Err(error),
-    };
-    let (object, through_module) = match present.unwrap_or_else(located) {
-        Err(error) if is_missing(py, &error) => {
-            // Its library is of another release: an earlier one, or a later one than the name.
-            let other = compat::moved(module);
-            locate(py, other.as_deref().unwrap_or(module), qualname, dotted).map_err(|_| error)?
-        }
-        found => found?,
-    };
-    if let Matched::Glob(prefix) = policy.matched(module, qualname) {
-        recheck(&object, through_module, &prefix, module, qualname)?;
-    }
-    Ok(object)
-}
-
-fn is_missing(py: Python<'_>, error: &PyErr) -> bool {
-    error.is_instance_of::<PyImportError>(py) || error.is_instance_of::<PyAttributeError>(py)
-}
-
-/// The object, and whether the way to it led through a module below the first.
-fn locate<'py>(py: Python<'py>, module: &str, qualname: &str, dotted: bool) -> PyResult<(Object<'py>, bool)> {
-    let name = make::text(py, module.as_bytes())?;
-    if let Some(found) = make::imported(&name)? {
-        // A module that is just being imported may not have the attribute yet: then wait for it.
-        if let Ok(found) = walk(&found, qualname, dotted) {
-            return Ok(found);
-        }
-    }
-    walk(&make::import(&name)?, qualname, dotted)
-}
-
-fn walk<'py>(module: &Object<'py>, qualname: &str, dotted: bool) -> PyResult<(Object<'py>, bool)> {
-    let (mut object, mut through_module) = (module.clone(), false);
-    let parts = if dotted { usize::MAX } else { 1 };
-    for (at, part) in qualname.splitn(parts, '.').enumerate() {
-        through_module |= at > 0 && object.is_instance_of::<PyModule>();
-        let next = match part {
-            "<locals>" => None,
-            _ => {
-                let name = make::text(object.py(), part.as_bytes())?;
-                let name = name.cast::<PyString>().map_err(PyErr::from)?;
-                object.getattr_opt(name)?
-            }
-        };
-        object = match next {
-            Some(next) => next,
-            None => return Err(no_attribute(module, qualname)),
-        };
-    }
-    Ok((object, through_module))
-}
-
-fn no_attribute(module: &Object<'_>, qualname: &str) -> PyErr {
-    let local = qualname.split('.').any(|part| part == "<locals>");
-    let what = if local { "Can't get local attribute" } else { "Can't get attribute" };
-    let on = module.repr().map_or_else(|_| "module".to_owned(), |text| text.to_string());
-    PyAttributeError::new_err(format!("{what} '{qualname}' on {on}"))
-}
-
-/// What a glob let in must live below the glob's prefix: a package that imports `os` has not vouched for it.
-fn recheck(object: &Object<'_>, through_module: bool, prefix: &str, module: &str, qualname: &str) -> PyResult<()> {
-    let full = format!("{module}.{qualname}");
-    let home = match object.getattr_opt(pyo3::intern!(object.py(), "__module__"))? {
-        Some(home) => home.extract::<String>().unwrap_or_default(),
-        None => String::new(),
-    };
-    let below = home == prefix || home.strip_prefix(prefix).is_some_and(|rest| rest.starts_with('.'));
-    if through_module || object.is_instance_of::<PyModule>() || !below {
-        let what = if home.is_empty() { "an object of no module" } else { &home };
-        let message = format!("{full} is not trusted: it leads to {what}, which is not below {prefix}");
-        return Err(errors::untrusted_name(&message, module, qualname));
-    }
-    Ok(())
 }

@@ -1,9 +1,10 @@
 //! BUILD: handing state to an object, by its own `__setstate__` or attribute by attribute as stock
-//! pickle does. How a type takes state, and where it keeps each attribute, is looked up once a load.
+//! pickle does. How a type takes state, and where it keeps each attribute, is looked up once, as long as the type stays
+//! as it is.
 
 use super::records::{complete, Records};
 use super::shortcut::{uuid_slots, UuidSlots};
-use super::{Built, Object, Objects};
+use super::{habit, Built, Object, Objects};
 use crate::ffi::{attribute, instance, make};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString, PyTuple, PyType};
@@ -33,7 +34,7 @@ enum Place {
 
 /// An attribute of a type, as state names it.
 struct Attribute {
-    /// The very str met in the stream: kept alive, so that its address tells it again.
+    /// The very str met in a stream last: kept alive, so that its address tells it again.
     met: Py<PyAny>,
     /// Its interned twin, as attribute names are kept, so that look-ups find them by address.
     name: Py<PyAny>,
@@ -43,9 +44,8 @@ struct Attribute {
     in_slots: Place,
 }
 
-/// What is known of a type.
+/// What is known of a type. It does not keep the type alive.
 struct Known {
-    class: Py<PyType>,
     way: Way,
     attributes: Vec<Attribute>,
     uuid: Option<UuidSlots>,
@@ -58,39 +58,58 @@ struct Known {
 /// Attributes remembered of a type; a state with more is a mapping rather than a record.
 const MOST_ATTRIBUTES: usize = 64;
 
-/// How types take state, by address of the type; the types are kept alive beside.
+/// Types remembered: a program with more makes them by the dozen.
+const MOST_TYPES: usize = 1024;
+
+/// How types take state, from load to load, by address and version of the type: no two states of types ever have both
+/// alike. A type without a version is looked at anew in each load.
 #[derive(Default)]
 pub struct StateWays {
-    places: FxHashMap<usize, usize>,
+    places: FxHashMap<(usize, u32), usize>,
     known: Vec<Known>,
-    last: (usize, usize),
+    last: ((usize, u32), usize),
+    /// Whether there are types without a version.
+    passing: bool,
 }
 
 impl StateWays {
+    /// Whether something in it may not be so any more, or these are too many types: to be forgotten between loads.
+    pub fn are_past(&self) -> bool {
+        self.passing || self.known.len() > MOST_TYPES
+    }
+
+    /// Where what is known of an object's type is.
     #[inline(always)]
-    fn of(&mut self, records: &mut Records, object: &Bound<'_, PyAny>) -> PyResult<usize> {
-        let address = object.get_type_ptr() as usize;
+    pub fn of(&mut self, records: &mut Records, object: &Bound<'_, PyAny>) -> PyResult<usize> {
+        let key = (object.get_type_ptr() as usize, instance::version_of_type(object));
         match self.last {
-            (last, at) if last == address => Ok(at),
-            _ => self.find(records, address, object),
+            (last, at) if last == key => Ok(at),
+            _ => self.find(records, key, object),
         }
     }
 
-    fn find(&mut self, records: &mut Records, address: usize, object: &Bound<'_, PyAny>) -> PyResult<usize> {
-        let at = match self.places.get(&address) {
+    #[inline(never)]
+    fn find(&mut self, records: &mut Records, key: (usize, u32), object: &Bound<'_, PyAny>) -> PyResult<usize> {
+        let at = match self.places.get(&key) {
             Some(&at) => at,
-            None => {
-                let class = object.get_type();
-                let way = way_of(&class);
-                let uuid = if way == Way::Ask { uuid_slots(&class) } else { None };
-                let record = records.of(&class)?;
-                self.known.push(Known { way, class: class.unbind(), attributes: Vec::new(), uuid, record, usual: 0 });
-                self.places.insert(address, self.known.len() - 1);
-                self.known.len() - 1
-            }
+            None => self.add(records, object)?,
         };
-        self.last = (address, at);
+        self.last = ((key.0, instance::version_of_type(object)), at);
         Ok(at)
+    }
+
+    #[cold]
+    fn add(&mut self, records: &mut Records, object: &Bound<'_, PyAny>) -> PyResult<usize> {
+        let class = object.get_type();
+        let way = way_of(&class);
+        let uuid = if way == Way::Ask { uuid_slots(&class) } else { None };
+        let record = records.of(&class)?;
+        // Looking at a type gives it a version, if it had none.
+        let version = instance::version_of_type(object);
+        self.passing |= version == 0;
+        self.known.push(Known { way, attributes: Vec::new(), uuid, record, usual: 0 });
+        self.places.insert((class.as_ptr() as usize, version), self.known.len() - 1);
+        Ok(self.known.len() - 1)
     }
 }
 
@@ -106,40 +125,52 @@ fn way_of(class: &Bound<'_, PyType>) -> Way {
 }
 
 impl Known {
-    /// The attribute that a state names with `key`, an exact str; `nth` is its place in the state, where it mostly
-    /// stood last time too.
+    /// The attribute of an object of this type that a state names with `key`, an exact str; `nth` is its place in the
+    /// state, where it mostly stood last time too.
     #[inline(always)]
-    fn attribute(&mut self, key: &Bound<'_, PyAny>, nth: usize) -> Option<&Attribute> {
+    fn attribute(&mut self, target: &Object<'_>, key: &Object<'_>, nth: usize) -> Option<&Attribute> {
         match self.attributes.get(nth) {
             Some(attribute) if key.is(&attribute.met) => self.attributes.get(nth),
-            _ => self.find(key),
+            _ => self.find(target, key),
         }
     }
 
     #[inline(never)]
-    fn find(&mut self, key: &Bound<'_, PyAny>) -> Option<&Attribute> {
+    fn find(&mut self, target: &Object<'_>, key: &Object<'_>) -> Option<&Attribute> {
         self.usual = 0; // what comes is not what came
-        let known = self.attributes.iter().position(|attribute| key.is(&attribute.met));
-        if known.is_none() && self.attributes.len() < MOST_ATTRIBUTES {
-            let class = self.class.bind(key.py());
+        let mut known = self.attributes.iter().position(|attribute| key.is(&attribute.met));
+        if known.is_none() {
             let name = make::interned(key.clone());
-            let in_dict = if attribute::lives_in_dict(class, &name) { Place::Dict } else { Place::Elsewhere };
-            let in_slots = match attribute::slot_offset(class, &name) {
-                Some(offset) if attribute::has_plain_setattr(class) => Place::Slot(offset),
-                _ => Place::Elsewhere,
-            };
-            self.attributes.push(Attribute { met: key.clone().unbind(), name: name.unbind(), in_dict, in_slots });
-            return self.attributes.last();
+            known = self.attributes.iter().position(|attribute| name.is(&attribute.name));
+            match known {
+                Some(at) => self.attributes[at].met = key.clone().unbind(),
+                None if self.attributes.len() < MOST_ATTRIBUTES => {
+                    self.attributes.push(Attribute::of(&target.get_type(), key, name));
+                    return self.attributes.last();
+                }
+                None => {}
+            }
         }
         self.attributes.get(known?)
+    }
+}
+
+impl Attribute {
+    fn of(class: &Bound<'_, PyType>, key: &Object<'_>, name: Object<'_>) -> Self {
+        let in_dict = if attribute::lives_in_dict(class, &name) { Place::Dict } else { Place::Elsewhere };
+        let in_slots = match attribute::slot_offset(class, &name) {
+            Some(offset) if attribute::has_plain_setattr(class) => Place::Slot(offset),
+            _ => Place::Elsewhere,
+        };
+        Attribute { met: key.clone().unbind(), name: name.unbind(), in_dict, in_slots }
     }
 }
 
 impl<'py> Objects<'py, '_> {
     #[inline(always)]
     pub(super) fn give_state(&mut self, target: &Object<'py>, state: Object<'py>, site: Site) -> Built<()> {
-        let at = self.states.of(&mut self.learnt.records, target)?;
-        match self.states.known[at].record {
+        let at = self.learnt.way_of(target)?;
+        match self.learnt.states.known[at].record {
             None => self.give(target, at, state, site),
             Some(record) => {
                 let lacks = self.learnt.records.lacks(record, &state)?;
@@ -153,7 +184,7 @@ impl<'py> Objects<'py, '_> {
     }
 
     fn give(&mut self, target: &Object<'py>, at: usize, state: Object<'py>, site: Site) -> Built<()> {
-        if self.states.known[at].way == Way::Ask {
+        if self.learnt.states.known[at].way == Way::Ask {
             if let Some(set_state) = target.getattr_opt(pyo3::intern!(self.py, "__setstate__"))? {
                 set_state.call1((state,))?;
                 return Ok(());
@@ -197,7 +228,7 @@ impl<'py> Objects<'py, '_> {
         make::for_each_pair(state, |name, value| {
             if name.is_exact_instance_of::<PyString>() {
                 // Looked up anew for each, since what an attribute does when it is set may be another load.
-                let known = self.states.known[at].attribute(&name, nth);
+                let known = self.learnt.states.known[at].attribute(target, &name, nth);
                 nth += 1;
                 if let Some(Attribute { in_slots: Place::Slot(offset), .. }) = known {
                     attribute::store(target, *offset, value);
@@ -222,8 +253,9 @@ impl<'py> Objects<'py, '_> {
     }
 
     fn takes_uuid(&mut self, target: &Object<'py>, dict: &Object<'py>, pairs: &[Object<'py>]) -> bool {
-        let Ok(at) = self.states.of(&mut self.learnt.records, target) else { return false };
-        make::is_only_reference(dict) && self.states.known[at].uuid.as_ref().is_some_and(|uuid| uuid.takes(pairs))
+        let Ok(at) = self.learnt.way_of(target) else { return false };
+        make::is_only_reference(dict)
+            && self.learnt.states.known[at].uuid.as_ref().is_some_and(|uuid| uuid.takes(pairs))
     }
 
     /// Whether a slot state of these pairs comes to stores into slots and nothing else.
@@ -240,29 +272,29 @@ impl<'py> Objects<'py, '_> {
         if !make::is_only_reference(dict) || dict.cast::<PyDict>().map_or(true, |dict| !dict.is_empty()) {
             return false;
         }
-        let Ok(at) = self.states.of(&mut self.learnt.records, target) else { return false };
-        let known = &mut self.states.known[at];
+        let Ok(at) = self.learnt.way_of(target) else { return false };
+        let known = &mut self.learnt.states.known[at];
         known.way == Way::Attributes
             && pairs.chunks_exact(2).enumerate().all(|(nth, pair)| {
-                pair[0].is_exact_instance_of::<PyString>() && known.attribute(&pair[0], nth).is_some_and(&fits)
+                pair[0].is_exact_instance_of::<PyString>() && known.attribute(target, &pair[0], nth).is_some_and(&fits)
             })
     }
 
     /// Gives a state that `takes_attributes` has looked at.
     #[inline(always)]
     pub(super) fn give_attributes(&mut self, target: &Object<'py>, pairs: Items<'_, Object<'py>>) -> Built<()> {
-        let at = self.states.of(&mut self.learnt.records, target)?;
-        if let (Some(uuid), [_, int]) = (&self.states.known[at].uuid, pairs.as_slice()) {
+        let at = self.learnt.way_of(target)?;
+        if let (Some(uuid), [_, int]) = (&self.learnt.states.known[at].uuid, pairs.as_slice()) {
             uuid.give(target, int);
             return Ok(());
         }
         for (nth, pair) in pairs.as_slice().chunks_exact(2).enumerate() {
-            match self.states.known[at].attribute(&pair[0], nth) {
+            match self.learnt.states.known[at].attribute(target, &pair[0], nth) {
                 Some(known) => attribute::set(target, known.name.bind(self.py), &pair[1])?,
                 None => attribute::set(target, &make::interned(pair[0].clone()), &pair[1])?,
             }
         }
-        match pairs.len() == self.states.known[at].usual {
+        match pairs.len() == self.learnt.states.known[at].usual {
             true => Ok(()),
             false => self.look_for_fields(target, at, pairs.as_slice()),
         }
@@ -271,16 +303,16 @@ impl<'py> Objects<'py, '_> {
     /// Gives a state that `takes_slots` has looked at.
     #[inline(always)]
     pub(super) fn give_slots(&mut self, target: &Object<'py>, pairs: Items<'_, Object<'py>>) -> Built<()> {
-        let at = self.states.of(&mut self.learnt.records, target)?;
+        let at = self.learnt.way_of(target)?;
         for (nth, pair) in pairs.as_slice().chunks_exact(2).enumerate() {
-            match self.states.known[at].attribute(&pair[0], nth) {
+            match self.learnt.states.known[at].attribute(target, &pair[0], nth) {
                 Some(Attribute { in_slots: Place::Slot(offset), .. }) => {
                     attribute::store(target, *offset, pair[1].clone());
                 }
                 _ => target.setattr(pair[0].cast::<PyString>().map_err(PyErr::from)?, &pair[1])?,
             }
         }
-        match pairs.len() == self.states.known[at].usual {
+        match pairs.len() == self.learnt.states.known[at].usual {
             true => Ok(()),
             false => self.look_for_fields(target, at, pairs.as_slice()),
         }
@@ -290,11 +322,11 @@ impl<'py> Objects<'py, '_> {
     #[cold]
     #[inline(never)]
     fn look_for_fields(&mut self, target: &Object<'py>, at: usize, pairs: &[Object<'py>]) -> Built<()> {
-        let known = &mut self.states.known[at];
+        let habit::Learnt { states, records, .. } = &mut *self.learnt;
+        let known = &mut states.known[at];
         let keys = pairs.iter().step_by(2);
         let in_order = keys.clone().zip(&known.attributes).filter(|(key, own)| key.is(&own.met)).count() * 2;
         if let Some(record) = known.record {
-            let records = &mut self.learnt.records;
             if !records.were_whole(record, keys.clone()) && !records.are_whole(record, keys) {
                 return Ok(complete(target)?);
             }

@@ -1,6 +1,6 @@
 //! The only place where `unsafe` is allowed: safe, small doors into the interpreter's innards.
 //!
-//! `peek` reads objects without calling them, `output` builds the result bytes, `call` calls and
+//! `peek` reads objects without calling them, `place` knows where one was found, `output` builds the result bytes, `call` calls and
 //! constructs with every failure handed back as an error (pyo3's own constructors panic when
 //! memory runs out), `attribute` sets attributes, `held` owns the references of a memo, `make` makes and fills objects, `gc`
 //! pauses the cyclic collector, `arena` has memory for many objects, `blank` has objects that files fill, `fresh` copies
@@ -22,6 +22,7 @@ pub mod make;
 pub mod mapping;
 pub mod output;
 pub mod peek;
+pub mod place;
 pub mod shape;
 pub mod short;
 mod squares;

@@ -89,7 +89,7 @@ pub fn fill<'py>(
                 return Ok(false);
             }
             let value = pair[1].clone().into_ptr();
-            has_containers |= ffi::PyObject_IS_GC(value) != 0;
+            has_containers |= ffi::PyType_IS_GC(ffi::Py_TYPE(value)) != 0;
             let old = std::mem::replace(&mut (*entry).value, value);
             ffi::Py_DECREF(old);
         }
