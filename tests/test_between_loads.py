@@ -63,6 +63,10 @@ def test_another_object_under_the_name(monkeypatch: pytest.MonkeyPatch) -> None:
     assert type(loaded(data, ["made_between_loads.*"])) is old
     new = class_in(module)
     assert type(loaded(data, ["made_between_loads.*"])) is new
+    exec("def put(what):\n global Thing\n Thing = what", vars(module))
+    for put in [old, new] * 10:  # often enough for the interpreter to find a quicker way to store
+        module.put(put)  # type: ignore[attr-defined]
+        assert type(torshi.loads(data, trust=["made_between_loads.*"])) is put
     del module.Thing  # type: ignore[attr-defined]
     with pytest.raises(AttributeError):
         torshi.loads(data, trust=["made_between_loads.*"])

@@ -69,14 +69,14 @@ impl<'r, 'py> Options<'r, 'py> {
 ///     [1, 2]
 #[pyfunction]
 #[pyo3(
-    signature = (data, r#type=None, *, fix_imports=true, encoding="ASCII", errors="strict", buffers=None, trust=None, limits=None, missing="error"),
+    signature = (data, r#type=None, *, trust=None, limits=None, missing="error", fix_imports=true, encoding="ASCII", errors="strict", buffers=None),
     text_signature = "(data, /, *, fix_imports=True, encoding='ASCII', errors='strict', buffers=(), type=None, trust=None, limits=None, missing='error')"
 )]
-#[allow(clippy::too_many_arguments)] // pickle's own signature, and four
+#[allow(clippy::too_many_arguments)] // pickle's own signature, and four; those that are given most come first
 fn loads<'py>(
-    py: Python<'py>, data: &Bound<'py, PyAny>, r#type: Option<&Bound<'py, PyAny>>, fix_imports: bool, encoding: &str,
-    errors: &str, buffers: Option<Bound<'py, PyAny>>, trust: Option<&Bound<'py, PyAny>>,
-    limits: Option<&Bound<'py, PyAny>>, missing: &str,
+    py: Python<'py>, data: &Bound<'py, PyAny>, r#type: Option<&Bound<'py, PyAny>>, trust: Option<&Bound<'py, PyAny>>,
+    limits: Option<&Bound<'py, PyAny>>, missing: &str, fix_imports: bool, encoding: &str, errors: &str,
+    buffers: Option<Bound<'py, PyAny>>,
 ) -> PyResult<Bound<'py, PyAny>> {
     // Where nothing else is said, a short message of plain data needs nothing of what follows.
     let plainly = r#type.is_none() && trust.is_none() && limits.is_none() && missing == "error";
@@ -103,7 +103,7 @@ fn loads<'py>(
 
 /// What `loads` gives of bytes with nothing else said.
 pub fn loads_plainly<'py>(py: Python<'py>, data: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
-    loads(py, data, None, true, "ASCII", "strict", None, None, None, "error")
+    loads(py, data, None, None, None, "error", true, "ASCII", "strict", None)
 }
 
 /// Unpickle an object from a file, after checking its bytes against a policy.

@@ -40,6 +40,19 @@ pub(super) struct KnownAtoms {
 /// The rows of a stream, in order.
 #[derive(Debug)]
 pub struct Rows {
+    /// Once there is one: most small streams have none that is worth it.
+    held: Option<Box<Held>>,
+    noting: bool,
+    /// How many more rows of atoms may turn out to be short before only some are looked at.
+    patience: u8,
+    /// How many marks to pass by until then.
+    passing: u8,
+    /// Where the known row of atoms to come begins; nowhere if there is none.
+    atoms_at: usize,
+}
+
+#[derive(Debug, Default)]
+struct Held {
     known: Vec<Known>,
     slots: Vec<u32>,
     /// How many of the slots belong to known rows; those behind are for the row in hand.
@@ -48,45 +61,23 @@ pub struct Rows {
     next: usize,
     /// The row read last: who finds that it is not what was looked for comes here a second time.
     last: Option<Known>,
-    noting: bool,
     sorter: Option<Box<Sorter>>,
-    /// How many more rows of atoms may turn out to be short before only some are looked at.
-    patience: u8,
-    /// How many marks to pass by until then.
-    passing: u8,
     atoms: Vec<KnownAtoms>,
     chunks: Chunks,
     /// How many chunks belong to rows written down.
     settled: usize,
-    /// The known row of atoms to come, and where it begins.
+    /// The known row of atoms to come.
     next_atoms: usize,
-    /// See `next_atoms`; nowhere if there is none.
-    atoms_at: usize,
 }
 
 thread_local! {
-    static SPARE: Cell<(Vec<Known>, Vec<u32>)> = const { Cell::new((Vec::new(), Vec::new())) };
-    static SORTER: Cell<Option<Box<Sorter>>> = const { Cell::new(None) };
+    static SPARE: Cell<Option<Box<Held>>> = const { Cell::new(None) };
 }
 
 impl Default for Rows {
+    #[inline(always)]
     fn default() -> Self {
-        Rows {
-            known: Vec::new(),
-            slots: Vec::new(),
-            used: 0,
-            next: 0,
-            last: None,
-            noting: false,
-            sorter: None,
-            patience: PATIENCE,
-            passing: 0,
-            atoms: Vec::new(),
-            chunks: Chunks::default(),
-            settled: 0,
-            next_atoms: 0,
-            atoms_at: usize::MAX,
-        }
+        Rows { held: None, noting: false, patience: PATIENCE, passing: 0, atoms_at: usize::MAX }
     }
 }
 
@@ -100,14 +91,17 @@ impl Rows {
 
     /// What was written down, for who reads the same stream again.
     pub fn noted(mut self) -> Self {
-        (self.noting, self.next, self.last) = (false, 0, None);
-        self.next_atoms = 0;
+        self.noting = false;
+        if let Some(held) = &mut self.held {
+            (held.next, held.last, held.next_atoms) = (0, None, 0);
+        }
         self.look_ahead();
         self
     }
 
     fn look_ahead(&mut self) {
-        self.atoms_at = self.atoms.get(self.next_atoms).map_or(usize::MAX, |known| known.atoms.from);
+        let next = self.held.as_ref().and_then(|held| held.atoms.get(held.next_atoms));
+        self.atoms_at = next.map_or(usize::MAX, |known| known.atoms.from);
     }
 
     /// Whether to look for a row of atoms behind this mark: short ones are done sooner one by one, and who has many lists
@@ -124,20 +118,22 @@ impl Rows {
     /// Passes over the atoms of a row; the texts that are memoized are given to `memoized`. To be followed by `settle`.
     #[inline(always)]
     pub(super) fn pass<'a>(&mut self, row: &mut Row<'a>, memoized: impl FnMut(&'a [u8])) -> Atoms {
-        let sorter = self.sorter.get_or_insert_with(|| SORTER.take().unwrap_or_default());
-        row.following_atoms(sorter, &mut self.chunks, memoized)
+        let held = held(&mut self.held);
+        let sorter = held.sorter.get_or_insert_with(Box::default);
+        row.following_atoms(sorter, &mut held.chunks, memoized)
     }
 
     /// Writes a row down for who builds, or lets go of it.
     #[inline(always)]
     pub(super) fn settle(&mut self, atoms: Atoms, taken: bool) {
-        let first = self.settled;
+        let held = held(&mut self.held);
+        let first = held.settled;
         self.patience = if atoms.count >= LONG { PATIENCE } else { self.patience.saturating_sub(1) };
         if taken && atoms.are_mixed && self.noting {
-            self.settled = self.chunks.len();
-            self.atoms.push(KnownAtoms { atoms, first, chunks: self.settled - first });
+            held.settled = held.chunks.len();
+            held.atoms.push(KnownAtoms { atoms, first, chunks: held.settled - first });
         } else {
-            self.chunks.truncate(first);
+            held.chunks.truncate(first);
         }
     }
 
@@ -153,12 +149,13 @@ impl Rows {
     #[cold]
     fn next_known_atoms(&mut self, at: usize) -> Option<KnownAtoms> {
         while self.atoms_at < at {
-            self.next_atoms += 1;
+            self.held.as_mut()?.next_atoms += 1;
             self.look_ahead();
         }
-        let found = self.atoms.get(self.next_atoms).filter(|known| known.atoms.from == at).copied();
+        let held = self.held.as_mut()?;
+        let found = held.atoms.get(held.next_atoms).filter(|known| known.atoms.from == at).copied();
         if found.is_some() {
-            self.next_atoms += 1;
+            held.next_atoms += 1;
             self.look_ahead();
         }
         found
@@ -166,27 +163,34 @@ impl Rows {
 
     /// The chunks of such a row.
     pub(super) fn chunks_of(&self, known: KnownAtoms) -> impl Iterator<Item = Chunk<'_>> {
-        (known.first..known.first + known.chunks).filter_map(|chunk| self.chunks.get(chunk))
+        let held = self.held.as_deref();
+        (known.first..known.first + known.chunks).filter_map(move |chunk| held?.chunks.get(chunk))
     }
 
     /// Takes memo reads of a row; the numbers of their slots.
     #[inline(always)]
     pub(super) fn take(&mut self, row: &mut Row<'_>) -> &[u32] {
-        match self.last.filter(|last| last.at == row.at()).or_else(|| self.known(row.at())) {
+        let held = held(&mut self.held);
+        let known = held.last.filter(|last| last.at == row.at());
+        match known.or_else(|| if self.noting { None } else { held.known(row.at()) }) {
             Some(known) => {
                 row.leap(known.end, known.last);
-                &self.slots[known.first..][..known.count]
+                &held.slots[known.first..][..known.count]
             }
-            None => self.read(row),
+            None => held.read(row, self.noting),
         }
     }
+}
 
+#[inline(always)]
+fn held(rows: &mut Option<Box<Held>>) -> &mut Held {
+    rows.get_or_insert_with(|| SPARE.take().unwrap_or_default())
+}
+
+impl Held {
     /// The row that begins here, if it is known.
     #[inline(always)]
     fn known(&mut self, at: usize) -> Option<Known> {
-        if self.noting {
-            return None;
-        }
         let mut known = *self.known.get(self.next)?;
         while known.at < at {
             self.next += 1;
@@ -200,7 +204,7 @@ impl Rows {
     }
 
     #[inline(always)]
-    fn read(&mut self, row: &mut Row<'_>) -> &[u32] {
+    fn read(&mut self, row: &mut Row<'_>, noting: bool) -> &[u32] {
         if self.slots.len() < self.used + ROW {
             self.grow();
         }
@@ -208,35 +212,37 @@ impl Rows {
         let count = row.following_gets(&mut self.slots[first..][..ROW]);
         let known = Known { at, last: row.last(), end: row.at(), first, count };
         self.last = Some(known);
-        if self.noting && count >= LONG {
+        if noting && count >= LONG {
             self.known.push(known);
             self.used += count;
         }
         &self.slots[first..][..count]
     }
+
     #[cold]
     fn grow(&mut self) {
-        if self.slots.is_empty() {
-            (self.known, self.slots) = SPARE.take();
-        }
-        if self.slots.len() < self.used + ROW {
-            self.slots.resize(self.used + ROW, 0);
-        }
+        self.slots.resize(self.used + ROW, 0);
     }
 }
 
 impl Drop for Rows {
     /// Keeps the memory for the next stream of this thread.
+    #[inline(always)]
     fn drop(&mut self) {
-        if let Some(sorter) = self.sorter.take() {
-            let _ = SORTER.try_with(|spare| spare.set(Some(sorter))); // as below
-        }
-        if !self.slots.is_empty() && self.slots.len() <= MOST_SPARE {
-            self.known.clear();
-            let kept = (std::mem::take(&mut self.known), std::mem::take(&mut self.slots));
-            let _ = SPARE.try_with(|spare| spare.set(kept)); // at the end of a thread there is no next stream
+        if let Some(held) = self.held.take() {
+            spare(held);
         }
     }
+}
+
+#[cold]
+fn spare(mut held: Box<Held>) {
+    let slots = if held.slots.len() <= MOST_SPARE { std::mem::take(&mut held.slots) } else { Vec::new() };
+    let mut known = if slots.is_empty() { Vec::new() } else { std::mem::take(&mut held.known) };
+    known.clear();
+    let sorter = held.sorter.take();
+    *held = Held { known, slots, sorter, ..Held::default() };
+    let _ = SPARE.try_with(|spare| spare.set(Some(held))); // at the end of a thread there is no next stream
 }
 
 #[cfg(test)]
@@ -280,7 +286,8 @@ mod tests {
             assert_eq!(first.0.len(), reads);
             let mut rows = rows.noted();
             assert_eq!(walk(&mut rows), first);
-            assert_eq!(rows.next, rows.known.len());
+            let held = rows.held.as_deref().unwrap();
+            assert_eq!(held.next, held.known.len());
         }
     }
 
@@ -292,6 +299,6 @@ mod tests {
         let (mut row, mut again) = (Reader::new(&stream).row(), Reader::new(&stream).row());
         let slots = rows.take(&mut row).to_vec();
         assert_eq!(rows.take(&mut again), slots);
-        assert_eq!((rows.known.len(), again.at()), (1, row.at()));
+        assert_eq!((rows.held.as_deref().unwrap().known.len(), again.at()), (1, row.at()));
     }
 }

@@ -57,7 +57,7 @@ pub fn is_wrapper(module: &str, qualname: &str) -> bool {
 
 /// Checks a stream in joblib's layout against a policy.
 pub fn verify_joblib(data: &[u8], policy: &Policy, limits: &Limits, settings: &Settings<'_>) -> Laid {
-    let domain = Symbolic::new(data, Vec::new(), policy, limits, settings, Box::<Arena>::default());
+    let domain = Symbolic::new((data, &[]), Vec::new(), policy, limits, settings, Box::<Arena>::default());
     let machine = Machine::new(data, domain, Memo::noting(), settings.fix_imports);
     let terms = Terms { policy, limits, settings };
     let mut walk = Walk { machine, reader: Reader::new(data), data, terms, foreign: Vec::new(), arrays: Vec::new() };
@@ -70,7 +70,7 @@ pub fn verify_joblib(data: &[u8], policy: &Policy, limits: &Limits, settings: &S
     let plan = Plan { stored, farthest, buffer, reads, end, protocol, dunder_states, globals, ..Plan::default() };
     let obscure =
         fault.as_ref().is_some_and(|fault| matches!(&fault.kind, FaultKind::Malformed(what) if what == OBSCURE));
-    Laid { outcome: Outcome { plan, findings, fault, freed: 0 }, foreign, arrays, obscure }
+    Laid { outcome: Outcome { plan: Box::new(plan), findings, fault, freed: 0 }, foreign, arrays, obscure }
 }
 
 /// What a stream is checked by.
@@ -151,7 +151,7 @@ impl Walk<'_, '_> {
     fn pickle(&mut self) -> Result<Symbol, FaultBox> {
         let from = self.reader.offset();
         let Terms { policy, limits, settings } = self.terms;
-        let idle = Symbolic::new(self.data, Vec::new(), policy, limits, settings, Box::<Arena>::default());
+        let idle = Symbolic::new((self.data, &[]), Vec::new(), policy, limits, settings, Box::<Arena>::default());
         let domain = std::mem::replace(&mut self.machine.domain, idle);
         let mut inner = Machine::new(self.data, domain, Memo::noting(), settings.fix_imports);
         let mut reader = Reader::from_offset(self.data, from);

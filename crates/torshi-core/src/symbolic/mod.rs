@@ -126,7 +126,7 @@ pub struct Plan {
 #[derive(Debug)]
 pub struct Outcome {
     /// What was learnt, up to the end or the fault.
-    pub plan: Plan,
+    pub plan: Box<Plan>, // one word to hand on, and not thirty
     /// What the policy does not allow, in stream order.
     pub findings: Vec<Finding>,
     /// Why the stream cannot be read on, if so.
@@ -170,8 +170,7 @@ pub fn verify_apart<'a>(
     settings: &Settings<'_>,
 ) -> Outcome {
     let Spare { arena, stack, marks, slots } = SPARE.take().unwrap_or_default();
-    let size = gaps.iter().fold(data.len(), |size, gap| size.saturating_add(gap.length));
-    let domain = Symbolic { size, gaps, ..Symbolic::new(data, payloads, policy, limits, settings, arena) };
+    let domain = Symbolic::new((data, gaps), payloads, policy, limits, settings, arena);
     let memo = Memo::noting().in_memory_of(slots).behind(settings.earlier);
     let mut machine = Machine::new(data, domain, memo, settings.fix_imports);
     machine.set_memory(stack, marks);
@@ -197,7 +196,7 @@ pub fn verify_apart<'a>(
     let (globals, floats, wanted) = (globals.take(), each_once(floats), each_once(wanted));
     let plan =
         Plan { stored, farthest, buffer, reads, rows, end, protocol, dunder_states, globals, floats, wanted, lent };
-    Outcome { plan, findings, fault, freed }
+    Outcome { plan: Box::new(plan), findings, fault, freed }
 }
 
 /// Places in order, each once.
@@ -251,14 +250,14 @@ pub struct Symbolic<'a, 'p> {
 
 impl<'a, 'p> Symbolic<'a, 'p> {
     fn new(
-        data: &'a [u8], payloads: Vec<Option<&'a [u8]>>, policy: &'p Policy, limits: &'p Limits,
+        (data, gaps): (&'a [u8], &'a [Gap]), payloads: Vec<Option<&'a [u8]>>, policy: &'p Policy, limits: &'p Limits,
         settings: &'p Settings<'p>, arena: Box<Arena>,
     ) -> Self {
         Symbolic {
             data,
-            size: data.len(),
+            size: gaps.iter().fold(data.len(), |size, gap| size.saturating_add(gap.length)),
             payloads,
-            gaps: &[],
+            gaps,
             policy,
             limits,
             settings,

@@ -70,7 +70,7 @@ const ROUNDS: u32 = 4;
 fn check<'py>(
     py: Python<'py>, stream: &mut Stream<'py>, request: &Request<'_, 'py>, shared: Option<&Memo<Py<PyAny>>>,
     moves: &Moves<'py>,
-) -> PyResult<(Plan, ExtensionNames)> {
+) -> PyResult<(Box<Plan>, ExtensionNames)> {
     let mut rounds = 0;
     while let Stream::Parted(parted) = stream {
         within(py, request.limits, parted.len())?;
@@ -81,7 +81,7 @@ fn check<'py>(
         // A check that has to see what is mapped gets a copy to go by: of what it said, then of what may be an index, then
         // of all.
         let clean = outcome.findings.is_empty() && outcome.fault.is_none();
-        let Plan { floats, wanted, .. } = &outcome.plan;
+        let Plan { floats, wanted, .. } = &*outcome.plan;
         rounds += 1;
         if !clean
             && (rounds <= ROUNDS && stream.pin(py, |place| wanted.binary_search(&place).is_ok())?
@@ -106,13 +106,13 @@ fn check<'py>(
 /// Checks a stream in one piece.
 pub fn check_whole<'py>(
     py: Python<'py>, data: &[u8], request: &Request<'_, 'py>, shared: Option<&Memo<Py<PyAny>>>,
-) -> PyResult<(Plan, ExtensionNames)> {
+) -> PyResult<(Box<Plan>, ExtensionNames)> {
     check_moved(py, data, request, shared, &Moves::now(py))
 }
 
 fn check_moved<'py>(
     py: Python<'py>, data: &[u8], request: &Request<'_, 'py>, shared: Option<&Memo<Py<PyAny>>>, moves: &Moves<'py>,
-) -> PyResult<(Plan, ExtensionNames)> {
+) -> PyResult<(Box<Plan>, ExtensionNames)> {
     within(py, request.limits, data.len() as u64)?;
     let look = |settings: &Settings<'_>| {
         let mut outcome = verify(data, request.policy, request.limits, settings);
@@ -162,7 +162,7 @@ fn with_settings<'py>(
 /// Checks a stream in joblib's layout; the plan of one without findings, or the error of one with.
 fn check_joblib<'py>(
     py: Python<'py>, data: &[u8], request: &Request<'_, 'py>, moves: &Moves<'py>,
-) -> PyResult<(Plan, ExtensionNames)> {
+) -> PyResult<(Box<Plan>, ExtensionNames)> {
     within(py, request.limits, data.len() as u64)?;
     let look = |settings: &Settings<'_>| {
         let Laid { mut outcome, foreign, .. } = verify_joblib(data, request.policy, request.limits, settings);
@@ -221,7 +221,7 @@ pub fn build<'py>(
 
 /// All that a checked stream is built with.
 struct Ready<'py, 'r> {
-    plan: Plan,
+    plan: Box<Plan>,
     names: Names<'py, 'r>,
     shortcuts: Shortcuts<'py>,
     lent: Lent<'py>,

@@ -12,10 +12,18 @@ use std::os::raw::c_char;
 #[inline(always)]
 pub fn text<'py>(py: Python<'py>, utf8: &[u8]) -> PyResult<Bound<'py, PyAny>> {
     match utf8.len() {
-        0 | 1 => decoded(py, utf8), // shared objects
+        1 if utf8[0].is_ascii() => character(py, utf8[0]),
+        0 | 1 => decoded(py, utf8), // one shared object, or none
         _ if utf8.is_ascii() => ascii(py, utf8),
         _ => wide(py, utf8),
     }
+}
+
+/// A `str` of one ASCII character, which is shared.
+#[inline(always)]
+fn character<'py>(py: Python<'py>, ascii: u8) -> PyResult<Bound<'py, PyAny>> {
+    // SAFETY: a code point there is; a new reference or null comes back.
+    unsafe { Bound::from_owned_ptr_or_err(py, ffi::PyUnicode_FromOrdinal(ascii.into())) }
 }
 
 /// A `str` by CPython's own decoder.
