@@ -78,9 +78,10 @@ fn loads<'py>(
     limits: Option<&Bound<'py, PyAny>>, missing: &str, fix_imports: bool, encoding: &str, errors: &str,
     buffers: Option<Bound<'py, PyAny>>,
 ) -> PyResult<Bound<'py, PyAny>> {
+    // What is no trust is an error whatever the data is.
+    let asked = trust.map(|trust| resolve(py, Some(trust), r#type)).transpose()?;
     // Where nothing else is said, a short message of plain data needs nothing of what follows.
-    let plainly = r#type.is_none() && trust.is_none() && limits.is_none() && missing == "error";
-    let tried = plainly && data.is_instance_of::<PyBytes>();
+    let tried = r#type.is_none() && limits.is_none() && missing == "error" && data.is_instance_of::<PyBytes>();
     if tried {
         if let Some(value) = plain_of_bytes(py, data) {
             return Ok(value);
@@ -88,7 +89,8 @@ fn loads<'py>(
     }
     let placeholders = wants_placeholders(missing)?;
     let codec = TextCodec { encoding: Cow::Borrowed(encoding), errors: Cow::Borrowed(errors) };
-    let (policy, limits) = (resolve(py, trust, r#type)?, limits_of(limits)?);
+    let policy = asked.map_or_else(|| resolve(py, None, r#type), Ok)?;
+    let limits = limits_of(limits)?;
     let options = Options { policy, limits, codec, fix_imports, buffers, placeholders };
     let mut stream = stream_of(data)?;
     if let Some(what) = row_of_pickles(stream.as_slice()) {
