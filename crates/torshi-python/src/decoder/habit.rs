@@ -6,8 +6,12 @@ use super::locate::Places;
 use super::records::Records;
 use super::shapes::Shapes;
 use super::state::StateWays;
+use super::Object;
 use pyo3::prelude::*;
 use std::sync::Mutex;
+
+/// Values of the largest stack whose memory is kept.
+const MOST_STACK: usize = 8192;
 
 /// What one load has learnt from those before it.
 #[derive(Default)]
@@ -17,8 +21,9 @@ pub struct Learnt {
     pub shapes: Shapes,
     pub records: Records,
     pub states: StateWays,
-    /// Memory for the marks of the machine.
-    pub marks: Vec<usize>,
+    /// Memory for the stack and the marks of the machine.
+    stack: Vec<Py<PyAny>>,
+    marks: Vec<usize>,
     /// Memory for the memo of a short load.
     pub slots: Vec<Option<Py<PyAny>>>,
 }
@@ -41,6 +46,23 @@ impl Learnt {
     #[inline(always)]
     pub fn way_of(&mut self, object: &Bound<'_, PyAny>) -> PyResult<usize> {
         self.states.of(&mut self.records, object)
+    }
+
+    /// Memory for stack and marks of a machine, the stack with room for so many values.
+    pub fn memory<'py>(&mut self, py: Python<'py>, room: usize) -> (Vec<Object<'py>>, Vec<usize>) {
+        // Nothing is in it: what is collected is the same memory under another type.
+        let mut stack: Vec<_> = std::mem::take(&mut self.stack).into_iter().map(|value| value.into_bound(py)).collect();
+        stack.reserve(room);
+        (stack, std::mem::take(&mut self.marks))
+    }
+
+    /// Keeps that memory for the next load.
+    pub fn keep_memory(&mut self, (mut stack, marks): (Vec<Object<'_>>, Vec<usize>)) {
+        stack.clear();
+        self.marks = marks;
+        if stack.capacity() <= MOST_STACK {
+            self.stack = stack.into_iter().map(Bound::unbind).collect();
+        }
     }
 
     /// Leaves it to the next load.

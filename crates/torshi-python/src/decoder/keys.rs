@@ -36,8 +36,8 @@ pub struct Keys {
     sets: Vec<Set>,
     slots: Vec<Option<Slot>>,
     /// Where each of the first texts was found in the load before.
-    course: Vec<u16>,
-    /// How many of these have been met, and up to how many are looked at.
+    course: Course,
+    /// How many of these have been met, and up to how many are looked at: all or none.
     at: usize,
     end: usize,
     /// Whether texts are looked up of which the course knows nothing, and how many more may turn out to be new.
@@ -46,6 +46,14 @@ pub struct Keys {
     loads: u32,
     /// Of a load that keeps strings apart as the stream does: the texts met.
     met: Option<FxHashSet<Box<[u8]>>>,
+}
+
+struct Course([u16; COURSE]);
+
+impl Default for Course {
+    fn default() -> Self {
+        Course([NEW; COURSE])
+    }
 }
 
 #[derive(Clone, Default)]
@@ -77,7 +85,6 @@ impl Keys {
         if self.sets.is_empty() {
             self.sets.resize(SETS, Set::default());
             self.slots.resize_with(SETS * WAYS, || None);
-            self.course.resize(COURSE, NEW);
         }
     }
 
@@ -100,12 +107,12 @@ impl Keys {
     #[inline(always)]
     pub fn text<'py>(&mut self, py: Python<'py>, utf8: &[u8], stream: &[u8]) -> Option<Object<'py>> {
         let Some(short) = Short::of(utf8, stream) else { return self.other(py, utf8) };
-        let place = match self.course.get(self.at) {
-            Some(&place) if self.at < self.end => usize::from(place),
-            _ => return self.beyond(py, utf8, short),
-        };
+        if self.at >= self.end {
+            return self.beyond(py, utf8, short);
+        }
+        let place = self.course.0[self.at % COURSE];
         self.at += 1;
-        match self.slots.get(place) {
+        match self.slots.get(usize::from(place)) {
             Some(Some(slot)) if slot.known.is(&short) => Some(slot.text.bind(py).clone()),
             None if !self.looks => short.make(py),
             _ => self.look_anew(py, short),
@@ -143,7 +150,7 @@ impl Keys {
     #[inline(never)]
     fn look_anew<'py>(&mut self, py: Python<'py>, short: Short) -> Option<Object<'py>> {
         let (text, place) = self.look(py, &short)?;
-        self.course[self.at - 1] = place;
+        self.course.0[(self.at - 1) % COURSE] = place;
         Some(text)
     }
 

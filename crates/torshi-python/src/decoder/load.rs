@@ -300,13 +300,14 @@ pub fn build_checked<'py>(
     let mut machine = Machine::new(data, domain, memo, request.fix_imports);
     machine.set_gaps(gaps);
     machine.rows = rows;
-    let marks = std::mem::take(&mut machine.domain.learnt.marks);
-    machine.set_memory(Vec::with_capacity((end / 8).clamp(8, 4096)), marks);
+    let (stack, marks) = machine.domain.learnt.memory(py, (end / 8).clamp(8, 4096));
+    machine.set_memory(stack, marks);
     let built = machine.run();
     if let Some(kept) = kept {
         std::mem::swap(kept, &mut machine.memo);
     }
-    machine.domain.learnt.marks = machine.take_memory().1;
+    let memory = machine.take_memory();
+    machine.domain.learnt.keep_memory(memory);
     machine.domain.learnt.give_back();
     drop((pause, room));
     match built {

@@ -57,15 +57,15 @@ pub fn of_bytes<'py>(py: Python<'py>, object: &Object<'py>) -> Option<Object<'py
 pub fn build<'py>(py: Python<'py>, data: &[u8]) -> Option<(Object<'py>, usize)> {
     let mut learnt = Learnt::take(data.len());
     let slots = std::mem::take(&mut learnt.slots);
-    let marks = std::mem::take(&mut learnt.marks);
+    let (stack, marks) = learnt.memory(py, 32);
     let plain = Plain { py, stream: data, constants: constants(py), learnt, shares: false };
     let mut machine = Machine::new(data, plain, Memo::keeping_all().in_memory_of(slots), false);
-    machine.set_memory(Vec::with_capacity(32), marks);
+    machine.set_memory(stack, marks);
     let built = machine.run();
     let end = machine.offset();
-    let marks = machine.take_memory().1;
+    let memory = machine.take_memory();
     let Plain { mut learnt, .. } = machine.domain;
-    learnt.marks = marks;
+    learnt.keep_memory(memory);
     learnt.slots = machine.memo.take_parts().0;
     // Bound to the interpreter, each is let go of without asking whether there is one.
     learnt.slots.drain(..).flatten().for_each(|slot| drop(slot.into_bound(py)));

@@ -45,8 +45,8 @@ impl Short {
             None => &padded(text),
         };
         let first = length.min(HALF);
-        let half = |at: usize| window[at..].first_chunk().map(|bytes| Half::of(bytes, &LOWEST[first]));
-        let (head, tail) = (half(0)?, half(length - first)?);
+        let (head, tail) = (window.first_chunk()?, window[..length.max(HALF)].last_chunk()?);
+        let (head, tail) = (Half::of(head, &LOWEST[first]), Half::of(tail, &LOWEST[first]));
         head.is_ascii_with(tail).then_some(Short { head, tail, length })
     }
 
