@@ -58,7 +58,8 @@ ARRAYS: dict[str, Any] = {
 SCALARS = [
     np.float64(1.5), np.float32(-0.0), np.float16(2), np.int8(-3), np.uint64(2**64 - 1), np.bool_(True),
     np.complex64(1j),
-    np.str_("text"), np.bytes_(b"bytes"), np.datetime64("2024-02-29"), np.datetime64("NaT"), np.timedelta64(5, "h"),
+    np.str_("text"), np.bytes_(b"bytes"), np.datetime64("2024-02-29"), np.datetime64("NaT", "s"),
+    np.timedelta64(5, "h"),
     np.longdouble(1) / 3, np.void(b"abc"), np.array([(1, 2.0)], dtype="i4,f8")[0],
 ]  # fmt: skip
 
