@@ -71,6 +71,20 @@ def test_rows_of_few_kinds(kinds: tuple[str, ...]) -> None:
         same(torshi.loads(pickle.dumps(value)), value)
 
 
+@pytest.mark.parametrize("count", [1, 63, 64, 65, 127, 128, 129, 999, 1000, 1001, 3000])
+def test_many_constants(count: int) -> None:
+    """Rows of constants are looked at many at a time: none may be lost, at no end of such a look, whatever follows."""
+    rng = random.Random(count)
+    for constants in ([True, False], [None], [None, True, False], [False]):
+        row: list[Any] = rng.choices(constants, k=count)
+        for rest in ([], [1.5], ["text"] * 70, mixed(PLAIN, 400, count), [[]], rng.choices([None, True], k=70)):
+            same(torshi.loads(pickle.dumps([*row, *rest])), [*row, *rest])
+            same(torshi.loads(pickle.dumps([*rest, *row, *rest])), [*rest, *row, *rest])
+    # A rule that counts them, and one to which a None among them matters.
+    value = np.array([*rng.choices([True, None], k=count), 1], dtype=object)
+    same(torshi.loads(pickle.dumps(value)).tolist(), value.tolist())
+
+
 def test_texts_that_are_read_again() -> None:
     """A text of a row may be asked for later: from the list, from another one, or as a key."""
     for seed in range(30):

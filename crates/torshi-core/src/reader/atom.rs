@@ -2,7 +2,7 @@
 //! passed over without being read, and told apart by kind, so that who makes them can make all of one kind in a row. What
 //! they are is read where somebody asks, and by the readers of rows.
 
-use super::row::{constant, Row};
+use super::row::{constant, is_constant, Row};
 use crate::domain::Constant;
 use crate::opcode::Opcode;
 
@@ -41,6 +41,9 @@ const FLOATS: u32 = 2;
 const TEXTS: u32 = 3;
 /// No kind of its own: texts once more, those that a MEMOIZE stands behind.
 const MEMOIZED: u32 = 4;
+
+/// Constants that are looked at together.
+const STRIDE: usize = 64;
 
 /// In a place: bits of the offset from where the chunk begins, below the number of the atom.
 const OFFSET: u32 = 24;
@@ -223,6 +226,10 @@ impl<'a> Row<'a> {
         sorter.begin();
         let (from, chunks) = (self.at, kept.len());
         let mut told = Atoms { from, to: from, count: 0, memoized: 0, has_none: false, are_mixed: true };
+        if self.data.get(from).is_some_and(|&byte| is_constant(byte)) {
+            (told.count, told.has_none) = self.many_constants();
+            told.are_mixed = told.count == 0;
+        }
         loop {
             let goes_on = self.mixed_atoms(sorter);
             sorter.memoized(self.data).for_each(&mut memoized);
@@ -235,7 +242,7 @@ impl<'a> Row<'a> {
                 kept.keep(sorter);
             }
             if !goes_on {
-                (told.to, told.has_none) = (self.at, sorter.seen & NONE != 0);
+                (told.to, told.has_none) = (self.at, told.has_none | (sorter.seen & NONE != 0));
                 return told;
             }
             if sorter.history == ROW {
@@ -244,6 +251,26 @@ impl<'a> Row<'a> {
                 sorter.history = 0;
             }
         }
+    }
+
+    /// Passes over constants, if there are many: which of them comes next is for nobody to foretell, so that they are looked
+    /// at many at a time. How many, and whether one is None.
+    #[inline(never)] // as for `mixed_atoms`
+    fn many_constants(&mut self) -> (usize, bool) {
+        const NONE: u8 = Opcode::None as u8;
+        const TRUE: u8 = Opcode::Newtrue as u8;
+        const FALSE: u8 = Opcode::Newfalse as u8;
+        let is_one = |byte: &u8| (*byte == NONE) | (*byte == TRUE) | (*byte == FALSE);
+        let (mut count, mut has_none) = (0, false);
+        for many in self.data[self.at..].chunks_exact(STRIDE) {
+            if !many.iter().fold(true, |all, byte| all & is_one(byte)) {
+                break;
+            }
+            has_none |= many.iter().fold(false, |any, byte| any | (*byte == NONE));
+            count += STRIDE;
+        }
+        self.at += count;
+        (count, has_none)
     }
 
     /// Passes over atoms of any kind, until there is a chunk of them or a row of one kind; whether there may be more.
