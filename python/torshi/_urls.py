@@ -166,11 +166,12 @@ class ObjectReader(io.RawIOBase):
         """
         super().__init__()
         self._url = url
-        self._store, self._name = _place(url, options or {})
+        # First what `close` looks at: a reader that could not be opened is closed too.
         self._at = 0
         self._ahead: dict[int, Future[bytes]] = {}
         self._pool: ThreadPoolExecutor | None = None
         self._piece = (0, b"")
+        self._store, self._name = _place(url, options or {})
         try:
             end, meta = self._fetched_end()
         except failures() as error:

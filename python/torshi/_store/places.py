@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from importlib import import_module
-from typing import Any, Final
+from typing import Any, Final, TypeGuard
 
 from torshi._store.backend import Backend
 from torshi._urls import is_url, local_path
@@ -44,6 +44,16 @@ def says_all(where: str) -> bool:
     return "@" not in parts.netloc and not settings
 
 
+#: What a backend has.
+_ASKED: Final = tuple(name for name in {**vars(Backend), **Backend.__annotations__} if not name.startswith("_"))
+
+
+def _is_backend(where: object) -> TypeGuard[Backend]:
+    # As an attribute is looked up, so that one may stand before another one: `isinstance` of a protocol does that no
+    # longer from Python 3.12 on.
+    return all(hasattr(where, name) for name in _ASKED)
+
+
 def open_place(
     where: str | os.PathLike[str] | Backend,
     *,
@@ -61,7 +71,7 @@ def open_place(
         StoreError: it cannot be opened.
     """
     if not isinstance(where, (str, os.PathLike)):
-        if isinstance(where, Backend):
+        if _is_backend(where):
             return where
         raise TypeError(f"a store is at a path, a URL or a backend, not {type(where).__name__}")
     text = os.fsdecode(where)

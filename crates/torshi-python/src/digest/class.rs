@@ -203,6 +203,10 @@ impl<'py> Walker<'py> {
         // What multiprocessing calls the main module in the processes it starts.
         let module = if module.eq(spawned)? { main.bind(self.py).as_any().clone() } else { module };
         match (text(&module), text(&name)) {
+            // Where Python 3.13 keeps what every other one has in the package itself.
+            (Some(Text::Ascii(b"pathlib._local")), Some(name)) => {
+                put_place(&mut self.forms, Text::Ascii(b"pathlib"), name)
+            }
             (Some(module), Some(name)) => put_place(&mut self.forms, module, name),
             _ => Err(self.refuse("the name of a module or of what is in it is no string")),
         }
