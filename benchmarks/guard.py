@@ -84,7 +84,7 @@ def shares(name: str, side: str) -> dict[str, float]:
             for way in ("no", "yes")
         )
     line = re.compile(r"^ *([\d,]+) \([^)]*\)\s+(.*)$", re.MULTILINE)
-    verify = [int(n.replace(",", "")) for n, where in line.findall(whole.stdout) if "symbolic::verify [" in where]
+    verify = [int(n.replace(",", "")) for n, where in line.findall(whole.stdout) if "symbolic::verify_apart [" in where]
     check = max(verify, default=0)
     ours = sum(
         int(n.replace(",", "")) for n, where in line.findall(flat.stdout) if "torshi" in where or "_native" in where
