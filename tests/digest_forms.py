@@ -141,7 +141,8 @@ class Forms:
         name = (
             NAMELESS.get(value, name or value.__qualname__) if isinstance(value, type) else name or value.__qualname__
         )
-        parts = [text.encode() for text in ("__main__" if module == "__mp_main__" else module, name)]
+        module = {"__mp_main__": "__main__", "pathlib._local": "pathlib"}.get(module, module)
+        parts = [text.encode() for text in (module, name)]
         return b"n" + b"".join(number(len(part)) + part for part in parts)
 
     def instance(self, value: Any) -> bytes:
