@@ -36,8 +36,10 @@ impl Learnt {
     pub fn take(stream: usize) -> Box<Self> {
         let mut learnt = SPARE.try_lock().ok().and_then(|mut spare| spare.take()).unwrap_or_default();
         learnt.keys.begin(stream);
-        if learnt.states.are_past() || learnt.records.are_too_many() {
+        if learnt.records.are_too_many() {
             (learnt.states, learnt.records) = Default::default(); // the ones lead to the others
+        } else if learnt.states.are_past() {
+            learnt.states = StateWays::default();
         }
         learnt
     }

@@ -68,8 +68,10 @@ pub struct StateWays {
     places: FxHashMap<(usize, u32), usize>,
     known: Vec<Known>,
     last: ((usize, u32), usize),
-    /// Whether there are types without a version.
+    /// Whether there are types without a version, or with all the attributes that are remembered of one.
     passing: bool,
+    /// The types without a version: kept while they are told by their address alone.
+    kept: Vec<Py<PyType>>,
 }
 
 impl StateWays {
@@ -106,9 +108,12 @@ impl StateWays {
         let record = records.of(&class)?;
         // Looking at a type gives it a version, if it had none.
         let version = instance::version_of_type(object);
-        self.passing |= version == 0;
         self.known.push(Known { way, attributes: Vec::new(), uuid, record, usual: 0 });
         self.places.insert((class.as_ptr() as usize, version), self.known.len() - 1);
+        if version == 0 {
+            self.passing = true;
+            self.kept.push(class.unbind());
+        }
         Ok(self.known.len() - 1)
     }
 }
@@ -274,10 +279,15 @@ impl<'py> Objects<'py, '_> {
         }
         let Ok(at) = self.learnt.way_of(target) else { return false };
         let known = &mut self.learnt.states.known[at];
-        known.way == Way::Attributes
+        let takes = known.way == Way::Attributes
             && pairs.chunks_exact(2).enumerate().all(|(nth, pair)| {
                 pair[0].is_exact_instance_of::<PyString>() && known.attribute(target, &pair[0], nth).is_some_and(&fits)
-            })
+            });
+        // Of a type whose objects have ever other attributes, those to come have not to stand back behind those that were.
+        if !takes && known.attributes.len() == MOST_ATTRIBUTES {
+            self.learnt.states.passing = true;
+        }
+        takes
     }
 
     /// Gives a state that `takes_attributes` has looked at.
